@@ -1,0 +1,5 @@
+//! driftline
+pub mod local;
+pub mod model;
+pub mod plan;
+pub mod sys;

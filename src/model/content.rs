@@ -1,0 +1,184 @@
+//! What a path holds, what is carried with it, and how a place names a version of it.
+
+use std::fmt;
+
+use crate::model::Wall;
+
+/// BLAKE3 of a file's bytes or of a link's target; all zeros for a folder.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// What a folder has in place of a digest.
+    pub const FOLDER: Self = Self([0; 32]);
+
+    /// The first four bytes in hex, as history names use them.
+    pub fn short(&self) -> String {
+        self.0[..4].iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.short())
+    }
+}
+
+/// What sort of thing lies at a path. Sockets, FIFOs and devices are never mirrored: they are a [`Trouble`](crate::model::Trouble).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A symbolic link, never followed.
+    Symlink,
+    /// A folder.
+    Folder,
+}
+
+/// What can be told without reading: enough to know that two things differ, never that they are equal
+/// (folders excepted).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shape {
+    /// What sort of thing.
+    pub kind: Kind,
+    /// Bytes of a file or of a link's target; 0 for a folder.
+    pub len: u64,
+}
+
+/// What is compared and mirrored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Content {
+    /// What sort of thing, and how long.
+    pub shape: Shape,
+    /// What it holds.
+    pub digest: Digest,
+}
+
+impl Content {
+    /// Every folder's content.
+    pub const FOLDER: Self = Self { shape: Shape { kind: Kind::Folder, len: 0 }, digest: Digest::FOLDER };
+
+    /// A file of `len` bytes.
+    pub fn file(digest: Digest, len: u64) -> Self {
+        Self { shape: Shape { kind: Kind::File, len }, digest }
+    }
+
+    /// A link of which the target has `len` bytes.
+    pub fn symlink(digest: Digest, len: u64) -> Self {
+        Self { shape: Shape { kind: Kind::Symlink, len }, digest }
+    }
+}
+
+/// What is carried with the content and never makes a conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Meta {
+    /// Permission bits (07777), the executable bits among them.
+    pub mode: u32,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime: Wall,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// Something as one look showed it: its digest is known only if it was read (or needs no reading).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What sort of thing, and how long.
+    pub shape: Shape,
+    /// What it holds, once read.
+    pub digest: Option<Digest>,
+    /// What is carried with it.
+    pub meta: Meta,
+}
+
+impl Seen {
+    /// The content, once read.
+    pub fn content(&self) -> Option<Content> {
+        match (self.shape.kind, self.digest) {
+            (Kind::Folder, _) => Some(Content::FOLDER),
+            (Kind::File | Kind::Symlink, Some(digest)) => Some(Content { shape: self.shape, digest }),
+            (Kind::File | Kind::Symlink, None) => None,
+        }
+    }
+
+    /// Whether it holds `content`; `None` if only reading can tell.
+    pub fn holds(&self, content: &Content) -> Option<bool> {
+        if self.shape != content.shape {
+            return Some(false);
+        }
+        self.content().map(|mine| mine == *content)
+    }
+}
+
+/// A target's own word for "this version of this path"; opaque to all but that target.
+///
+/// Equal stamps mean the same version. A folder's stamp survives changes inside it and its own renames.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp(pub Box<[u8]>);
+
+impl fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+/// What one `lstat` of a path on the share says: the proof that nothing changed is that all of it is equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// What sort of thing, and how long.
+    pub shape: Shape,
+    /// Inode number.
+    pub ino: u64,
+    /// When the inode last changed in any way.
+    pub ctime: Wall,
+    /// Mode, mtime, owner, group.
+    pub meta: Meta,
+    /// Names of this inode; more than one for a file means hard links.
+    pub nlink: u32,
+    /// A folder on another file system than the share's root: a mount inside the share.
+    pub mounted: bool,
+}
+
+/// One consistent version as it was read: the same before and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What was read.
+    pub content: Content,
+    /// What the file was when it was read.
+    pub stat: Stat,
+    /// When the reading began.
+    pub at: Wall,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(kind: Kind, len: u64, digest: Option<u8>) -> Seen {
+        let meta = Meta { mode: 0o644, mtime: Wall(0), uid: 0, gid: 0 };
+        Seen { shape: Shape { kind, len }, digest: digest.map(|b| Digest([b; 32])), meta }
+    }
+
+    #[test]
+    fn an_unread_file_can_differ_but_never_be_equal() {
+        let content = Content::file(Digest([1; 32]), 5);
+        assert_eq!(seen(Kind::File, 5, None).holds(&content), None);
+        assert_eq!(seen(Kind::File, 6, None).holds(&content), Some(false));
+        assert_eq!(seen(Kind::Symlink, 5, None).holds(&content), Some(false));
+        assert_eq!(seen(Kind::File, 5, Some(1)).holds(&content), Some(true));
+        assert_eq!(seen(Kind::File, 5, Some(2)).holds(&content), Some(false));
+    }
+
+    #[test]
+    fn folders_are_all_alike() {
+        assert_eq!(seen(Kind::Folder, 0, None).holds(&Content::FOLDER), Some(true));
+    }
+}

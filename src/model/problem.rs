@@ -1,0 +1,27 @@
+//! What an administrator is told about a path or a place that needs attention.
+
+use crate::model::Wall;
+
+/// What is the matter with one path on the share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What happened, in one sentence without the path.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// A problem as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which share.
+    pub share: String,
+    /// Which target, if it concerns one.
+    pub target: Option<String>,
+    /// The path, escaped for printing; empty for the place as a whole.
+    pub path: String,
+    /// What is the matter.
+    pub trouble: Trouble,
+    /// Since when.
+    pub since: Wall,
+}

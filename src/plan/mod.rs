@@ -1,0 +1,163 @@
+//! Pure decisions: what to do about one path on one target, in which order, and when to refuse.
+//!
+//! Nothing here does I/O or knows the time. The whole policy of the agent is [`reconcile`]; its table is in the tests of
+//! `reconcile.rs`, in full.
+
+mod order;
+mod reconcile;
+mod vet;
+
+use crate::model::{Content, Meta, Seen, Sight, Stamp};
+
+pub use order::{Claim, Claims};
+pub use reconcile::reconcile;
+pub use vet::{Census, Halt, Limits, vet};
+
+/// What to do with something on a target that someone else changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Drift {
+    /// Leave it and report it.
+    #[default]
+    Keep,
+    /// Put ours over it; theirs goes to history.
+    Overwrite,
+}
+
+/// What to do on a target when the share's file is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deletes {
+    /// Remove it there too, into history.
+    #[default]
+    Propagate,
+    /// Leave the last copy there.
+    Retain,
+}
+
+/// What an administrator chose for one target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Foreign changes.
+    pub drift: Drift,
+    /// Deletions on the share.
+    pub deletes: Deletes,
+}
+
+/// Content, meta and stamp as the agent last left them on a target: the merge base.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// What we left there.
+    pub content: Content,
+    /// What was carried with it.
+    pub meta: Meta,
+    /// The stamp that the target gave it.
+    pub stamp: Stamp,
+}
+
+/// What the target showed, where it was looked at since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteView<'a> {
+    /// The target's stamp for it.
+    pub stamp: &'a Stamp,
+    /// What it is; its digest only if it was read.
+    pub seen: Seen,
+}
+
+/// All that the decision about one path on one target may depend on.
+#[derive(Clone, Debug)]
+pub struct View<'a> {
+    /// The path on the share.
+    pub local: Sight<Seen>,
+    /// What we last left on the target.
+    pub base: Option<&'a Base>,
+    /// What we may have put there without hearing back, oldest first.
+    pub attempts: &'a [Content],
+    /// What the target showed since the last change of ours began.
+    pub remote: Sight<RemoteView<'a>>,
+    /// What we left at the path that this one was renamed from, if that is still as left and vacant on the share.
+    pub origin: Option<&'a Base>,
+}
+
+/// A condition that the target checks in the same step as the change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Only if nothing is there.
+    Absent,
+    /// Only if what is there still bears this stamp.
+    Unchanged(Stamp),
+}
+
+/// A change to a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make the target hold `content`.
+    Put {
+        /// What the share must still hold.
+        content: Content,
+        /// When to refuse.
+        guard: Guard,
+    },
+    /// Change only what is carried with the content.
+    SetMeta {
+        /// What to carry.
+        meta: Meta,
+        /// When to refuse.
+        guard: Guard,
+    },
+    /// Rename what lies at the origin to this path, where nothing may be.
+    Move {
+        /// When to refuse: for the origin.
+        guard: Guard,
+    },
+    /// Take it away, into history.
+    Remove {
+        /// When to refuse.
+        guard: Guard,
+    },
+}
+
+/// Why the share's file has to be read before anything else is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Its bytes will be wanted on the target: stage them with the same reading.
+    Send,
+    /// It may well be what the target holds already.
+    Compare,
+}
+
+/// Why a path waits for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hold {
+    /// The share's file could not be read.
+    LocalTroubled,
+    /// The target's file could not be read.
+    RemoteTroubled,
+    /// The target's file was changed by someone else.
+    Drifted,
+    /// The target will not take it: no permission, or something else in its place.
+    Refused,
+}
+
+/// The decision for one path on one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing to do.
+    Settled,
+    /// Not enough is known of the share's file yet.
+    Wait,
+    /// Read the share's file first.
+    Read(Purpose),
+    /// Look at the target's file first, and read it.
+    Examine,
+    /// The target holds this content already: only the index has to learn it.
+    Adopt(Base),
+    /// The target holds nothing of ours here any more: only the index has to learn it.
+    Forget,
+    /// The rename was made, though its answer was lost: only the index has to learn it.
+    Moved,
+    /// Change the target.
+    Act(Action),
+    /// Do nothing, and tell the administrator.
+    Hold(Hold),
+}

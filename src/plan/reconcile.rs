@@ -1,0 +1,496 @@
+//! The decision about one path on one target: the whole policy of the agent.
+
+use crate::model::{Content, Meta, Seen, Sight, Stamp};
+use crate::plan::{Action, Base, Deletes, Drift, Guard, Hold, Policy, Purpose, RemoteView, Verdict, View};
+
+/// What lies on the target, measured against the base.
+enum Standing<'a> {
+    /// Nothing of ours was there, and nothing is known to be.
+    Vacant,
+    /// As we left it, or not looked at since.
+    AsLeft(&'a Base),
+    /// We left something, and it is gone.
+    Gone,
+    /// Someone else's, where we left none.
+    Stray(&'a RemoteView<'a>),
+    /// Someone else's, in the place of ours.
+    Replaced(&'a RemoteView<'a>),
+}
+
+impl<'a> Standing<'a> {
+    fn of(view: &'a View<'a>) -> Option<Self> {
+        Some(match (view.base, &view.remote) {
+            (_, Sight::Troubled) => return None,
+            (None, Sight::Unseen | Sight::Absent) => Self::Vacant,
+            (Some(_), Sight::Absent) => Self::Gone,
+            (Some(base), Sight::Unseen) => Self::AsLeft(base),
+            (Some(base), Sight::Present(remote)) if *remote.stamp == base.stamp => Self::AsLeft(base),
+            (Some(_), Sight::Present(remote)) => Self::Replaced(remote),
+            (None, Sight::Present(remote)) => Self::Stray(remote),
+        })
+    }
+}
+
+/// Decides what to do about one path on one target.
+///
+/// It does no I/O, and the same view always gets the same verdict. What is not known is asked for
+/// ([`Verdict::Read`], [`Verdict::Examine`]) before anything is changed.
+pub fn reconcile(view: &View<'_>, policy: &Policy) -> Verdict {
+    let Some(standing) = Standing::of(view) else {
+        return Verdict::Hold(Hold::RemoteTroubled);
+    };
+    if let Some(verdict) = reconcile_attempts(view, &standing) {
+        return verdict;
+    }
+    match &view.local {
+        Sight::Unseen => Verdict::Wait,
+        Sight::Troubled => Verdict::Hold(Hold::LocalTroubled),
+        Sight::Present(local) => reconcile_present(local, &standing, view.origin, policy),
+        Sight::Absent => reconcile_absent(&standing, policy),
+    }
+}
+
+/// With a put under way whose end is not known, what is there may be ours: find out first.
+fn reconcile_attempts(view: &View<'_>, standing: &Standing<'_>) -> Option<Verdict> {
+    if view.attempts.is_empty() {
+        return None;
+    }
+    if matches!(view.remote, Sight::Unseen) {
+        return Some(Verdict::Examine);
+    }
+    let (Standing::Stray(remote) | Standing::Replaced(remote)) = standing else {
+        return None;
+    };
+    let ours = |content: &Content| remote.seen.holds(content);
+    if let Some(content) = view.attempts.iter().find(|content| ours(content) == Some(true)) {
+        return Some(adopt(*content, remote));
+    }
+    let unread = view.attempts.iter().any(|content| ours(content).is_none());
+    unread.then_some(Verdict::Examine)
+}
+
+fn adopt(content: Content, remote: &RemoteView<'_>) -> Verdict {
+    Verdict::Adopt(Base { content, meta: remote.seen.meta, stamp: remote.stamp.clone() })
+}
+
+fn reconcile_present(local: &Seen, standing: &Standing<'_>, origin: Option<&Base>, policy: &Policy) -> Verdict {
+    match standing {
+        Standing::AsLeft(base) => reconcile_as_left(local, base),
+        Standing::Stray(remote) if origin.is_some_and(|origin| is_version(origin, remote)) => Verdict::Moved,
+        Standing::Stray(remote) | Standing::Replaced(remote) => reconcile_foreign(local, remote, policy),
+        Standing::Vacant | Standing::Gone => reconcile_vacant(local, origin),
+    }
+}
+
+/// A stamp names a version; the shape is checked all the same, because a wrong answer here loses a file.
+fn is_version(origin: &Base, remote: &RemoteView<'_>) -> bool {
+    origin.stamp == *remote.stamp && remote.seen.holds(&origin.content) != Some(false)
+}
+
+fn reconcile_as_left(local: &Seen, base: &Base) -> Verdict {
+    let unchanged = || Guard::Unchanged(base.stamp.clone());
+    match (local.holds(&base.content), local.content()) {
+        (None, _) => Verdict::Read(Purpose::Compare),
+        (Some(false), None) => Verdict::Read(Purpose::Send),
+        (Some(false), Some(content)) => Verdict::Act(Action::Put { content, guard: unchanged() }),
+        (Some(true), _) => settle_meta(local.meta, base.meta, &base.stamp),
+    }
+}
+
+fn settle_meta(wanted: Meta, left: Meta, stamp: &Stamp) -> Verdict {
+    if wanted == left {
+        Verdict::Settled
+    } else {
+        Verdict::Act(Action::SetMeta { meta: wanted, guard: Guard::Unchanged(stamp.clone()) })
+    }
+}
+
+fn reconcile_vacant(local: &Seen, origin: Option<&Base>) -> Verdict {
+    match (local.content(), origin) {
+        (None, Some(origin)) if local.holds(&origin.content).is_none() => Verdict::Read(Purpose::Compare),
+        (None, _) => Verdict::Read(Purpose::Send),
+        (Some(content), Some(origin)) if origin.content == content => {
+            Verdict::Act(Action::Move { guard: Guard::Unchanged(origin.stamp.clone()) })
+        }
+        (Some(content), _) => Verdict::Act(Action::Put { content, guard: Guard::Absent }),
+    }
+}
+
+fn reconcile_foreign(local: &Seen, remote: &RemoteView<'_>, policy: &Policy) -> Verdict {
+    let alike = local.shape == remote.seen.shape;
+    match (local.content(), remote.seen.content()) {
+        (_, None) if alike => Verdict::Examine,
+        (None, Some(_)) if alike => Verdict::Read(Purpose::Compare),
+        (Some(mine), Some(theirs)) if mine == theirs => adopt(mine, remote),
+        (mine, _) => match (policy.drift, mine) {
+            (Drift::Keep, _) => Verdict::Hold(Hold::Drifted),
+            (Drift::Overwrite, None) => Verdict::Read(Purpose::Send),
+            (Drift::Overwrite, Some(content)) => {
+                Verdict::Act(Action::Put { content, guard: Guard::Unchanged(remote.stamp.clone()) })
+            }
+        },
+    }
+}
+
+fn reconcile_absent(standing: &Standing<'_>, policy: &Policy) -> Verdict {
+    match (standing, policy.deletes) {
+        (Standing::Vacant, _) => Verdict::Settled,
+        (Standing::Gone, _) => Verdict::Forget,
+        (Standing::AsLeft(_), Deletes::Retain) => Verdict::Settled,
+        (Standing::AsLeft(base), Deletes::Propagate) => {
+            Verdict::Act(Action::Remove { guard: Guard::Unchanged(base.stamp.clone()) })
+        }
+        // What someone else put there is theirs to remove.
+        (Standing::Replaced(_), _) => Verdict::Forget,
+        (Standing::Stray(_), _) => Verdict::Settled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Digest, Kind, Wall};
+
+    const POLICIES: [Policy; 4] = [
+        Policy { drift: Drift::Keep, deletes: Deletes::Propagate },
+        Policy { drift: Drift::Keep, deletes: Deletes::Retain },
+        Policy { drift: Drift::Overwrite, deletes: Deletes::Propagate },
+        Policy { drift: Drift::Overwrite, deletes: Deletes::Retain },
+    ];
+    const PLAIN: Meta = Meta { mode: 0o644, mtime: Wall(1), uid: 0, gid: 0 };
+    const OTHER: Meta = Meta { mode: 0o755, mtime: Wall(2), uid: 0, gid: 0 };
+
+    /// Files 1 and 2 are of one length, so that only reading tells them apart; 3 is longer. 0 is a folder.
+    fn content(id: u8) -> Content {
+        match id {
+            0 => Content::FOLDER,
+            3 => Content::file(Digest([3; 32]), 30),
+            id => Content::file(Digest([id; 32]), 10),
+        }
+    }
+
+    fn stamp(text: &str) -> Stamp {
+        Stamp(text.as_bytes().into())
+    }
+
+    fn base(id: u8, text: &str) -> Base {
+        Base { content: content(id), meta: PLAIN, stamp: stamp(text) }
+    }
+
+    fn seen(id: u8, read: bool, meta: Meta) -> Seen {
+        let content = content(id);
+        let digest = (read && content.shape.kind != Kind::Folder).then_some(content.digest);
+        Seen { shape: content.shape, digest, meta }
+    }
+
+    /// A view that owns its parts.
+    #[derive(Clone, Debug)]
+    struct Case {
+        local: Sight<Seen>,
+        base: Option<Base>,
+        attempts: Vec<Content>,
+        remote: Sight<(Stamp, Seen)>,
+        origin: Option<Base>,
+        policy: Policy,
+    }
+
+    impl Case {
+        fn judge(&self) -> Verdict {
+            let remote = match &self.remote {
+                Sight::Unseen => Sight::Unseen,
+                Sight::Absent => Sight::Absent,
+                Sight::Troubled => Sight::Troubled,
+                Sight::Present((stamp, seen)) => Sight::Present(RemoteView { stamp, seen: *seen }),
+            };
+            let view = View {
+                local: self.local,
+                base: self.base.as_ref(),
+                attempts: &self.attempts,
+                remote,
+                origin: self.origin.as_ref(),
+            };
+            reconcile(&view, &self.policy)
+        }
+    }
+
+    /// Every view that can differ in outcome.
+    fn every_case() -> Vec<Case> {
+        let present = |id, read, meta| Sight::Present(seen(id, read, meta));
+        let mut locals =
+            vec![Sight::Unseen, Sight::Troubled, Sight::Absent, present(0, true, PLAIN), present(0, true, OTHER)];
+        for id in [1, 2, 3] {
+            locals.extend([present(id, true, PLAIN), present(id, false, PLAIN), present(id, true, OTHER)]);
+        }
+        let bases = [None, Some(base(0, "ours")), Some(base(1, "ours"))];
+        let mut remotes = vec![Sight::Unseen, Sight::Troubled, Sight::Absent];
+        for text in ["ours", "theirs", "origin"] {
+            remotes.push(Sight::Present((stamp(text), seen(0, true, PLAIN))));
+            for id in [1, 2, 3] {
+                for read in [true, false] {
+                    remotes.push(Sight::Present((stamp(text), seen(id, read, PLAIN))));
+                }
+            }
+        }
+        let attempts = [vec![], vec![content(2)], vec![content(3), content(1)], vec![content(0)]];
+        let origins = [None, Some(base(0, "origin")), Some(base(1, "origin")), Some(base(3, "origin"))];
+        let mut all = Vec::new();
+        for local in &locals {
+            for base in &bases {
+                for attempts in &attempts {
+                    for remote in &remotes {
+                        for origin in &origins {
+                            for policy in POLICIES {
+                                let (local, base, attempts) = (*local, base.clone(), attempts.clone());
+                                let (remote, origin) = (remote.clone(), origin.clone());
+                                all.push(Case { local, base, attempts, remote, origin, policy });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn ignorance_never_changes_anything() {
+        for case in every_case() {
+            let blind = matches!(case.local, Sight::Unseen | Sight::Troubled) || case.remote == Sight::Troubled;
+            if blind {
+                let verdict = case.judge();
+                let idle = matches!(verdict, Verdict::Wait | Verdict::Hold(_) | Verdict::Adopt(_) | Verdict::Examine);
+                assert!(idle, "{case:?}: {verdict:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn keep_never_touches_what_is_foreign() {
+        for case in every_case().into_iter().filter(|case| case.policy.drift == Drift::Keep) {
+            if let Verdict::Act(action) = case.judge() {
+                let guard = match &action {
+                    Action::Put { guard, .. } | Action::SetMeta { guard, .. } => guard,
+                    Action::Move { guard } | Action::Remove { guard } => guard,
+                };
+                let known = [Guard::Absent, Guard::Unchanged(stamp("ours")), Guard::Unchanged(stamp("origin"))];
+                assert!(known.contains(guard), "{case:?}: {action:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_guard_names_what_was_seen_or_left() {
+        for case in every_case() {
+            if let Verdict::Act(Action::Put { guard: Guard::Unchanged(found), .. }) = case.judge() {
+                let seen_there = matches!(&case.remote, Sight::Present((stamp, _)) if *stamp == found);
+                let left_there =
+                    matches!(case.remote, Sight::Unseen) && case.base.as_ref().is_some_and(|b| b.stamp == found);
+                assert!(seen_there || left_there, "{case:?}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_our_own_is_removed_and_only_when_told_to() {
+        for case in every_case() {
+            if let Verdict::Act(Action::Remove { guard }) = case.judge() {
+                assert_eq!(case.local, Sight::Absent);
+                assert_eq!(case.policy.deletes, Deletes::Propagate);
+                assert_eq!(guard, Guard::Unchanged(stamp("ours")));
+                assert!(case.base.is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn an_open_attempt_is_examined_before_anything_is_changed() {
+        for case in every_case() {
+            if !case.attempts.is_empty() && matches!(case.remote, Sight::Unseen) {
+                assert_eq!(case.judge(), Verdict::Examine, "{case:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_equal_content_is_moved_and_only_to_a_vacant_place() {
+        for case in every_case() {
+            if let Verdict::Act(Action::Move { guard }) = case.judge() {
+                let (Sight::Present(local), Some(origin)) = (case.local, &case.origin) else {
+                    panic!("{case:?}");
+                };
+                assert_eq!(local.content(), Some(origin.content));
+                assert_eq!(guard, Guard::Unchanged(origin.stamp.clone()));
+                let vacant =
+                    matches!(case.remote, Sight::Absent) || (case.base.is_none() && case.remote == Sight::Unseen);
+                assert!(vacant, "{case:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn settled_means_that_the_target_holds_what_the_share_holds() {
+        for case in every_case() {
+            if case.judge() == Verdict::Settled
+                && let Sight::Present(local) = case.local
+            {
+                let base = case.base.as_ref().expect("nothing is settled without a base");
+                assert_eq!(local.content(), Some(base.content), "{case:?}");
+                assert_eq!(local.meta, base.meta, "{case:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn meta_alone_never_sends_content_and_never_holds() {
+        for case in every_case() {
+            if let Sight::Present(local) = case.local
+                && let Some(base) = &case.base
+                && local.content() == Some(base.content)
+                && matches!(&case.remote, Sight::Unseen | Sight::Present(_))
+                && !matches!(&case.remote, Sight::Present((stamp, _)) if *stamp != base.stamp)
+                && case.attempts.is_empty()
+            {
+                let expected = if local.meta == base.meta {
+                    Verdict::Settled
+                } else {
+                    Verdict::Act(Action::SetMeta { meta: local.meta, guard: Guard::Unchanged(base.stamp.clone()) })
+                };
+                assert_eq!(case.judge(), expected, "{case:?}");
+            }
+        }
+    }
+
+    /// The world behind a view: an unseen remote is as we left it, an unread file holds what its id says.
+    fn truth_of(case: &Case) -> Option<(Stamp, Seen)> {
+        let read = |(stamp, mut seen): (Stamp, Seen), base: &Option<Base>| {
+            if seen.shape.kind == Kind::File && seen.digest.is_none() {
+                let as_left = base.as_ref().filter(|b| b.stamp == stamp && b.content.shape == seen.shape);
+                let id = if seen.shape.len == 30 { 3 } else { 1 };
+                seen.digest = Some(as_left.map_or(content(id).digest, |b| b.content.digest));
+            }
+            (stamp, seen)
+        };
+        match (&case.remote, &case.base) {
+            (Sight::Present(there), base) => Some(read(there.clone(), base)),
+            (Sight::Unseen, Some(base)) => {
+                let seen = Seen { shape: base.content.shape, digest: Some(base.content.digest), meta: base.meta };
+                Some((base.stamp.clone(), seen))
+            }
+            (Sight::Unseen | Sight::Absent | Sight::Troubled, _) => None,
+        }
+    }
+
+    /// Carries out verdicts on a one-path world until one of them asks for nothing.
+    #[test]
+    fn every_case_comes_to_rest() {
+        for start in every_case() {
+            let mut case = start.clone();
+            let mut truth = truth_of(&case);
+            // A base whose stamp is there but whose shape is another cannot be: stamps name versions.
+            if let (Some((stamp, seen)), Some(base)) = (&truth, &case.base)
+                && *stamp == base.stamp
+                && seen.content() != Some(base.content)
+            {
+                continue;
+            }
+            let full = |local: Seen| Seen {
+                digest: local.digest.or(Some(content(if local.shape.len == 30 { 3 } else { 1 }).digest)),
+                ..local
+            };
+            let mut verdict = case.judge();
+            for _ in 0..8 {
+                let mut look = true;
+                match verdict.clone() {
+                    Verdict::Settled | Verdict::Wait | Verdict::Hold(_) => break,
+                    Verdict::Examine => {}
+                    Verdict::Read(_) => {
+                        case.local = case.local.map(full);
+                        look = false;
+                    }
+                    Verdict::Adopt(base) => (case.base, case.attempts, look) = (Some(base), vec![], false),
+                    Verdict::Forget => (case.base, case.attempts) = (None, vec![]),
+                    Verdict::Moved => {
+                        let origin = case.origin.take().expect("moved from somewhere");
+                        (case.base, case.remote, look) = (Some(origin), Sight::Unseen, false);
+                    }
+                    Verdict::Act(Action::Put { content, .. }) => {
+                        let Sight::Present(local) = case.local else { panic!("{start:?}") };
+                        truth = Some((stamp("new"), local));
+                        case.base = Some(Base { content, meta: local.meta, stamp: stamp("new") });
+                        case.attempts = vec![];
+                    }
+                    Verdict::Act(Action::SetMeta { meta, .. }) => {
+                        let (_, seen) = truth.take().expect("only what is there gets meta");
+                        truth = Some((stamp("new"), Seen { meta, ..seen }));
+                        let base = case.base.take().expect("only ours gets meta");
+                        case.base = Some(Base { meta, stamp: stamp("new"), ..base });
+                    }
+                    Verdict::Act(Action::Move { .. }) => {
+                        let origin = case.origin.take().expect("moved from somewhere");
+                        let seen = Seen {
+                            shape: origin.content.shape,
+                            digest: Some(origin.content.digest),
+                            meta: origin.meta,
+                        };
+                        truth = Some((origin.stamp.clone(), seen));
+                        (case.base, case.attempts) = (Some(origin), vec![]);
+                    }
+                    Verdict::Act(Action::Remove { .. }) => (truth, case.base) = (None, None),
+                }
+                if look {
+                    case.remote = truth.clone().map_or(Sight::Absent, Sight::Present);
+                }
+                verdict = case.judge();
+            }
+            assert!(matches!(verdict, Verdict::Settled | Verdict::Wait | Verdict::Hold(_)), "{start:?}: {verdict:?}");
+            if let (Verdict::Settled, Sight::Present(local)) = (&verdict, case.local) {
+                assert_eq!(truth.and_then(|(_, seen)| seen.content()), local.content(), "{start:?}");
+            }
+        }
+    }
+
+    /// The table of the design, row by row, in the words of the design.
+    #[test]
+    fn the_table_reads_as_designed() {
+        let keep = POLICIES[0];
+        let case = |local, base: Option<Base>, remote| Case {
+            local,
+            base,
+            attempts: vec![],
+            remote,
+            origin: None,
+            policy: keep,
+        };
+        let same = Sight::Present(seen(1, true, PLAIN));
+        let changed = Sight::Present(seen(2, true, PLAIN));
+        let theirs = |id, read| Sight::Present((stamp("theirs"), seen(id, read, PLAIN)));
+        let ours = || Some(base(1, "ours"));
+        let put = |id, guard| Verdict::Act(Action::Put { content: content(id), guard });
+        let unchanged = |text| Guard::Unchanged(stamp(text));
+        let adopted = |id| Verdict::Adopt(Base { content: content(id), meta: PLAIN, stamp: stamp("theirs") });
+        let table = [
+            (case(same, None, Sight::Unseen), put(1, Guard::Absent)),
+            (case(same, ours(), Sight::Unseen), Verdict::Settled),
+            (case(same, ours(), Sight::Absent), put(1, Guard::Absent)),
+            (case(same, ours(), theirs(1, false)), Verdict::Examine),
+            (case(same, ours(), theirs(1, true)), adopted(1)),
+            (case(same, ours(), theirs(2, true)), Verdict::Hold(Hold::Drifted)),
+            (case(same, ours(), theirs(3, false)), Verdict::Hold(Hold::Drifted)),
+            (case(changed, ours(), Sight::Unseen), put(2, unchanged("ours"))),
+            (case(changed, ours(), Sight::Absent), put(2, Guard::Absent)),
+            (case(changed, ours(), theirs(2, true)), adopted(2)),
+            (case(changed, None, theirs(2, true)), adopted(2)),
+            (case(Sight::Absent, None, Sight::Unseen), Verdict::Settled),
+            (case(Sight::Absent, ours(), Sight::Unseen), Verdict::Act(Action::Remove { guard: unchanged("ours") })),
+            (case(Sight::Absent, ours(), Sight::Absent), Verdict::Forget),
+            (case(Sight::Absent, ours(), theirs(2, false)), Verdict::Forget),
+            (case(Sight::Absent, None, theirs(2, true)), Verdict::Settled),
+            (case(Sight::Troubled, ours(), Sight::Unseen), Verdict::Hold(Hold::LocalTroubled)),
+            (case(Sight::Unseen, ours(), Sight::Unseen), Verdict::Wait),
+            (case(same, ours(), Sight::Troubled), Verdict::Hold(Hold::RemoteTroubled)),
+        ];
+        for (case, expected) in table {
+            assert_eq!(case.judge(), expected, "{case:?}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The operating system as driftline needs it: the only user of rustix and libc, and the only place for `unsafe`.
+//!
+//! Linux 5.6 or newer (`openat2`). Plain functions that return `io::Result`; no policy, no state.
+
+pub mod beneath;
+pub mod stat;

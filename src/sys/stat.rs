@@ -1,0 +1,57 @@
+//! What a `statx` says, in our words.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{FileType, Statx};
+
+use crate::model::{Kind, Meta, Shape, Stat, Wall};
+
+/// A device number as one comparable value.
+pub fn device(st: &Statx) -> u64 {
+    (u64::from(st.stx_dev_major) << 32) | u64::from(st.stx_dev_minor)
+}
+
+/// What is carried with the content.
+pub fn meta(st: &Statx) -> Meta {
+    Meta {
+        mode: u32::from(st.stx_mode) & 0o7777,
+        mtime: Wall::from_parts(st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec),
+        uid: st.stx_uid,
+        gid: st.stx_gid,
+    }
+}
+
+/// Kind and length; `Err` names what it is if it can never be mirrored.
+pub fn shape(st: &Statx) -> Result<Shape, &'static str> {
+    let kind = match FileType::from_raw_mode(u32::from(st.stx_mode)) {
+        FileType::RegularFile => Kind::File,
+        FileType::Symlink => Kind::Symlink,
+        FileType::Directory => return Ok(Shape { kind: Kind::Folder, len: 0 }),
+        FileType::Fifo => return Err("FIFO"),
+        FileType::Socket => return Err("socket"),
+        FileType::CharacterDevice => return Err("character device"),
+        FileType::BlockDevice => return Err("block device"),
+        FileType::Unknown => return Err("unknown kind of file"),
+    };
+    Ok(Shape { kind, len: st.stx_size })
+}
+
+/// The whole look; `root_device` tells mounts inside the share. `Err` names what can never be mirrored.
+pub fn stat(st: &Statx, root_device: u64) -> Result<Stat, &'static str> {
+    let shape = shape(st)?;
+    Ok(Stat {
+        shape,
+        ino: st.stx_ino,
+        ctime: Wall::from_parts(st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec),
+        meta: meta(st),
+        nlink: st.stx_nlink,
+        mounted: shape.kind == Kind::Folder && device(st) != root_device,
+    })
+}
+
+/// File system id of what is open, as `statfs` gives it.
+pub fn file_system_id(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let st = rustix::fs::fstatvfs(fd)?;
+    Ok(st.f_fsid)
+}

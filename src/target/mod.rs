@@ -1,0 +1,300 @@
+//! A place that copies are kept in: what every target promises.
+//!
+//! Each target keeps these promises, and `tests/it/contract.rs` holds every one of them to it:
+//!
+//! - nobody who reads the target ever sees a missing or a partial file where a version was and a version will be;
+//! - `Ok` means durable; a refused guard has changed nothing; a repeated call does no harm;
+//! - what a change replaces or removes is in history before the change is visible;
+//! - no call touches anything unless the target is the one it was bound to ([`Fault::Offline`] otherwise);
+//! - foreign files are never changed except through [`Guard::Unchanged`] with *their* stamp.
+//!
+//! Calls block: each lane calls from threads of its own, so that a target that hangs stalls nothing else.
+//! Not here: what to do (`plan`), when and in which order (`engine`).
+
+mod dir;
+mod memory;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::model::{Content, Meta, Reading, RelPath, Seen, Shape, Stamp};
+use crate::plan::Guard;
+
+pub use dir::{DirSetup, DirTarget};
+pub use memory::MemoryTarget;
+
+/// Something on a target, as one look showed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// The target's stamp for this version.
+    pub stamp: Stamp,
+    /// What it is; its digest only if the look was asked to read, or if the target keeps digests.
+    pub seen: Seen,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The folder that this page belongs to. All entries are its direct children.
+    pub folder: Option<RelPath>,
+    /// Names in no order. Entries that cannot be mirrored (sockets, unmappable keys) are in `strange`.
+    pub entries: Vec<(RelPath, Remote)>,
+    /// What lies there and is not a file, link or folder: shown, never touched.
+    pub strange: Vec<RelPath>,
+    /// The last page of this folder: what was on none of its pages is absent there.
+    pub last_of_folder: bool,
+}
+
+/// How closely to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Stamp, shape and meta.
+    Stamp,
+    /// Also read it, so that the digest is known.
+    Content,
+}
+
+/// Takes the bytes of one file, in order.
+pub trait Sink {
+    /// The next bytes.
+    fn bytes(&mut self, bytes: &[u8]) -> std::io::Result<()>;
+    /// The next `len` bytes are zeros that take no space at the source.
+    fn hole(&mut self, len: u64) -> std::io::Result<()>;
+    /// Begins again from the first byte: the source changed while it was read.
+    fn restart(&mut self) -> std::io::Result<()>;
+}
+
+/// Why a file of the share could not be brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadFault {
+    /// It is no longer there.
+    Absent,
+    /// Someone has it open for writing, or it changed while it was read: later.
+    Busy(String),
+    /// It is not what it was said to be (a folder in place of a file): look again.
+    Changed,
+    /// It cannot be read.
+    Troubled(crate::model::Trouble),
+    /// The share is not the one it was bound to: nothing can be said of any path.
+    Offline(String),
+    /// The sink failed: the fault is the target's.
+    Sink,
+}
+
+/// Reads one file of the share into a sink, as one consistent version.
+pub type Read<'a> = &'a mut dyn FnMut(&RelPath, &mut dyn Sink) -> Result<Reading, ReadFault>;
+
+/// Names something staged, until it is published or discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// A file's bytes, durable in the target's staging and not yet visible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// Names it.
+    pub token: Token,
+    /// What was read and staged.
+    pub reading: Reading,
+}
+
+/// Why a file was not staged.
+#[derive(Debug)]
+pub enum StageError {
+    /// The share's side.
+    Read(ReadFault),
+    /// The target's side.
+    Target(TargetError),
+}
+
+/// One change to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Where.
+    pub path: RelPath,
+    /// What.
+    pub change: Change,
+    /// Checked in the same step as the change.
+    pub guard: Guard,
+}
+
+/// What to do to a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Make what was staged visible. The guard is for `path`.
+    Publish {
+        /// What was staged.
+        token: Token,
+        /// What it holds.
+        content: Content,
+        /// What to carry with it.
+        meta: Meta,
+    },
+    /// Make a symbolic link.
+    Link {
+        /// What it points to, as it stands.
+        to: Vec<u8>,
+        /// The link's content.
+        content: Content,
+        /// What to carry with it.
+        meta: Meta,
+    },
+    /// Make a folder. With [`Guard::Absent`] a folder that is there already is success.
+    MakeFolder {
+        /// What to carry with it.
+        meta: Meta,
+    },
+    /// Change only what is carried with the content.
+    SetMeta {
+        /// What to carry.
+        meta: Meta,
+    },
+    /// Rename `from` to `path`, where nothing may be. The guard is for `from`.
+    Move {
+        /// Where it lies now.
+        from: RelPath,
+    },
+    /// Take it away: files and links into history; a folder only if it is empty.
+    Remove,
+}
+
+/// What a change left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The stamp of what is there now; `None` after a removal.
+    pub stamp: Option<Stamp>,
+    /// What is carried there in truth: a target may not hold an owner or a mode. `None` after a removal.
+    pub meta: Option<Meta>,
+}
+
+/// A place that copies are kept in. The module's text is the promise.
+pub trait Target: Send + Sync {
+    /// Fails unless this is the place it was bound to, and it answers. Binds it at first contact if `bind` allows.
+    fn probe(&self, bind: Bind) -> Result<Bound, TargetError>;
+    /// Lists what lies there, folder by folder, a page at a time, until `page` returns false.
+    ///
+    /// A listing is a hint: only [`Target::look`] decides. Ours (`.driftline`) is left out.
+    fn list(&self, page: &mut dyn FnMut(Page) -> bool) -> Result<(), TargetError>;
+    /// Looks at one path. `Ok(None)` is positive evidence of absence.
+    fn look(&self, path: &RelPath, depth: Depth) -> Result<Option<Remote>, TargetError>;
+    /// Reads and stages files of the share. All that answer `Ok` are durable in staging; in the order of `paths`.
+    fn stage(&self, paths: &[RelPath], read: Read<'_>) -> Vec<Result<Staged, StageError>>;
+    /// Makes changes, in order, sharing flushes among them. One answer for each step, in order.
+    fn apply(&self, steps: &[Step]) -> Vec<Result<Placed, TargetError>>;
+    /// Drops what was staged. Unknown tokens are nothing to do.
+    fn discard(&self, tokens: &[Token]);
+    /// Drops what earlier runs of this agent left in staging. Returns how many.
+    fn sweep(&self) -> Result<u64, TargetError>;
+    /// Removes versions from history that were replaced before `before`. Returns how many.
+    fn prune(&self, before: crate::model::Wall) -> Result<u64, TargetError>;
+    /// Bytes free for new copies, where the place can say.
+    fn free(&self) -> Result<Option<u64>, TargetError>;
+}
+
+/// Whether a place that bears no identity may be given one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// No: it must bear the identity already.
+    Never,
+    /// Yes, if it bears none.
+    IfUnbound,
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The target's id, from its `.driftline/identity`.
+    pub id: String,
+    /// It was given this identity just now: to be said aloud.
+    pub newly: bool,
+}
+
+/// A target's refusal or failure.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} {}: {cause}", .path.as_ref().map_or_else(|| "the target".to_owned(), |p| format!("{p}")))]
+pub struct TargetError {
+    /// What kind of trouble: the engine acts on this alone.
+    pub fault: Fault,
+    /// What was tried, as a verb.
+    pub verb: &'static str,
+    /// On which path, if on one.
+    pub path: Option<RelPath>,
+    /// The cause, for people.
+    pub cause: String,
+    /// What to do about it, for people.
+    pub hint: String,
+}
+
+/// What kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The guard did not hold; nothing was changed.
+    Stale,
+    /// What was staged is gone or is not what was meant; nothing was changed.
+    Unstaged,
+    /// This path cannot be kept there as it is: name too long, something else in the way.
+    Unfit,
+    /// A folder that was to be removed holds what is not ours.
+    Occupied,
+    /// We may not.
+    Denied,
+    /// The target has no room.
+    Full,
+    /// Asked to slow down, and for how long if it said.
+    Throttled(Option<Duration>),
+    /// No answer, or none that can be trusted: the change may or may not have been made.
+    Unreachable,
+    /// The place is not the one it was bound to; nothing was changed.
+    Offline,
+}
+
+/// What the engine does about a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Look at the target's path and decide again.
+    LookAgain,
+    /// Stage it again.
+    StageAgain,
+    /// Set the path aside, and tell the administrator.
+    SetAside,
+    /// Leave it to whoever owns it: it is no longer ours.
+    LetGo,
+    /// Let the whole target rest, then go on.
+    RestTarget,
+}
+
+impl Fault {
+    /// The one table from faults to remedies.
+    pub fn remedy(self) -> Remedy {
+        match self {
+            Self::Stale => Remedy::LookAgain,
+            Self::Unstaged => Remedy::StageAgain,
+            Self::Unfit | Self::Denied => Remedy::SetAside,
+            Self::Occupied => Remedy::LetGo,
+            Self::Full | Self::Throttled(_) | Self::Unreachable | Self::Offline => Remedy::RestTarget,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stale => "stale",
+            Self::Unstaged => "unstaged",
+            Self::Unfit => "unfit",
+            Self::Occupied => "occupied",
+            Self::Denied => "denied",
+            Self::Full => "full",
+            Self::Throttled(_) => "throttled",
+            Self::Unreachable => "unreachable",
+            Self::Offline => "offline",
+        })
+    }
+}
+
+impl Remote {
+    /// A folder as a target shows it.
+    pub fn folder(stamp: Stamp, meta: Meta) -> Self {
+        let shape = Shape { kind: crate::model::Kind::Folder, len: 0 };
+        Self { stamp, seen: Seen { shape, digest: None, meta } }
+    }
+}
