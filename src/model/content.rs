@@ -12,6 +12,11 @@ impl Digest {
     /// What a folder has in place of a digest.
     pub const FOLDER: Self = Self([0; 32]);
 
+    /// The digest of some bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
     /// The first four bytes in hex, as history names use them.
     pub fn short(&self) -> String {
         self.0[..4].iter().map(|b| format!("{b:02x}")).collect()

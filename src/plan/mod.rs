@@ -75,8 +75,17 @@ pub struct View<'a> {
     pub attempts: &'a [Content],
     /// What the target showed since the last change of ours began.
     pub remote: Sight<RemoteView<'a>>,
-    /// What we left at the path that this one was renamed from, if that is still as left and vacant on the share.
-    pub origin: Option<&'a Base>,
+    /// What we left at the path that this one was renamed from, if the share has nothing there any more.
+    pub origin: Option<Origin<'a>>,
+}
+
+/// The old name of something that was renamed on the share.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// What we left there.
+    pub base: &'a Base,
+    /// It is still there. If not, the rename may have been made and its answer lost.
+    pub as_left: bool,
 }
 
 /// A condition that the target checks in the same step as the change.

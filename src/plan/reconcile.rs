@@ -1,7 +1,7 @@
 //! The decision about one path on one target: the whole policy of the agent.
 
 use crate::model::{Content, Meta, Seen, Sight, Stamp};
-use crate::plan::{Action, Base, Deletes, Drift, Guard, Hold, Policy, Purpose, RemoteView, Verdict, View};
+use crate::plan::{Action, Base, Deletes, Drift, Guard, Hold, Origin, Policy, Purpose, RemoteView, Verdict, View};
 
 /// What lies on the target, measured against the base.
 enum Standing<'a> {
@@ -39,25 +39,25 @@ pub fn reconcile(view: &View<'_>, policy: &Policy) -> Verdict {
     let Some(standing) = Standing::of(view) else {
         return Verdict::Hold(Hold::RemoteTroubled);
     };
+    if !view.attempts.is_empty() && matches!(view.remote, Sight::Unseen) {
+        return Verdict::Examine;
+    }
+    if is_moved(view, &standing) {
+        return Verdict::Moved;
+    }
     if let Some(verdict) = reconcile_attempts(view, &standing) {
         return verdict;
     }
     match &view.local {
         Sight::Unseen => Verdict::Wait,
         Sight::Troubled => Verdict::Hold(Hold::LocalTroubled),
-        Sight::Present(local) => reconcile_present(local, &standing, view.origin, policy),
+        Sight::Present(local) => reconcile_present(local, &standing, view, policy),
         Sight::Absent => reconcile_absent(&standing, policy),
     }
 }
 
 /// With a put under way whose end is not known, what is there may be ours: find out first.
 fn reconcile_attempts(view: &View<'_>, standing: &Standing<'_>) -> Option<Verdict> {
-    if view.attempts.is_empty() {
-        return None;
-    }
-    if matches!(view.remote, Sight::Unseen) {
-        return Some(Verdict::Examine);
-    }
     let (Standing::Stray(remote) | Standing::Replaced(remote)) = standing else {
         return None;
     };
@@ -73,18 +73,31 @@ fn adopt(content: Content, remote: &RemoteView<'_>) -> Verdict {
     Verdict::Adopt(Base { content, meta: remote.seen.meta, stamp: remote.stamp.clone() })
 }
 
-fn reconcile_present(local: &Seen, standing: &Standing<'_>, origin: Option<&Base>, policy: &Policy) -> Verdict {
+fn reconcile_present(local: &Seen, standing: &Standing<'_>, view: &View<'_>, policy: &Policy) -> Verdict {
     match standing {
         Standing::AsLeft(base) => reconcile_as_left(local, base),
-        Standing::Stray(remote) if origin.is_some_and(|origin| is_version(origin, remote)) => Verdict::Moved,
-        Standing::Stray(remote) | Standing::Replaced(remote) => reconcile_foreign(local, remote, policy),
-        Standing::Vacant | Standing::Gone => reconcile_vacant(local, origin),
+        Standing::Stray(remote) => reconcile_foreign(local, remote, policy),
+        Standing::Replaced(remote) => reconcile_replaced(local, remote, view.base, policy),
+        Standing::Vacant | Standing::Gone => reconcile_vacant(local, view.origin),
     }
 }
 
-/// A stamp names a version; the shape is checked all the same, because a wrong answer here loses a file.
-fn is_version(origin: &Base, remote: &RemoteView<'_>) -> bool {
-    origin.stamp == *remote.stamp && remote.seen.holds(&origin.content) != Some(false)
+/// Another version than ours: if it holds what ours held, only its stamp has moved (a link, a touch, a restore).
+fn reconcile_replaced(local: &Seen, remote: &RemoteView<'_>, base: Option<&Base>, policy: &Policy) -> Verdict {
+    let ours = base.map(|base| (base.content, remote.seen.holds(&base.content)));
+    match ours {
+        Some((content, Some(true))) => adopt(content, remote),
+        Some((_, None)) => Verdict::Examine,
+        Some((_, Some(false))) | None => reconcile_foreign(local, remote, policy),
+    }
+}
+
+/// What lies here is what we left under the old name: the rename was made. A stamp names a version; the shape is
+/// checked all the same, because a wrong answer here loses a file.
+fn is_moved(view: &View<'_>, standing: &Standing<'_>) -> bool {
+    let Standing::Stray(remote) = standing else { return false };
+    let same = |base: &Base| base.stamp == *remote.stamp && remote.seen.holds(&base.content) != Some(false);
+    view.origin.is_some_and(|origin| same(origin.base))
 }
 
 fn reconcile_as_left(local: &Seen, base: &Base) -> Verdict {
@@ -105,7 +118,8 @@ fn settle_meta(wanted: Meta, left: Meta, stamp: &Stamp) -> Verdict {
     }
 }
 
-fn reconcile_vacant(local: &Seen, origin: Option<&Base>) -> Verdict {
+fn reconcile_vacant(local: &Seen, origin: Option<Origin<'_>>) -> Verdict {
+    let origin = origin.filter(|origin| origin.as_left).map(|origin| origin.base);
     match (local.content(), origin) {
         (None, Some(origin)) if local.holds(&origin.content).is_none() => Verdict::Read(Purpose::Compare),
         (None, _) => Verdict::Read(Purpose::Send),
@@ -191,6 +205,7 @@ mod tests {
         attempts: Vec<Content>,
         remote: Sight<(Stamp, Seen)>,
         origin: Option<Base>,
+        origin_left: bool,
         policy: Policy,
     }
 
@@ -207,7 +222,7 @@ mod tests {
                 base: self.base.as_ref(),
                 attempts: &self.attempts,
                 remote,
-                origin: self.origin.as_ref(),
+                origin: self.origin.as_ref().map(|base| Origin { base, as_left: self.origin_left }),
             };
             reconcile(&view, &self.policy)
         }
@@ -239,10 +254,10 @@ mod tests {
                 for attempts in &attempts {
                     for remote in &remotes {
                         for origin in &origins {
-                            for policy in POLICIES {
+                            for (policy, origin_left) in POLICIES.into_iter().flat_map(|p| [(p, true), (p, false)]) {
                                 let (local, base, attempts) = (*local, base.clone(), attempts.clone());
                                 let (remote, origin) = (remote.clone(), origin.clone());
-                                all.push(Case { local, base, attempts, remote, origin, policy });
+                                all.push(Case { local, base, attempts, remote, origin, origin_left, policy });
                             }
                         }
                     }
@@ -258,7 +273,10 @@ mod tests {
             let blind = matches!(case.local, Sight::Unseen | Sight::Troubled) || case.remote == Sight::Troubled;
             if blind {
                 let verdict = case.judge();
-                let idle = matches!(verdict, Verdict::Wait | Verdict::Hold(_) | Verdict::Adopt(_) | Verdict::Examine);
+                let idle = matches!(
+                    verdict,
+                    Verdict::Wait | Verdict::Hold(_) | Verdict::Adopt(_) | Verdict::Examine | Verdict::Moved
+                );
                 assert!(idle, "{case:?}: {verdict:?}");
             }
         }
@@ -320,6 +338,7 @@ mod tests {
                 };
                 assert_eq!(local.content(), Some(origin.content));
                 assert_eq!(guard, Guard::Unchanged(origin.stamp.clone()));
+                assert!(case.origin_left, "{case:?}");
                 let vacant =
                     matches!(case.remote, Sight::Absent) || (case.base.is_none() && case.remote == Sight::Unseen);
                 assert!(vacant, "{case:?}");
@@ -459,6 +478,7 @@ mod tests {
             attempts: vec![],
             remote,
             origin: None,
+            origin_left: true,
             policy: keep,
         };
         let same = Sight::Present(seen(1, true, PLAIN));

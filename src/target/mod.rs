@@ -11,17 +11,11 @@
 //! Calls block: each lane calls from threads of its own, so that a target that hangs stalls nothing else.
 //! Not here: what to do (`plan`), when and in which order (`engine`).
 
-mod dir;
-mod memory;
-
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::{Content, Meta, Reading, RelPath, Seen, Shape, Stamp};
+use crate::model::{Content, Digest, Meta, ReadFault, Reading, RelPath, Seen, Shape, Sink, Stamp};
 use crate::plan::Guard;
-
-pub use dir::{DirSetup, DirTarget};
-pub use memory::MemoryTarget;
 
 /// Something on a target, as one look showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,33 +46,6 @@ pub enum Depth {
     Stamp,
     /// Also read it, so that the digest is known.
     Content,
-}
-
-/// Takes the bytes of one file, in order.
-pub trait Sink {
-    /// The next bytes.
-    fn bytes(&mut self, bytes: &[u8]) -> std::io::Result<()>;
-    /// The next `len` bytes are zeros that take no space at the source.
-    fn hole(&mut self, len: u64) -> std::io::Result<()>;
-    /// Begins again from the first byte: the source changed while it was read.
-    fn restart(&mut self) -> std::io::Result<()>;
-}
-
-/// Why a file of the share could not be brought.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReadFault {
-    /// It is no longer there.
-    Absent,
-    /// Someone has it open for writing, or it changed while it was read: later.
-    Busy(String),
-    /// It is not what it was said to be (a folder in place of a file): look again.
-    Changed,
-    /// It cannot be read.
-    Troubled(crate::model::Trouble),
-    /// The share is not the one it was bound to: nothing can be said of any path.
-    Offline(String),
-    /// The sink failed: the fault is the target's.
-    Sink,
 }
 
 /// Reads one file of the share into a sink, as one consistent version.
@@ -115,6 +82,8 @@ pub struct Step {
     pub change: Change,
     /// Checked in the same step as the change.
     pub guard: Guard,
+    /// What is believed to lie there, for the name of its version in history.
+    pub replaces: Option<Digest>,
 }
 
 /// What to do to a path.
@@ -231,6 +200,8 @@ pub enum Fault {
     Stale,
     /// What was staged is gone or is not what was meant; nothing was changed.
     Unstaged,
+    /// The folder that it goes into is not there; nothing was changed.
+    NoFolder,
     /// This path cannot be kept there as it is: name too long, something else in the way.
     Unfit,
     /// A folder that was to be removed holds what is not ours.
@@ -252,6 +223,8 @@ pub enum Fault {
 pub enum Remedy {
     /// Look at the target's path and decide again.
     LookAgain,
+    /// Look at the folder above and decide that first.
+    LookAbove,
     /// Stage it again.
     StageAgain,
     /// Set the path aside, and tell the administrator.
@@ -267,6 +240,7 @@ impl Fault {
     pub fn remedy(self) -> Remedy {
         match self {
             Self::Stale => Remedy::LookAgain,
+            Self::NoFolder => Remedy::LookAbove,
             Self::Unstaged => Remedy::StageAgain,
             Self::Unfit | Self::Denied => Remedy::SetAside,
             Self::Occupied => Remedy::LetGo,
@@ -280,6 +254,7 @@ impl fmt::Display for Fault {
         f.write_str(match self {
             Self::Stale => "stale",
             Self::Unstaged => "unstaged",
+            Self::NoFolder => "no folder",
             Self::Unfit => "unfit",
             Self::Occupied => "occupied",
             Self::Denied => "denied",

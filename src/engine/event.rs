@@ -1,0 +1,113 @@
+//! What can happen to the engine, and what it can ask for.
+
+use crate::local::{Looked, ScanEnd, ScanPage};
+use crate::model::{ReadFault, Reading, RelPath, Shape, ShareId, Stamp, TargetId};
+use crate::target::{Bound, Fault, Page, Placed, Remote, Staged, Step, TargetError};
+
+/// Something that happened. Each command is answered by exactly one event (scans and listings by pages and one end).
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Time went by.
+    Tick,
+    /// The watcher saw something at these paths.
+    Touched(ShareId, Vec<RelPath>),
+    /// The watcher missed something.
+    LostTrack(ShareId),
+    /// A full scan is wanted now.
+    RescanDue(ShareId),
+    /// A part of a scan.
+    Scanned(ShareId, ScanPage),
+    /// The scan below this path has ended.
+    ScanEnded(ShareId, RelPath, ScanEnd),
+    /// Paths of the share were looked at; `Err` if the share is not there.
+    LookedLocal(ShareId, Vec<RelPath>, Result<Vec<Looked>, String>),
+    /// A file of the share was read.
+    Hashed(ShareId, RelPath, Result<Reading, ReadFault>),
+    /// The target was asked whether it is the one.
+    Probed(TargetId, Result<Bound, Failure>),
+    /// A part of a listing.
+    Listed(TargetId, Page),
+    /// The listing has ended.
+    ListEnded(TargetId, Result<(), Failure>),
+    /// Paths of the target were looked at.
+    Looked(TargetId, Vec<(RelPath, Result<Option<Remote>, Failure>)>),
+    /// Files were read and staged.
+    Staged(TargetId, Vec<(RelPath, Result<Staged, StageFailure>)>),
+    /// Changes were tried.
+    Applied(TargetId, Vec<(Step, Result<Placed, Failure>)>),
+    /// A full listing of the target is wanted now.
+    AuditDue(TargetId),
+    /// An administrator lets a halted target go on.
+    Approved(TargetId),
+    /// An administrator pauses the target, or lets it go on.
+    Paused(TargetId, bool),
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Walk the share at and below a path.
+    Scan(ShareId, RelPath),
+    /// Look at paths of the share.
+    LookLocal(ShareId, Vec<RelPath>),
+    /// Read a file of the share.
+    Hash(ShareId, ReadJob),
+    /// Ask the target whether it is the one.
+    Probe(TargetId),
+    /// List the target.
+    List(TargetId),
+    /// Look at paths of the target.
+    Look(TargetId, Vec<LookJob>),
+    /// Read files of the share and stage them.
+    Stage(TargetId, Vec<ReadJob>),
+    /// Change the target.
+    Apply(TargetId, Vec<Step>),
+    /// Drop what was staged.
+    Discard(TargetId, Vec<crate::target::Token>),
+}
+
+/// A path of a target to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookJob {
+    /// Which.
+    pub path: RelPath,
+    /// Read it if it has one of these shapes: it may be what is wanted there.
+    pub read_if: Vec<Shape>,
+    /// Do not read it if it bears this stamp: what it holds is known.
+    pub known: Option<Stamp>,
+}
+
+/// A file to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadJob {
+    /// Which.
+    pub path: RelPath,
+    /// Take a consistent snapshot even if someone still writes.
+    pub insist: bool,
+}
+
+/// Why a file was not staged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StageFailure {
+    /// The share's side.
+    Read(ReadFault),
+    /// The target's side.
+    Target(Failure),
+}
+
+/// A target's refusal or failure, as the engine keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of trouble.
+    pub fault: Fault,
+    /// What happened, for people.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl From<TargetError> for Failure {
+    fn from(error: TargetError) -> Self {
+        Self { fault: error.fault, message: error.to_string(), hint: error.hint }
+    }
+}

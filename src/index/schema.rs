@@ -1,0 +1,107 @@
+//! The tables, and how an older file becomes a newer one.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::index::IndexError;
+
+/// Steps from version N to N + 1. A step, once released, is never edited: a new one is added.
+const STEPS: &[&str] = &[V1];
+
+/// Paths and names are raw bytes. A `folder` id is another word for a path: it never moves.
+///
+/// - `local`: what was last seen on the share. No row: never seen, or gone from everywhere.
+/// - `base`: what we left on a target.
+/// - `open`: what is open between the two: a row as long as a path differs, is doubted, is held, or has an attempt.
+///   It can be made again from `local` and `base` at any time, but for `attempts`.
+/// - `trouble`: what is the matter with paths of the share.
+const V1: &str = "
+CREATE TABLE share (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, uid TEXT NOT NULL, root BLOB NOT NULL, fsid INTEGER, ino INTEGER,
+    scanned INTEGER, scans INTEGER NOT NULL DEFAULT 0, missed INTEGER NOT NULL DEFAULT 0,
+    files INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0, folders INTEGER NOT NULL DEFAULT 0,
+    links INTEGER NOT NULL DEFAULT 0, hard_links INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE TABLE target (
+    id INTEGER PRIMARY KEY, share INTEGER NOT NULL REFERENCES share(id), name TEXT NOT NULL, place TEXT NOT NULL,
+    bound TEXT, listed INTEGER, pruned INTEGER, halt TEXT, paused INTEGER NOT NULL DEFAULT 0,
+    files INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0, items INTEGER NOT NULL DEFAULT 0,
+    pending INTEGER NOT NULL DEFAULT 0, pending_bytes INTEGER NOT NULL DEFAULT 0, holds INTEGER NOT NULL DEFAULT 0,
+    foreign_files INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT '', UNIQUE (share, name)
+) STRICT;
+CREATE TABLE folder (id INTEGER PRIMARY KEY, share INTEGER NOT NULL, path BLOB NOT NULL, UNIQUE (share, path)) STRICT;
+CREATE TABLE local (
+    folder INTEGER NOT NULL, name BLOB NOT NULL, state INTEGER NOT NULL, kind INTEGER NOT NULL, len INTEGER NOT NULL,
+    ino INTEGER NOT NULL, ctime INTEGER NOT NULL, mtime INTEGER NOT NULL, mode INTEGER NOT NULL, uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL, nlink INTEGER NOT NULL, flags INTEGER NOT NULL, digest BLOB, run INTEGER NOT NULL,
+    PRIMARY KEY (folder, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX local_ino ON local (ino);
+CREATE INDEX local_suspect ON local (folder, name) WHERE flags & 4;
+CREATE TABLE base (
+    target INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL, kind INTEGER NOT NULL, len INTEGER NOT NULL,
+    digest BLOB, mtime INTEGER NOT NULL, mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
+    stamp BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (target, folder, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE open (
+    target INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL, since INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    gone INTEGER NOT NULL, doubt INTEGER NOT NULL, attempts BLOB, sight BLOB, origin BLOB, hold INTEGER, message TEXT,
+    hint TEXT, PRIMARY KEY (target, folder, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX open_since ON open (target, since);
+CREATE INDEX open_origin ON open (target, origin) WHERE origin IS NOT NULL;
+CREATE INDEX open_hold ON open (target, hold) WHERE hold IS NOT NULL;
+CREATE TABLE trouble (
+    share INTEGER NOT NULL, path BLOB NOT NULL, what INTEGER NOT NULL, message TEXT NOT NULL, hint TEXT NOT NULL,
+    since INTEGER NOT NULL, PRIMARY KEY (share, path, what)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, share INTEGER NOT NULL, target INTEGER, path BLOB NOT NULL,
+    what TEXT NOT NULL, detail TEXT NOT NULL
+) STRICT;
+CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE request (id INTEGER PRIMARY KEY, what TEXT NOT NULL, target INTEGER) STRICT;
+";
+
+/// Brings the file to the newest version, or refuses one that is newer than this program.
+pub(super) fn migrate(db: &mut Connection) -> Result<(), IndexError> {
+    let newest = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > newest {
+        return Err(IndexError::Newer { found, known: newest });
+    }
+    for (version, step) in (1..).zip(STEPS).skip(usize::try_from(found).unwrap_or(0)) {
+        let turn = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        turn.execute_batch(step)?;
+        turn.pragma_update(None, "user_version", version)?;
+        turn.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_newer_program_is_refused() {
+        let mut db = Connection::open_in_memory().expect("memory");
+        migrate(&mut db).expect("fresh");
+        migrate(&mut db).expect("again");
+        db.pragma_update(None, "user_version", 99).expect("set");
+        let error = migrate(&mut db).expect_err("newer");
+        let expected = "the index was written by a newer driftline (its version is 99, this program knows 1)";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn each_step_leads_to_the_next() {
+        for until in 0..=STEPS.len() {
+            let mut db = Connection::open_in_memory().expect("memory");
+            for step in &STEPS[..until] {
+                db.execute_batch(step).expect("step");
+            }
+            db.pragma_update(None, "user_version", i64::try_from(until).expect("few")).expect("set");
+            migrate(&mut db).expect("the rest");
+        }
+    }
+}
