@@ -7,6 +7,7 @@
 mod ignore;
 mod look;
 mod read;
+mod relative;
 mod root;
 mod scan;
 mod trouble;

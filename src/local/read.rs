@@ -96,6 +96,8 @@ struct Opened {
     device: u64,
     /// Bytes that it takes on disk.
     taken: u64,
+    /// Any further change moves its times.
+    settled: bool,
 }
 
 impl Reader {
@@ -113,11 +115,7 @@ impl Reader {
     ///   With [`How::insist`] a file that only grows or is written to elsewhere is read as far as it was long in the
     ///   beginning, and these bytes a second time, to prove that they did not change.
     pub fn read(&mut self, path: &RelPath, how: &How<'_>, sink: &mut dyn Sink) -> Result<Reading, ReadFault> {
-        let mut opened = self.open_file(path)?;
-        if opened.is_within_a_tick(&how.now) {
-            std::thread::sleep(TICK);
-            opened = self.open_file(path)?;
-        }
+        let mut opened = self.open_settled(path, how)?;
         if !how.insist && opened.has_writer(how.probe_writers_since) {
             return Err(ReadFault::Busy("it is open for writing".to_owned()));
         }
@@ -133,9 +131,20 @@ impl Reader {
                 break;
             }
             sink.restart().map_err(|_| ReadFault::Sink)?;
-            opened = self.open_file(path)?;
+            opened = self.open_settled(path, how)?;
         }
         Err(ReadFault::Busy("it changed while it was read".to_owned()))
+    }
+
+    /// A file that was changed within the last tick is looked at again after one.
+    fn open_settled(&mut self, path: &RelPath, how: &How<'_>) -> Result<Opened, ReadFault> {
+        let first = self.open_file(path)?;
+        if !first.is_within_a_tick(how.now) {
+            return Ok(first);
+        }
+        std::thread::sleep(TICK);
+        let second = self.open_file(path)?;
+        Ok(Opened { settled: second.stat == first.stat, ..second })
     }
 
     fn open_file(&mut self, path: &RelPath) -> Result<Opened, ReadFault> {
@@ -157,7 +166,7 @@ impl Reader {
         let st = beneath::stat_fd(file.as_fd())?;
         let device = stat::device(&st);
         let plain = stat::stat(&st, device).ok().filter(|stat| stat.shape.kind == Kind::File);
-        Ok(plain.map(|stat| Opened { file, stat, device, taken: st.stx_blocks.saturating_mul(512) }))
+        Ok(plain.map(|stat| Opened { file, stat, device, taken: st.stx_blocks.saturating_mul(512), settled: true }))
     }
 
     fn why_not_open(&self, path: &RelPath, error: &io::Error) -> ReadFault {
@@ -199,7 +208,7 @@ impl Reader {
         let after = stat::stat(&after, it.device).map_err(|_| ReadFault::Changed)?;
         self.still_named(path, &it)?;
         let reading = Reading { content: Content::file(digest, len), stat: it.stat, at };
-        if done && after == it.stat {
+        if done && it.settled && after == it.stat {
             return Ok(Passage::Whole(reading));
         }
         Ok(Passage::Moved(Moved { before: reading, after, file: it.file, full: done }))
