@@ -68,11 +68,12 @@ fn look_at_link(root: BorrowedFd<'_>, path: &RelPath, stat: crate::model::Stat) 
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
     use crate::local::root_id;
     use crate::model::Shape;
+    use crate::sys::testing::without_privileges;
 
     struct Share {
         dir: tempfile::TempDir,
@@ -139,6 +140,18 @@ mod tests {
     #[test]
     fn a_name_too_long_is_trouble_not_absence() {
         assert!(matches!(share().look(&[], "n".repeat(256)), Looked::Found(Found::Troubled(_))));
+    }
+
+    #[test]
+    fn what_lies_in_a_folder_that_may_not_be_entered_is_troubled() {
+        let share = share();
+        std::fs::create_dir(share.dir.path().join("closed")).expect("made");
+        std::fs::set_permissions(share.dir.path().join("closed"), std::fs::Permissions::from_mode(0)).expect("changed");
+        let looked = without_privileges(|| share.look(&[], "closed/x"));
+        assert!(
+            matches!(&looked, Looked::Found(Found::Troubled(why)) if why.hint.contains("agent's user")),
+            "{looked:?}"
+        );
     }
 
     #[test]

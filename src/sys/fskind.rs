@@ -106,7 +106,7 @@ fn by_magic(magic: u32) -> FsKind {
 
 /// The type of what is mounted from `device` ("major:minor"), see `proc_pid_mountinfo(5)`.
 fn mounted_as<'a>(mounts: &'a str, device: &str) -> Option<&'a str> {
-    let mine = mounts.lines().filter(|line| line.split(' ').nth(2) == Some(device)).next_back()?;
+    let mine = mounts.lines().rfind(|line| line.split(' ').nth(2) == Some(device))?;
     mine.split_once(" - ")?.1.split(' ').next()
 }
 

@@ -9,3 +9,6 @@ pub mod folder;
 pub mod fskind;
 pub mod lease;
 pub mod stat;
+
+#[cfg(test)]
+pub(crate) mod testing;

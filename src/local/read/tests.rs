@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::local::root_id;
+use crate::sys::testing::without_privileges;
 
 /// Long after the files of a test were written.
 const LATER: Wall = Wall(i64::MAX / 2);
@@ -303,5 +304,11 @@ fn a_sink_that_fails_and_a_stop_are_told_apart() {
 #[test]
 fn a_file_that_is_there_and_cannot_be_read_is_troubled() {
     let share = share();
+    let path = share.file("file", b"x");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).expect("changed");
+    let result = without_privileges(|| share.read("file", false, &mut Discard));
+    let Err(ReadFault::Troubled(trouble)) = result else { panic!("{result:?}") };
+    assert_eq!(trouble.message, "cannot read the file: Permission denied (os error 13)");
+    assert!(trouble.hint.contains("agent's user"), "{trouble:?}");
     assert!(matches!(share.read(&"n".repeat(256), false, &mut Discard), Err(ReadFault::Troubled(_))));
 }

@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
 use crate::local::root_id;
+use crate::sys::testing::without_privileges;
 
 struct Share {
     dir: tempfile::TempDir,
@@ -197,6 +198,30 @@ fn a_part_that_is_no_folder_is_broken_not_empty() {
         assert!(page.entries.is_empty());
         assert!(matches!(page.end, PageEnd::Broken(_)), "{under}");
     }
+}
+
+#[test]
+fn a_folder_that_may_not_be_read_is_broken_not_empty() {
+    let share = share();
+    share.file("closed/x");
+    share.file("no search/x");
+    share.file("open/x");
+    let forbid = |name, mode| {
+        let path = share.dir.path().join(name);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("changed");
+    };
+    forbid("closed", 0o000);
+    forbid("no search", 0o600);
+    let (pages, end) = without_privileges(|| share.run());
+    assert_eq!(end, ScanEnd::Done);
+    let [page] = &pages[&path("closed")][..] else { panic!("not one page") };
+    let PageEnd::Broken(trouble) = &page.end else { panic!("{:?}", page.end) };
+    assert!(page.entries.is_empty() && trouble.message.contains("Permission denied"), "{trouble:?}");
+    assert!(trouble.hint.contains("agent's user"), "{trouble:?}");
+    let [page] = &pages[&path("no search")][..] else { panic!("not one page") };
+    assert_eq!(page.end, PageEnd::Complete);
+    assert!(matches!(&page.entries[..], [(name, Found::Troubled(_))] if **name == *b"x"), "{:?}", page.entries);
+    assert_eq!(pages[&path("open")][0].end, PageEnd::Complete);
 }
 
 #[test]
