@@ -146,7 +146,8 @@ mod tests {
     fn what_lies_in_a_folder_that_may_not_be_entered_is_troubled() {
         let share = share();
         std::fs::create_dir(share.dir.path().join("closed")).expect("made");
-        std::fs::set_permissions(share.dir.path().join("closed"), std::fs::Permissions::from_mode(0)).expect("changed");
+        std::fs::set_permissions(share.dir.path().join("closed"), std::fs::Permissions::from_mode(0o000))
+            .expect("changed");
         let looked = without_privileges(|| share.look(&[], "closed/x"));
         assert!(
             matches!(&looked, Looked::Found(Found::Troubled(why)) if why.hint.contains("agent's user")),

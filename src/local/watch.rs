@@ -91,14 +91,12 @@ pub struct WatchError {
 /// A watch over a share. Dropping it ends it.
 pub struct Watch {
     root: PathBuf,
+    mode: Mode,
     inbox: Arc<Inbox>,
-    state: Mutex<State>,
-}
-
-struct State {
-    /// `None` where watching is of no use.
-    watcher: Option<INotifyWatcher>,
-    plan: Plan,
+    plan: Mutex<Plan>,
+    /// `None` where watching is of no use. Apart from the plan, because it may be held for long: see
+    /// [`Watch::barrier`].
+    watcher: Mutex<Option<INotifyWatcher>>,
 }
 
 impl Watch {
@@ -119,31 +117,33 @@ impl Watch {
         let absolute = std::path::absolute(root).map_err(|error| fault(error.to_string(), check))?;
         let kind = fskind::kind(&absolute).map_err(|error| fault(error.to_string(), check))?;
         let inbox = Arc::new(Inbox::new(absolute.clone(), ignore, limits.paths, wake));
-        if kind.is_network() {
-            let plan = Plan { uncovered: vec![RelPath::root()], ..Plan::default() };
-            let state = Mutex::new(State { watcher: None, plan });
-            return Ok(Self { root: absolute, inbox, state });
-        }
-        let state = begin(&absolute, &inbox, limits).map_err(|error| {
-            let instances = "raise fs.inotify.max_user_instances if other programs use them all";
-            fault(error.to_string(), if absolute.is_dir() { instances } else { check })
-        })?;
-        Ok(Self { root: absolute, inbox, state: Mutex::new(state) })
+        let (watcher, plan) = if kind.is_network() {
+            (None, Plan { uncovered: vec![RelPath::root()], ..Plan::default() })
+        } else {
+            let (watcher, plan) = begin(&absolute, &inbox, limits).map_err(|error| {
+                let instances = "raise fs.inotify.max_user_instances if other programs use them all";
+                fault(error.to_string(), if absolute.is_dir() { instances } else { check })
+            })?;
+            (Some(watcher), plan)
+        };
+        let mode = if watcher.is_some() { Mode::Inotify } else { Mode::Poll };
+        Ok(Self { root: absolute, mode, inbox, plan: Mutex::new(plan), watcher: Mutex::new(watcher) })
     }
 
     /// How changes are noticed.
     pub fn mode(&self) -> Mode {
-        if self.state().watcher.is_some() { Mode::Inotify } else { Mode::Poll }
+        self.mode
     }
 
-    /// The part of the share's folders that is watched, as it was when the watch began; 0 once that is unknown.
+    /// The part of the share's folders that is watched, as it was when the watch began; 0 if nothing can be relied on.
     #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
     pub fn coverage(&self) -> f64 {
-        let state = self.state();
-        if state.watcher.is_none() || self.inbox.is_spent() || state.plan.folders == 0 {
+        let plan = lock(&self.plan);
+        if self.mode == Mode::Poll || self.inbox.is_spent() || plan.folders == 0 {
             return 0.0;
         }
-        (state.plan.watches as f64 / state.plan.folders as f64).min(1.0)
+        let watched = plan.watches.saturating_sub(self.inbox.unwatched().len() as u64);
+        (watched as f64 / plan.folders as f64).min(1.0)
     }
 
     /// Folders that are not watched, with all below: to be scanned from time to time.
@@ -151,7 +151,7 @@ impl Watch {
         if self.inbox.is_spent() {
             return vec![RelPath::root()];
         }
-        let mut uncovered = self.state().plan.uncovered.clone();
+        let mut uncovered = lock(&self.plan).uncovered.clone();
         uncovered.extend(self.inbox.unwatched());
         if uncovered.len() > UNCOVERED_MAX { vec![RelPath::root()] } else { uncovered }
     }
@@ -160,16 +160,16 @@ impl Watch {
     pub fn take(&self) -> Batch {
         let (mut batch, appeared) = self.inbox.take();
         batch.new_folders = appeared.into_iter().filter(|path| self.may_be_folder(path)).collect();
-        self.state().follow(&self.root, &batch.new_folders);
+        self.follow(&batch.new_folders);
         batch
     }
 
     /// Returns when all folders that have been told of are watched, as far as they can be. A scan that begins after
     /// it misses nothing: what it does not see is told of.
     ///
-    /// It may wait for long after a large tree was removed.
+    /// It may wait for long after a large tree was removed; all but [`Watch::take`] answer meanwhile.
     pub fn barrier(&self) {
-        if let Some(watcher) = &mut self.state().watcher {
+        if let Some(watcher) = &mut *lock(&self.watcher) {
             // Changes nothing, but is answered after everything that was begun before.
             let _nothing = watcher.configure(Config::default());
         }
@@ -183,36 +183,32 @@ impl Watch {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Watches what appeared in folders that are watched alone, as far as there is room.
+    fn follow(&self, appeared: &[RelPath]) {
+        for path in appeared {
+            if !lock(&self.plan).is_news(path) {
+                continue;
+            }
+            // If there was no room for all when the watch began, what is new is polled with the rest.
+            let room = lock(&self.plan).uncovered.is_empty();
+            let watched = room && self.watch_also(path);
+            lock(&self.plan).grow(path, watched);
+        }
+    }
+
+    fn watch_also(&self, path: &RelPath) -> bool {
+        let mut watcher = lock(&self.watcher);
+        watcher.as_mut().is_some_and(|it| it.watch(&path.under(&self.root), RecursiveMode::Recursive).is_ok())
     }
 }
 
-impl State {
-    /// Watches what appeared in folders that are watched alone, as far as there is room.
-    fn follow(&mut self, root: &Path, appeared: &[RelPath]) {
-        let Some(watcher) = &mut self.watcher else { return };
-        for path in appeared {
-            let above_is_flat = path.parent().is_some_and(|parent| self.plan.flat.contains(&parent));
-            if !above_is_flat || self.plan.deep.contains(path) || self.plan.uncovered.contains(path) {
-                continue;
-            }
-            self.plan.folders += 1;
-            // There was no room for all when the watch began; what is new is polled with the rest.
-            if self.plan.uncovered.is_empty() && watcher.watch(&path.under(root), RecursiveMode::Recursive).is_ok() {
-                self.plan.watches += 1;
-                self.plan.deep.push(path.clone());
-            } else if self.plan.uncovered.len() < UNCOVERED_MAX {
-                self.plan.uncovered.push(path.clone());
-            } else {
-                self.plan.uncovered = vec![RelPath::root()];
-            }
-        }
-    }
+/// Nothing here is left half done by a thread that dies.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Plans, and watches; with less if the kernel gives less.
-fn begin(root: &Path, inbox: &Arc<Inbox>, limits: Limits) -> notify::Result<State> {
+fn begin(root: &Path, inbox: &Arc<Inbox>, limits: Limits) -> notify::Result<(INotifyWatcher, Plan)> {
     let limit = limits.watches.unwrap_or_else(watches_max);
     let mut last = None;
     for (part, of) in SHARES {
@@ -222,7 +218,7 @@ fn begin(root: &Path, inbox: &Arc<Inbox>, limits: Limits) -> notify::Result<Stat
                 if plan.watches < plan.folders {
                     inbox.tell(too_few(&plan, limit));
                 }
-                return Ok(State { watcher: Some(watcher), plan });
+                return Ok((watcher, plan));
             }
             Err(error) if is_out_of_watches(&error) => last = Some(error),
             Err(error) => return Err(error),

@@ -31,6 +31,27 @@ pub(super) struct Plan {
     pub(super) folders: u64,
 }
 
+impl Plan {
+    /// Whether nobody has thought of `path` yet, which appeared in a folder that is watched alone.
+    pub(super) fn is_news(&self, path: &RelPath) -> bool {
+        let above_is_flat = path.parent().is_some_and(|parent| self.flat.contains(&parent));
+        above_is_flat && !self.flat.contains(path) && !self.deep.contains(path) && !self.uncovered.contains(path)
+    }
+
+    /// One folder more, watched or not.
+    pub(super) fn grow(&mut self, path: &RelPath, watched: bool) {
+        self.folders += 1;
+        if watched {
+            self.watches += 1;
+            self.deep.push(path.clone());
+        } else if self.uncovered.len() < UNCOVERED_MAX {
+            self.uncovered.push(path.clone());
+        } else {
+            self.uncovered = vec![RelPath::root()];
+        }
+    }
+}
+
 /// Top-down: what fits is watched with all below; what does not is watched alone, and its subfolders are tried.
 pub(super) fn plan(root: &Path, budget: u64) -> Plan {
     let folders = count(root, u64::MAX);

@@ -278,6 +278,25 @@ fn a_file_that_was_changed_this_moment_is_left_alone_for_a_tick() {
 }
 
 #[test]
+fn a_file_that_changes_during_its_tick_is_not_trusted_at_once() {
+    let share = share();
+    let path = share.file("file", b"1");
+    let (asked, stop) = (Cell::new(0), AtomicBool::new(false));
+    let now = || {
+        asked.set(asked.get() + 1);
+        if asked.get() == 1 {
+            std::fs::write(&path, b"two").expect("written");
+        }
+        clock()
+    };
+    let how = How { probe_writers_since: None, insist: false, now: &now, stop: &stop };
+    let mut reader = Reader::open(share.dir.path(), &share.id).expect("online");
+    let mut kept = Keep::new(&|_| ());
+    let reading = reader.read(&RelPath::new("file").expect("fine"), &how, &mut kept).expect("read");
+    assert_eq!((reading.content, kept.restarts), (Content::file(digest(b"two"), 3), 1));
+}
+
+#[test]
 fn a_sink_that_fails_and_a_stop_are_told_apart() {
     struct Full;
     impl Sink for Full {
