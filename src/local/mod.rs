@@ -4,7 +4,24 @@
 //! the root is the one that the share was bound to. The only user of `notify`, `walkdir` and `ignore`.
 //! Not here: what to do about what is found (`engine`), and when a file is quiet (`settle`).
 
+mod ignore;
+mod look;
+mod read;
+mod relative;
+mod root;
+mod scan;
+mod trouble;
+mod watch;
+mod watch_plan;
+
 use crate::model::{RelPath, Stat, Trouble};
+
+pub use ignore::{BUILT_IN, BadPattern, Ignore};
+pub use look::{look, read_link};
+pub use read::{Discard, How, Reader};
+pub use root::root_id;
+pub use scan::{PAGE_MAX, Scan};
+pub use watch::{Batch, Limits, Mode, Watch, WatchError};
 
 /// What marks a share's root: file system and inode. A path with another identity is not that share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! How the bytes of a file pass from the share to whoever wants them.
 
-use crate::model::Trouble;
-
 /// Takes the bytes of one file, in order.
 pub trait Sink {
     /// The next bytes.
@@ -22,7 +20,7 @@ pub enum ReadFault {
     /// It is not what it was said to be (a folder in place of a file): look again.
     Changed,
     /// It cannot be read.
-    Troubled(Trouble),
+    Troubled(crate::model::Trouble),
     /// The share is not the one it was bound to: nothing can be said of any path.
     Offline(String),
     /// The sink failed: the fault is the target's.

@@ -14,6 +14,9 @@ use crate::model::RelPath;
 /// Longest relative path given to the kernel at once (bytes): `PATH_MAX` is 4096 with the final NUL.
 const STRETCH_MAX: usize = 4000;
 
+/// How often an open is tried that the kernel asks to try again.
+const TRIES_MAX: u32 = 64;
+
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Opens the root itself. Symbolic links in `path` are followed: it is what an administrator wrote.
@@ -76,10 +79,13 @@ pub fn read_link(root: BorrowedFd<'_>, path: &RelPath) -> io::Result<Vec<u8>> {
 
 fn open_short(folder: BorrowedFd<'_>, rest: &OsStr, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let mut tries = 1;
     loop {
         match rustix::fs::openat2(folder, rest, flags, mode, resolve) {
+            Err(rustix::io::Errno::INTR) => {}
             // The kernel could not prove that a concurrent rename did not lead outside: it asks for another try.
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            // The same error says that somebody holds a lease on the file, which can take a minute: not for ever.
+            Err(rustix::io::Errno::AGAIN) if tries < TRIES_MAX => tries += 1,
             result => return Ok(result?),
         }
     }

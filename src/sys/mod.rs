@@ -3,4 +3,12 @@
 //! Linux 5.6 or newer (`openat2`). Plain functions that return `io::Result`; no policy, no state.
 
 pub mod beneath;
+pub mod bytes;
+pub mod cause;
+pub mod folder;
+pub mod fskind;
+pub mod lease;
 pub mod stat;
+
+#[cfg(test)]
+pub(crate) mod testing;

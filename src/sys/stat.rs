@@ -22,6 +22,11 @@ pub fn meta(st: &Statx) -> Meta {
     }
 }
 
+/// True for a symbolic link.
+pub fn is_link(st: &Statx) -> bool {
+    FileType::from_raw_mode(u32::from(st.stx_mode)) == FileType::Symlink
+}
+
 /// Kind and length; `Err` names what it is if it can never be mirrored.
 pub fn shape(st: &Statx) -> Result<Shape, &'static str> {
     let kind = match FileType::from_raw_mode(u32::from(st.stx_mode)) {

@@ -1,0 +1,67 @@
+//! Whether somebody has a file open for writing: the one module with unsafe code.
+//!
+//! The kernel tells it in one way only: it grants a *read lease* if and only if nobody has the file open for writing
+//! (or mapped so). We ask for the lease and give it back at once.
+//!
+//! While we hold it, for the microseconds between the two calls, somebody who opens the file for writing waits for us
+//! (never longer: the lease goes back whatever happens, at the latest when the file is closed), and the kernel sends
+//! us `SIGIO`, whose default action ends the process. So a program that calls [`has_writer`] calls
+//! [`ignore_lease_breaks`] first, once. The signal is of no use to us: there is nothing to do that is not done anyway.
+//!
+//! Needed: the file is ours or we have `CAP_LEASE`; a file system that knows leases (most local ones; not NFS, not FUSE).
+
+#![expect(unsafe_code, reason = "leases and signal dispositions are not in rustix")]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Whether somebody else has the file open for writing; `None` if that cannot be told here.
+///
+/// The descriptor is open for reading only. See the module's text for what must be called first.
+pub fn has_writer(file: BorrowedFd<'_>) -> Option<bool> {
+    let fd = file.as_raw_fd();
+    // SAFETY: fcntl with F_SETLEASE takes an int and touches no memory; the descriptor is open while it is borrowed.
+    let granted = unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) } == 0;
+    if !granted {
+        let refused = std::io::Error::last_os_error().raw_os_error();
+        return (refused == Some(libc::EAGAIN)).then_some(true);
+    }
+    // SAFETY: as above. It cannot fail: the lease was granted on this descriptor.
+    unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) };
+    Some(false)
+}
+
+/// Ignores `SIGIO` in this process from now on. Called once, when the program starts.
+pub fn ignore_lease_breaks() {
+    // SAFETY: SIG_IGN runs no code of ours; SIGIO is a valid signal, so that this cannot fail.
+    unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, OpenOptions};
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_writer_is_seen_for_as_long_as_it_has_the_file_open() {
+        ignore_lease_breaks();
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("file");
+        std::fs::write(&path, b"x").expect("written");
+        let file = File::open(&path).expect("open");
+        if has_writer(file.as_fd()).is_none() {
+            return eprint_skipped();
+        }
+        assert_eq!(has_writer(file.as_fd()), Some(false));
+        let writer = OpenOptions::new().append(true).open(&path).expect("open for writing");
+        assert_eq!(has_writer(file.as_fd()), Some(true));
+        drop(writer);
+        assert_eq!(has_writer(file.as_fd()), Some(false));
+    }
+
+    #[expect(clippy::print_stderr, reason = "a test that could not look says so")]
+    fn eprint_skipped() {
+        eprintln!("skipped: the file system for temporary files knows no leases");
+    }
+}
