@@ -3,4 +3,5 @@
 //! Linux 5.6 or newer (`openat2`). Plain functions that return `io::Result`; no policy, no state.
 
 pub mod beneath;
+pub mod publish;
 pub mod stat;

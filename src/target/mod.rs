@@ -12,15 +12,17 @@
 //! Not here: what to do (`plan`), when and in which order (`engine`).
 
 mod dir;
+#[cfg(any())]
 mod memory;
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::{Content, Meta, Reading, RelPath, Seen, Shape, Stamp};
+use crate::model::{Content, Digest, Meta, ReadFault, Reading, RelPath, Seen, Shape, Sink, Stamp};
 use crate::plan::Guard;
 
-pub use dir::{DirSetup, DirTarget};
+pub use dir::{DirSetup, DirTarget, Flush, Ways};
+#[cfg(any())]
 pub use memory::MemoryTarget;
 
 /// Something on a target, as one look showed it.
@@ -52,33 +54,6 @@ pub enum Depth {
     Stamp,
     /// Also read it, so that the digest is known.
     Content,
-}
-
-/// Takes the bytes of one file, in order.
-pub trait Sink {
-    /// The next bytes.
-    fn bytes(&mut self, bytes: &[u8]) -> std::io::Result<()>;
-    /// The next `len` bytes are zeros that take no space at the source.
-    fn hole(&mut self, len: u64) -> std::io::Result<()>;
-    /// Begins again from the first byte: the source changed while it was read.
-    fn restart(&mut self) -> std::io::Result<()>;
-}
-
-/// Why a file of the share could not be brought.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReadFault {
-    /// It is no longer there.
-    Absent,
-    /// Someone has it open for writing, or it changed while it was read: later.
-    Busy(String),
-    /// It is not what it was said to be (a folder in place of a file): look again.
-    Changed,
-    /// It cannot be read.
-    Troubled(crate::model::Trouble),
-    /// The share is not the one it was bound to: nothing can be said of any path.
-    Offline(String),
-    /// The sink failed: the fault is the target's.
-    Sink,
 }
 
 /// Reads one file of the share into a sink, as one consistent version.
@@ -115,6 +90,8 @@ pub struct Step {
     pub change: Change,
     /// Checked in the same step as the change.
     pub guard: Guard,
+    /// What is believed to lie there, for the name of its version in history; `None` if it was never read.
+    pub replaces: Option<Digest>,
 }
 
 /// What to do to a path.
@@ -209,7 +186,7 @@ pub struct Bound {
 }
 
 /// A target's refusal or failure.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("cannot {verb} {}: {cause}", .path.as_ref().map_or_else(|| "the target".to_owned(), |p| format!("{p}")))]
 pub struct TargetError {
     /// What kind of trouble: the engine acts on this alone.
