@@ -12,7 +12,6 @@
 //! Not here: what to do (`plan`), when and in which order (`engine`).
 
 mod dir;
-#[cfg(any())]
 mod memory;
 
 use std::fmt;
@@ -22,8 +21,7 @@ use crate::model::{Content, Digest, Meta, ReadFault, Reading, RelPath, Seen, Sha
 use crate::plan::Guard;
 
 pub use dir::{DirSetup, DirTarget, Flush, Ways};
-#[cfg(any())]
-pub use memory::MemoryTarget;
+pub use memory::{Failure, MemoryTarget};
 
 /// Something on a target, as one look showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]

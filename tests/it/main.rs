@@ -1,1 +1,3 @@
+//! One integration test binary: it is linked once.
 
+mod contract;
