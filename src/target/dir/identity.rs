@@ -47,7 +47,7 @@ impl Place {
 impl DirTarget {
     /// Opens the root, and fails unless it bears the identity that this target is bound to.
     pub(super) fn open(&self, verb: &'static str) -> Result<Place, TargetError> {
-        self.check(verb).map_err(|refusal| refusal.into_error(verb, None))
+        self.check().map_err(|refusal| refusal.into_error(verb, None))
     }
 
     /// Like [`Self::open`], and gives an identity to a place that was never bound, if `bind` allows.
@@ -55,7 +55,7 @@ impl DirTarget {
         self.try_bind(bind).map_err(|refusal| refusal.into_error("reach", None))
     }
 
-    fn check(&self, _verb: &'static str) -> Outcome<Place> {
+    fn check(&self) -> Outcome<Place> {
         let Some(bound) = self.state().bound.clone() else {
             return Err(offline("it was never bound to this share", "let driftline probe the target first"));
         };

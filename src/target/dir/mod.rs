@@ -12,6 +12,7 @@ mod change;
 mod fault;
 mod history;
 mod identity;
+mod keep;
 mod listing;
 mod publish;
 mod rename;

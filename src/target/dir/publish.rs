@@ -2,19 +2,18 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::model::{Content, Digest, Kind, Meta, RelPath, Shape, Stamp};
+use crate::model::{Content, Kind, Meta, RelPath, Shape, Stamp};
 use crate::plan::Guard;
 use crate::sys::publish::{self as sys, Errno, Spot, Statx};
 use crate::sys::{beneath, stat};
 use crate::target::{Change, Placed, Step, TargetError, Token};
 
-use super::fault::{Outcome, Refusal, failed, is, says_absent, says_unlinkable, says_unsupported};
+use super::DirTarget;
+use super::fault::{Outcome, Refusal, failed, is, says_absent, says_unsupported};
 use super::identity::Place;
 use super::listing::{is_version, stamp};
-use super::rename::place_where_absent;
 use super::staging::{Staging, io_again};
 use super::touched::Touched;
-use super::{DirTarget, history};
 
 /// One call of `apply`.
 pub(super) struct Job<'a> {
@@ -25,9 +24,9 @@ pub(super) struct Job<'a> {
 }
 
 /// Something of ours in staging that is to become visible.
-struct Fresh {
-    name: Vec<u8>,
-    ino: u64,
+pub(super) struct Fresh {
+    pub(super) name: Vec<u8>,
+    pub(super) ino: u64,
     shape: Shape,
 }
 
@@ -268,156 +267,6 @@ impl Job<'_> {
         // RACE: a version that an outsider saves there between this look and the rename is lost. Worst case: his one
         // version of these microseconds, where the file system cannot exchange names.
         Ok(sys::rename(from, dest)?)
-    }
-
-    /// The new version goes to where the old is to lie in history, and the two names are exchanged: the old version is in
-    /// history by the same step that makes the new one visible. False if the file system cannot.
-    fn by_exchange(
-        &self,
-        fresh: &Fresh,
-        dest: Spot<'_>,
-        wanted: &Stamp,
-        kept_in: &OwnedFd,
-        replaces: Option<Digest>,
-    ) -> Outcome<bool> {
-        let (ways, from) = (self.target.setup.ways, self.staging.spot(&fresh.name));
-        if ways != super::Ways::Auto {
-            return Ok(false);
-        }
-        let Some(name) = self.first_free(replaces, |name| sys::rename_new(from, Spot::new(kept_in, name)))? else {
-            return Ok(false);
-        };
-        let kept = Spot::new(kept_in, &name);
-        if let Err(err) = ways.exchange(kept, dest) {
-            ways.place(kept, from)?;
-            return match () {
-                () if says_unsupported(&err) => Ok(false),
-                () if is(&err, Errno::NOENT) => Err(gone()),
-                () => Err(err.into()),
-            };
-        }
-        // RACE: whoever has the old version open goes on writing into history; no byte is lost.
-        if is_version(&sys::lstat(kept)?, wanted) { Ok(true) } else { Err(self.undo(fresh, dest, kept)) }
-    }
-
-    /// What came out was not the version that was meant: it goes back, or stays in history if even that is disturbed.
-    fn undo(&self, fresh: &Fresh, dest: Spot<'_>, kept: Spot<'_>) -> Refusal {
-        let ways = self.target.setup.ways;
-        if let Err(err) = ways.exchange(kept, dest) {
-            return if is(&err, Errno::NOENT) { changed() } else { err.into() };
-        }
-        let came_back = sys::lstat(kept).is_ok_and(|st| st.stx_ino == fresh.ino);
-        // A second outsider replaced ours meanwhile: his version is the latest and stays visible, the other in history.
-        let again =
-            if came_back { ways.place(kept, self.staging.spot(&fresh.name)) } else { ways.exchange(kept, dest) };
-        again.map_or_else(Refusal::Io, |()| changed())
-    }
-
-    /// A second name in history for what is visible now, or a copy where there are no second names.
-    fn keep_by_link(&self, dest: Spot<'_>, wanted: &Stamp, kept_in: &OwnedFd, replaces: Option<Digest>) -> Outcome<()> {
-        let ways = self.target.setup.ways;
-        let linked = self.first_free(replaces, |name| ways.link(dest, Spot::new(kept_in, name)));
-        let name = match linked {
-            Ok(Some(name)) => name,
-            Ok(None) => return self.keep_by_copy(dest, wanted, kept_in, replaces),
-            Err(Refusal::Io(err)) if says_unlinkable(&err) => {
-                return self.keep_by_copy(dest, wanted, kept_in, replaces);
-            }
-            Err(refusal) => return Err(refusal),
-        };
-        let kept = Spot::new(kept_in, &name);
-        let st = sys::lstat(kept)?;
-        if is_version(&st, wanted) {
-            return Ok(());
-        }
-        // Only if it still has its own name; else ours is the last one, and it stays.
-        if sys::lstat(dest).is_ok_and(|now| now.stx_ino == st.stx_ino) {
-            sys::unlink(kept)?;
-        }
-        Err(changed())
-    }
-
-    fn keep_by_copy(&self, dest: Spot<'_>, wanted: &Stamp, kept_in: &OwnedFd, replaces: Option<Digest>) -> Outcome<()> {
-        let (_, name) = self.target.fresh_name();
-        let copy = self.staging.spot(&name);
-        let result = self.copy_version(dest, wanted, copy).and_then(|()| {
-            self.first_free(replaces, |name| self.target.setup.ways.place(copy, Spot::new(kept_in, name)))
-        });
-        if !matches!(result, Ok(Some(_))) {
-            self.staging.drop_name(&name);
-        }
-        result.and_then(|name| name.map(|_| ()).ok_or_else(|| Refusal::Io(Errno::INVAL.into())))
-    }
-
-    /// One consistent version: the same before and after.
-    fn copy_version(&self, dest: Spot<'_>, wanted: &Stamp, copy: Spot<'_>) -> Outcome<()> {
-        let st = sys::lstat(dest)?;
-        let meta = stat::meta(&st);
-        if stat::shape(&st).is_ok_and(|shape| shape.kind == Kind::Symlink) {
-            sys::symlink(&sys::read_link(dest)?, copy)?;
-            sys::set_mtime_at(copy, meta.mtime)?;
-        } else {
-            let (mut from, mut to) = (sys::open_file(dest)?, sys::create(copy)?);
-            std::io::copy(&mut from, &mut to)?;
-            self.target.carry(to.as_fd(), meta)?;
-            to.sync_all()?;
-        }
-        if stamp(&sys::lstat(dest)?) == *wanted { Ok(()) } else { Err(changed()) }
-    }
-
-    /// What is visible goes into history, in one step; back again if it is not what was meant.
-    pub(super) fn keep_by_rename(
-        &self,
-        dest: Spot<'_>,
-        wanted: &Stamp,
-        kept_in: &OwnedFd,
-        replaces: Option<Digest>,
-    ) -> Outcome<()> {
-        let ways = self.target.setup.ways;
-        let renamed = match ways {
-            super::Ways::Auto => self.first_free(replaces, |name| sys::rename_new(dest, Spot::new(kept_in, name)))?,
-            super::Ways::Links | super::Ways::Plain => None,
-        };
-        let name = match renamed {
-            Some(name) => name,
-            // Not by link and unlink: only a rename takes away exactly what it keeps.
-            None => self
-                .first_free(replaces, |name| place_where_absent(dest, Spot::new(kept_in, name)))?
-                .ok_or_else(|| Refusal::Io(Errno::INVAL.into()))?,
-        };
-        let kept = Spot::new(kept_in, &name);
-        if is_version(&sys::lstat(kept)?, wanted) {
-            return Ok(());
-        }
-        // RACE: if yet another version appeared meanwhile, that one is visible and this one stays in history.
-        match ways.place(kept, dest) {
-            Err(err) if !is(&err, Errno::EXIST) => Err(err.into()),
-            _back_or_kept => Err(changed()),
-        }
-    }
-
-    /// The first name of a version that `take` finds free; `None` if the file system does not know that way.
-    fn first_free(
-        &self,
-        replaces: Option<Digest>,
-        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
-    ) -> Outcome<Option<Vec<u8>>> {
-        for name in history::names((self.target.setup.now)(), replaces) {
-            match take(&name) {
-                Ok(()) => return Ok(Some(name)),
-                Err(err) if is(&err, Errno::EXIST) => {}
-                Err(err) if says_unsupported(&err) => return Ok(None),
-                Err(err) => return Err(err.into()),
-            }
-        }
-        Err(Refusal::stale("all names in history are taken at this instant"))
-    }
-
-    pub(super) fn history_of(&mut self, path: &RelPath) -> Outcome<OwnedFd> {
-        let folder = history::folder(path);
-        let open = self.touched.make(self.place, &folder)?;
-        self.touched.note(&folder, &open)?;
-        Ok(open)
     }
 
     /// The folder that `path` lies in; stale if it is missing. Noted as touched.

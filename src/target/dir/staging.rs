@@ -162,9 +162,9 @@ impl DirTarget {
         let denied = self.carry(file.as_fd(), meta)?;
         // What `close` would say on NFS, `fsync` says before: see the promise of `stage`.
         if together {
-            sys::begin_write_back(file)
+            sys::begin_write_back(file);
         } else {
-            file.sync_all()?
+            file.sync_all()?;
         }
         Ok((beneath::stat_fd(file.as_fd())?.stx_ino, denied))
     }

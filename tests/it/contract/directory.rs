@@ -353,3 +353,54 @@ fn take_turn(fixture: &DirFixture, at: &RelPath, bytes: &[u8]) -> Vec<u8> {
         .unwrap();
     std::fs::read(beside).unwrap()
 }
+
+/// Run by the next test in a process of its own, which is killed: replaces one file for ever.
+#[test]
+#[ignore = "only as a child of the test below"]
+fn an_agent_that_is_killed() {
+    let root = PathBuf::from(std::env::var_os("DRIFTLINE_TEST_ROOT").unwrap());
+    let setup = DirSetup { root, target_id: None, ..DirFixture::new(Ways::Auto).setup() };
+    let way = std::env::var("DRIFTLINE_TEST_WAY").unwrap();
+    let ways = WAYS.into_iter().find(|ways| format!("{ways:?}") == way).unwrap();
+    let target = DirTarget::new(DirSetup { ways, ..setup });
+    target.probe(Bind::IfUnbound).unwrap();
+    for n in 0_u32.. {
+        let stamp = stamp_at(&target, &path("a"));
+        replace(&target, &path("a"), &n.to_le_bytes().repeat(2000), stamp).unwrap();
+    }
+}
+
+#[test]
+fn a_killed_agent_leaves_whole_versions_and_what_it_staged_is_swept() {
+    for ways in WAYS {
+        let fixture = DirFixture::new(ways);
+        let whole = |bytes: &[u8]| bytes.len() == 8000 && bytes.chunks(4).all(|part| part == &bytes[..4]);
+        put(fixture.target(), &path("a"), &7_u32.to_le_bytes().repeat(2000));
+        let mut swept = 0;
+        for round in 0..25 {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--ignored", "--exact", "contract::directory::an_agent_that_is_killed"])
+                .env("DRIFTLINE_TEST_ROOT", fixture.root())
+                .env("DRIFTLINE_TEST_WAY", format!("{ways:?}"))
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(std::time::Duration::from_micros(15_000 + 700 * round));
+            assert_eq!(child.try_wait().unwrap(), None, "{ways:?}: it ended by itself");
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let visible = fixture.bytes(&path("a")).expect("never missing");
+            assert!(whole(&visible), "{ways:?}: a partial version is visible");
+            swept += fixture.successor().sweep().unwrap();
+            assert_eq!(fixture.staged(), 0);
+        }
+        let kept = fixture.history(&path("a"));
+        assert!(kept.iter().all(|version| whole(version)), "{ways:?}: a partial version in history");
+        assert!(
+            kept.len() > 25 && swept > 0,
+            "{ways:?}: {} versions, {swept} swept: it was not killed at work",
+            kept.len()
+        );
+    }
+}
