@@ -169,3 +169,65 @@ impl Job<'_> {
         Ok(open)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::staging::Staging;
+    use super::super::touched::Touched;
+    use super::super::{DirSetup, DirTarget, Flush};
+    use super::*;
+    use crate::model::Wall;
+    use crate::sys::publish::lstat;
+    use crate::target::{Bind, Fault, Target};
+
+    fn with_job(ways: Ways, test: impl FnOnce(&mut Job<'_>, &Path)) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let target = DirTarget::new(DirSetup {
+            root: dir.path().to_owned(),
+            target_id: None,
+            share_id: "share".to_owned(),
+            writer: "writer".to_owned(),
+            keep_owner: false,
+            now: || Wall(0),
+            flush: Flush::Auto,
+            ways,
+        });
+        target.probe(Bind::IfUnbound).expect("bound");
+        let place = target.open("test").expect("open");
+        let staging = Staging::open(&place).expect("open");
+        let mut job = Job { target: &target, place: &place, staging, touched: Touched::default() };
+        test(&mut job, dir.path());
+    }
+
+    fn stale<T>(outcome: &Outcome<T>) -> bool {
+        matches!(outcome, Err(Refusal::Own { fault: Fault::Stale, .. }))
+    }
+
+    /// A version that came between the look and the change, as no outside test can place it for certain.
+    #[test]
+    fn what_was_not_meant_goes_back_to_its_place() {
+        for ways in [Ways::Auto, Ways::Links, Ways::Plain] {
+            with_job(ways, |job, root| {
+                std::fs::write(root.join("a"), b"theirs").expect("written");
+                std::fs::write(root.join(".driftline/staging/new"), b"ours").expect("written");
+                let a = RelPath::new("a").expect("fine");
+                let (kept_in, parent) = (job.history_of(&a).expect("made"), job.parent(&a).expect("there"));
+                let dest = Spot::new(&parent, b"a");
+                let meant = stamp(&lstat(job.staging.spot(b"new")).expect("there"));
+                let fresh = super::super::publish::fresh(b"new", &lstat(job.staging.spot(b"new")).expect("there"));
+                let fresh = fresh.expect("a file");
+                if ways == Ways::Auto {
+                    assert!(stale(&job.by_exchange(&fresh, dest, &meant, &kept_in, None)), "{ways:?}");
+                }
+                assert!(stale(&job.keep_by_link(dest, &meant, &kept_in, None)), "{ways:?}");
+                assert!(stale(&job.keep_by_rename(dest, &meant, &kept_in, None)), "{ways:?}");
+                assert_eq!(std::fs::read(root.join("a")).expect("there"), b"theirs");
+                assert_eq!(std::fs::read(root.join(".driftline/staging/new")).expect("there"), b"ours");
+                assert_eq!(std::fs::read_dir(root.join(".driftline/staging")).expect("there").count(), 1);
+                assert_eq!(std::fs::read_dir(root.join(".driftline/history/a")).expect("there").count(), 0);
+            });
+        }
+    }
+}

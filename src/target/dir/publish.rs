@@ -308,7 +308,7 @@ impl Job<'_> {
     }
 }
 
-fn fresh(name: &[u8], st: &Statx) -> Outcome<Fresh> {
+pub(super) fn fresh(name: &[u8], st: &Statx) -> Outcome<Fresh> {
     let shape = stat::shape(st).map_err(Refusal::unstaged)?;
     Ok(Fresh { name: name.to_vec(), ino: st.stx_ino, shape })
 }

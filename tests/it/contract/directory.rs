@@ -314,35 +314,45 @@ fn an_owner_that_is_not_kept_is_answered_as_it_was_wanted() {
     assert_eq!((st.uid(), st.gid()), (before.uid(), before.gid()));
 }
 
-/// An outsider who saves all the time, against an agent who replaces all the time: no version of his is ever lost.
+/// An outsider who saves all the time, against an agent who replaces all the time: no version of either is ever lost.
 #[test]
-fn no_version_of_an_outsider_is_lost_in_a_race() {
+fn no_version_is_lost_in_a_race_with_an_outsider() {
     let (fixture, a) = (DirFixture::new(Ways::Auto), path("a"));
     let (target, done) = (fixture.target(), AtomicBool::new(false));
     put(target, &a, b"first");
-    let outsider = |n: u32| format!("theirs {n:08}").into_bytes();
-    let last = std::thread::scope(|scope| {
+    let outsider = |n: u64| format!("theirs {n:08}").into_bytes();
+    // He replaces by exchange too, and keeps what he took away: what was there is there, in history or with him.
+    let (taken, ours) = std::thread::scope(|scope| {
         let agent = scope.spawn(|| {
-            let mut replaced = 0;
+            let (mut published, mut refused) = (Vec::new(), 0_u64);
             while !done.load(Ordering::Relaxed) {
-                let stamp = stamp_at(target, &a);
-                match replace(target, &a, format!("ours {replaced}").as_bytes(), stamp) {
-                    Ok(_) => replaced += 1,
-                    Err(err) => assert_eq!(err.fault, Fault::Stale, "{err}"),
+                let bytes = format!("ours {} {refused}", published.len()).into_bytes();
+                let (staged, stamp) = (stage(target, &bytes), stamp_at(target, &a));
+                let publish = Change::Publish { token: staged.token, content: staged.reading.content, meta: meta() };
+                match one(target, change(&a, publish, Guard::Unchanged(stamp))) {
+                    Ok(_) => published.push(bytes),
+                    Err(err) => {
+                        assert_eq!(err.fault, Fault::Stale, "{err}");
+                        refused += 1;
+                    }
                 }
             }
-            replaced
+            (published, refused)
         });
-        // He replaces by exchange too, and keeps what he took away: what was there is there, in history or with him.
-        let taken = (0..300).map(|n| take_turn(&fixture, &a, &outsider(n))).collect::<Vec<_>>();
+        let turn = |n| {
+            std::thread::sleep(std::time::Duration::from_micros(n % 40 * 50));
+            take_turn(&fixture, &a, &outsider(n))
+        };
+        let taken: Vec<_> = (0..400).map(turn).collect();
         done.store(true, Ordering::Relaxed);
-        assert!(agent.join().unwrap() > 0);
-        taken
+        let (published, refused) = agent.join().unwrap();
+        assert!(!published.is_empty() && refused > 0, "{} published, {refused} refused: no race", published.len());
+        (taken, published)
     });
-    let mut known: BTreeSet<Vec<u8>> = last.into_iter().chain(fixture.history(&a)).collect();
+    let mut known: BTreeSet<Vec<u8>> = taken.into_iter().chain(fixture.history(&a)).collect();
     known.extend(fixture.bytes(&a));
-    for n in 0..300 {
-        assert!(known.contains(&outsider(n)), "version {n} is lost");
+    for version in (0..400).map(outsider).chain(ours) {
+        assert!(known.contains(&version), "{} is lost", version.escape_ascii());
     }
 }
 

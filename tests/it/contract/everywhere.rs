@@ -65,24 +65,23 @@ pub(super) fn readers_see_the_old_version_or_the_new_one(fixture: &dyn Fixture) 
     let (target, a) = (fixture.target(), path("a"));
     let version = |n: u8| vec![n; 50_000];
     let mut stamp = put(target, &a, &version(0));
-    let done = AtomicBool::new(false);
-    let reads = std::thread::scope(|scope| {
+    let (begun, done) = (std::sync::Barrier::new(2), AtomicBool::new(false));
+    std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            let mut reads = 0_u32;
+            begun.wait();
             while !done.load(Ordering::Relaxed) {
                 let bytes = fixture.bytes(&a).expect("never missing");
                 assert!(bytes.len() == 50_000 && bytes.iter().all(|b| *b == bytes[0]), "a partial version");
-                reads += 1;
             }
-            reads
+            assert_eq!(fixture.bytes(&a), Some(version(39)));
         });
+        begun.wait();
         for n in 1..40 {
             stamp = replace(target, &a, &version(n), stamp.clone()).unwrap().stamp.unwrap();
         }
         done.store(true, Ordering::Relaxed);
-        reader.join().unwrap()
+        reader.join().unwrap();
     });
-    assert!(reads > 0);
     assert_eq!(fixture.history(&a), (0..39).map(version).collect::<Vec<_>>());
 }
 
