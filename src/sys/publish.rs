@@ -129,7 +129,11 @@ pub fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
 
 /// Sets the modification time, by any handle. The access time stays.
 pub fn set_mtime(fd: BorrowedFd<'_>, mtime: Wall) -> io::Result<()> {
-    Ok(rustix::fs::utimensat(fd, "", &times(mtime), AtFlags::EMPTY_PATH)?)
+    match rustix::fs::futimens(fd, &times(mtime)) {
+        // A handle without the right to read, as of a link: Linux 5.8 or newer.
+        Err(Errno::BADF) => Ok(rustix::fs::utimensat(fd, "", &times(mtime), AtFlags::EMPTY_PATH)?),
+        result => Ok(result?),
+    }
 }
 
 /// Sets the modification time of a link or anything else by its name; never follows a link.

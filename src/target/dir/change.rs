@@ -84,7 +84,7 @@ fn occupied() -> Refusal {
 }
 
 /// A handle on what is there, and whether it can be flushed by itself.
-fn open_any(at: Spot<'_>, kind: Kind) -> io::Result<(OwnedFd, bool)> {
+pub(super) fn open_any(at: Spot<'_>, kind: Kind) -> io::Result<(OwnedFd, bool)> {
     let readable = match kind {
         Kind::File => sys::open_file(at).map(OwnedFd::from),
         Kind::Folder => sys::open_folder(at),

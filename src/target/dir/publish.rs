@@ -9,6 +9,7 @@ use crate::sys::{beneath, stat};
 use crate::target::{Change, Placed, Step, TargetError, Token};
 
 use super::DirTarget;
+use super::change::open_any;
 use super::fault::{Outcome, Refusal, failed, is, says_absent, says_unsupported};
 use super::identity::Place;
 use super::listing::{is_version, stamp};
@@ -110,18 +111,22 @@ impl Job<'_> {
         if st.stx_ino != staged.ino || staged.content != *content {
             return Err(Refusal::unstaged("what was staged is not what was meant"));
         }
-        let denied = if staged.meta == meta { staged.owner_denied } else { self.recarry(spot, meta)? };
+        let denied = if staged.meta == meta { staged.owner_denied } else { self.recarry(&staged.name, meta)? };
         let fresh = Fresh { name: staged.name, ino: staged.ino, shape: content.shape };
         let parent = self.put(step, &fresh)?;
         self.target.state().staged.remove(&token);
         self.placed(Spot::new(&parent, step.path.name()), fresh.ino, meta, denied)
     }
 
-    /// The share's mode or time changed after it was staged.
-    fn recarry(&self, spot: Spot<'_>, meta: Meta) -> Outcome<bool> {
-        let file = sys::open_file(spot)?;
-        let denied = self.target.carry(file.as_fd(), meta)?;
-        file.sync_all()?;
+    /// The share's mode or time changed after it was staged. True if we may not set the owner.
+    fn recarry(&mut self, name: &[u8], meta: Meta) -> Outcome<bool> {
+        let (handle, can_sync) = open_any(self.staging.spot(name), Kind::File)?;
+        let denied = self.target.carry(handle.as_fd(), meta)?;
+        if can_sync {
+            sys::sync(handle.as_fd())?;
+        } else {
+            self.touched.flush_whole();
+        }
         Ok(denied)
     }
 

@@ -129,7 +129,7 @@ fn holes_stay_holes() {
         let (target, a) = (fixture.target(), path("a"));
         let mut bytes = vec![0; 64 << 20];
         bytes.extend_from_slice(b"end");
-        let answers = target.stage(&[a.clone()], &mut |_, sink| {
+        let answers = target.stage(std::slice::from_ref(&a), &mut |_, sink| {
             sink.hole(64 << 20).unwrap();
             sink.bytes(b"end").unwrap();
             let mut nowhere = Nowhere;
@@ -163,7 +163,7 @@ impl Sink for Nowhere {
 fn a_hole_at_the_end_counts() {
     let (fixture, a) = (DirFixture::new(Ways::Auto), path("a"));
     let bytes = [b"start".to_vec(), vec![0; 10_000]].concat();
-    let answers = fixture.target().stage(&[a.clone()], &mut |_, sink| {
+    let answers = fixture.target().stage(std::slice::from_ref(&a), &mut |_, sink| {
         sink.bytes(b"start").unwrap();
         sink.hole(10_000).unwrap();
         bring(&bytes, &mut Nowhere)
@@ -396,7 +396,13 @@ fn a_killed_agent_leaves_whole_versions_and_what_it_staged_is_swept() {
                 .stderr(std::process::Stdio::null())
                 .spawn()
                 .unwrap();
-            std::thread::sleep(std::time::Duration::from_micros(15_000 + 700 * round));
+            let begun = fixture.history(&path("a")).len();
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+            while fixture.history(&path("a")).len() == begun {
+                assert!(std::time::Instant::now() < deadline, "{ways:?}: it never begins");
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            std::thread::sleep(std::time::Duration::from_micros(170 * round));
             assert_eq!(child.try_wait().unwrap(), None, "{ways:?}: it ended by itself");
             child.kill().unwrap();
             child.wait().unwrap();
@@ -408,7 +414,7 @@ fn a_killed_agent_leaves_whole_versions_and_what_it_staged_is_swept() {
         let kept = fixture.history(&path("a"));
         assert!(kept.iter().all(|version| whole(version)), "{ways:?}: a partial version in history");
         assert!(
-            kept.len() > 25 && swept > 0,
+            kept.len() >= 25 && swept > 0,
             "{ways:?}: {} versions, {swept} swept: it was not killed at work",
             kept.len()
         );

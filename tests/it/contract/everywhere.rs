@@ -10,6 +10,7 @@ macro_rules! contract {
             nothing_is_put_over_what_is_there,
             an_old_stamp_changes_nothing,
             foreign_versions_are_replaced_only_by_their_own_stamp,
+            meta_may_change_between_staging_and_publishing,
             a_repeated_change_does_no_harm,
             history_holds_every_version_that_was_replaced_or_removed,
             odd_names_are_kept_as_they_are,
@@ -133,6 +134,16 @@ pub(super) fn foreign_versions_are_replaced_only_by_their_own_stamp(fixture: &dy
     assert_eq!(fixture.history(&a), [b"theirs".to_vec()]);
 }
 
+pub(super) fn meta_may_change_between_staging_and_publishing(fixture: &dyn Fixture) {
+    let (target, a) = (fixture.target(), path("a"));
+    let staged = stage(target, b"x");
+    let wanted = Meta { mode: 0o400, mtime: Wall(5), ..meta() };
+    let publish = Change::Publish { token: staged.token, content: staged.reading.content, meta: wanted };
+    let placed = one(target, change(&a, publish, Guard::Absent)).unwrap();
+    assert_eq!(placed.meta, Some(wanted));
+    assert_eq!(target.look(&a, Depth::Stamp).unwrap().unwrap().seen.meta, wanted);
+}
+
 pub(super) fn a_repeated_change_does_no_harm(fixture: &dyn Fixture) {
     let (target, a, b) = (fixture.target(), path("a"), path("b"));
     let first = put(target, &a, b"one");
@@ -237,7 +248,7 @@ pub(super) fn a_source_that_changes_leaves_nothing(fixture: &dyn Fixture) {
 
 pub(super) fn a_source_that_restarts_is_its_last_version(fixture: &dyn Fixture) {
     let (target, a) = (fixture.target(), path("a"));
-    let answers = target.stage(&[a.clone()], &mut |_, sink| {
+    let answers = target.stage(std::slice::from_ref(&a), &mut |_, sink| {
         sink.bytes(b"a longer first version").unwrap();
         sink.hole(100_000).unwrap();
         sink.restart().unwrap();
