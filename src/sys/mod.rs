@@ -8,6 +8,7 @@ pub mod cause;
 pub mod folder;
 pub mod fskind;
 pub mod lease;
+pub mod publish;
 pub mod stat;
 
 #[cfg(test)]

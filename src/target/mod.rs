@@ -11,11 +11,17 @@
 //! Calls block: each lane calls from threads of its own, so that a target that hangs stalls nothing else.
 //! Not here: what to do (`plan`), when and in which order (`engine`).
 
+mod dir;
+mod memory;
+
 use std::fmt;
 use std::time::Duration;
 
 use crate::model::{Content, Digest, Meta, ReadFault, Reading, RelPath, Seen, Shape, Sink, Stamp};
 use crate::plan::Guard;
+
+pub use dir::{DirSetup, DirTarget, Flush, Ways};
+pub use memory::{Failure, MemoryTarget};
 
 /// Something on a target, as one look showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +88,7 @@ pub struct Step {
     pub change: Change,
     /// Checked in the same step as the change.
     pub guard: Guard,
-    /// What is believed to lie there, for the name of its version in history.
+    /// What is believed to lie there, for the name of its version in history; `None` if it was never read.
     pub replaces: Option<Digest>,
 }
 
@@ -178,7 +184,7 @@ pub struct Bound {
 }
 
 /// A target's refusal or failure.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("cannot {verb} {}: {cause}", .path.as_ref().map_or_else(|| "the target".to_owned(), |p| format!("{p}")))]
 pub struct TargetError {
     /// What kind of trouble: the engine acts on this alone.

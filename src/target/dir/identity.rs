@@ -1,0 +1,219 @@
+//! Whether this is the place that was bound: decided by `.driftline/identity` alone, anew for each call.
+//!
+//! Device and inode numbers are not compared: a remount may change them and a foreign file system may repeat them, while
+//! the identity is written once and lies in the place itself.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::sys::beneath;
+use crate::sys::publish::{
+    Errno, Spot, create, is_network, link, make_folder, open_file, open_folder, rename, sync, unlink,
+};
+use crate::target::{Bind, Bound, Fault, TargetError};
+
+use super::fault::{Outcome, Refusal, is, says_absent, says_unlinkable};
+use super::{DirTarget, history, ours};
+
+/// Most that is read of an identity (bytes).
+const IDENTITY_MAX: u64 = 64 * 1024;
+const NAME: &[u8] = b"identity";
+
+/// What lies in `.driftline/identity`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+struct Identity {
+    target: String,
+    share: String,
+    created: String,
+    writers: Vec<String>,
+    /// What other versions wrote beside it stays.
+    #[serde(flatten)]
+    more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The open root of a target whose identity held.
+pub(super) struct Place {
+    root: OwnedFd,
+    /// Behind a network: each file is flushed for itself.
+    pub(super) network: bool,
+}
+
+impl Place {
+    pub(super) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
+impl DirTarget {
+    /// Opens the root, and fails unless it bears the identity that this target is bound to.
+    pub(super) fn open(&self, verb: &'static str) -> Result<Place, TargetError> {
+        self.check().map_err(|refusal| refusal.into_error(verb, None))
+    }
+
+    /// Like [`Self::open`], and gives an identity to a place that was never bound, if `bind` allows.
+    pub(super) fn bind(&self, bind: Bind) -> Result<Bound, TargetError> {
+        self.try_bind(bind).map_err(|refusal| refusal.into_error("reach", None))
+    }
+
+    fn check(&self) -> Outcome<Place> {
+        let Some(bound) = self.state().bound.clone() else {
+            return Err(offline("it was never bound to this share", "let driftline probe the target first"));
+        };
+        let root = self.open_root()?;
+        let found = read(&root)?.ok_or_else(|| self.unbound())?;
+        self.compare(&found, Some(&bound))?;
+        let network = is_network(root.as_fd())?;
+        Ok(Place { root, network })
+    }
+
+    fn try_bind(&self, bind: Bind) -> Outcome<Bound> {
+        let root = self.open_root()?;
+        let bound = self.state().bound.clone();
+        let (identity, newly) = match (read(&root)?, &bound, bind) {
+            (Some(found), _, _) => (found, false),
+            (None, None, Bind::IfUnbound) => self.give_identity(&root)?,
+            (None, Some(_), _) | (None, None, Bind::Never) => return Err(self.unbound()),
+        };
+        self.compare(&identity, bound.as_deref())?;
+        if bind == Bind::IfUnbound && !identity.writers.contains(&self.setup.writer) {
+            self.join_writers(&root, identity.clone())?;
+        }
+        self.state().bound = Some(identity.target.clone());
+        Ok(Bound { id: identity.target, newly })
+    }
+
+    fn open_root(&self) -> Outcome<OwnedFd> {
+        let root = &self.setup.root;
+        beneath::open_root(root).map_err(|err| {
+            if says_absent(&err) {
+                offline(
+                    format!("{} is not there or is not a folder", root.display()),
+                    "mount the target; driftline never creates its root",
+                )
+            } else {
+                err.into()
+            }
+        })
+    }
+
+    fn unbound(&self) -> Refusal {
+        let root = self.setup.root.display();
+        offline(
+            format!("{root} bears no identity: the target is not mounted, or another file system is mounted there"),
+            "mount the target; if it was emptied on purpose, bind it anew with 'driftline init'",
+        )
+    }
+
+    fn compare(&self, found: &Identity, bound: Option<&str>) -> Outcome<()> {
+        let root = self.setup.root.display();
+        if found.share != self.setup.share_id {
+            return Err(offline(
+                format!("{root} keeps another share ({})", found.share),
+                "give each share a directory of its own on the target",
+            ));
+        }
+        match bound {
+            Some(bound) if bound != found.target => Err(offline(
+                format!(
+                    "{root} is another target ({}, not {bound}): another file system is mounted there",
+                    found.target
+                ),
+                "mount the right one, or bind this one anew with 'driftline init'",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Writes an identity where none is. If another agent was quicker, his is the answer.
+    fn give_identity(&self, root: &OwnedFd) -> Outcome<(Identity, bool)> {
+        let (folder, _) = made(root, crate::model::RESERVED)?;
+        for name in [&b"staging"[..], &b"history"[..]] {
+            made(&folder, name)?;
+        }
+        let identity = Identity {
+            target: uuid::Uuid::now_v7().to_string(),
+            share: self.setup.share_id.clone(),
+            created: history::rfc3339((self.setup.now)()),
+            writers: vec![self.setup.writer.clone()],
+            more: serde_json::Map::new(),
+        };
+        let staged = self.write_beside(&folder, &identity)?;
+        let (from, to) = (Spot::new(&folder, &staged), Spot::new(&folder, NAME));
+        let result = match link(from, to) {
+            // RACE: without links, two agents that bind one place at the same instant: the later identity stays, and
+            // the earlier agent is told "another target" at its next call.
+            Err(err) if says_unlinkable(&err) => rename(from, to).map(|()| true),
+            Err(err) if is(&err, Errno::EXIST) => unlink(from).map(|()| false),
+            Err(err) => Err(err),
+            Ok(()) => unlink(from).map(|()| true),
+        };
+        let newly = result?;
+        sync(folder.as_fd())?;
+        sync(root.as_fd())?;
+        let found = read(root)?.ok_or_else(|| self.unbound())?;
+        Ok((found, newly))
+    }
+
+    /// RACE: of two agents that join at the same instant, one is left out of the list until its next probe.
+    fn join_writers(&self, root: &OwnedFd, mut identity: Identity) -> Outcome<()> {
+        identity.writers.push(self.setup.writer.clone());
+        let folder = open_folder(Spot::new(root, crate::model::RESERVED))?;
+        let staged = self.write_beside(&folder, &identity)?;
+        rename(Spot::new(&folder, &staged), Spot::new(&folder, NAME))?;
+        Ok(sync(folder.as_fd())?)
+    }
+
+    fn write_beside(&self, folder: &OwnedFd, identity: &Identity) -> Outcome<Vec<u8>> {
+        let name = format!("identity-{}", uuid::Uuid::now_v7().simple()).into_bytes();
+        let mut file = create(Spot::new(folder, &name))?;
+        let mut text = serde_json::to_vec_pretty(identity).map_err(io::Error::from)?;
+        text.push(b'\n');
+        let written = file.write_all(&text).and_then(|()| sys_readable(&file)).and_then(|()| file.sync_all());
+        if let Err(err) = written {
+            // The error that matters is the first; a name that stays behind is in nobody's way.
+            let _left = unlink(Spot::new(folder, &name));
+            return Err(err.into());
+        }
+        Ok(name)
+    }
+}
+
+fn sys_readable(file: &std::fs::File) -> io::Result<()> {
+    crate::sys::publish::set_mode(file.as_fd(), 0o644)
+}
+
+fn offline(cause: impl Into<String>, hint: &'static str) -> Refusal {
+    Refusal::own(Fault::Offline, cause, hint)
+}
+
+/// A folder that is there afterwards, and whether it was made just now. `.driftline` may be entered by all, so that its
+/// identity can be read; what lies in staging and in history only by its owner.
+fn made(folder: &OwnedFd, name: &[u8]) -> Outcome<(OwnedFd, bool)> {
+    let at = Spot::new(folder, name);
+    let newly = match make_folder(at) {
+        Ok(()) => true,
+        Err(err) if is(&err, Errno::EXIST) => false,
+        Err(err) => return Err(err.into()),
+    };
+    let made = open_folder(at)?;
+    if newly && name == crate::model::RESERVED {
+        crate::sys::publish::set_mode(made.as_fd(), 0o755)?;
+    }
+    Ok((made, newly))
+}
+
+fn read(root: &OwnedFd) -> Outcome<Option<Identity>> {
+    let opened =
+        open_folder(Spot::new(root, ours(b"").as_bytes())).and_then(|folder| open_file(Spot::new(&folder, NAME)));
+    let file = match opened {
+        Ok(file) => file,
+        Err(err) if is(&err, Errno::NOENT) => return Ok(None),
+        Err(err) => return Err(err.into()),
+    };
+    let mut text = Vec::new();
+    file.take(IDENTITY_MAX).read_to_end(&mut text)?;
+    let identity = serde_json::from_slice(&text).map_err(|err| {
+        offline(format!("its identity file cannot be understood ({err})"), "restore .driftline/identity from a backup")
+    })?;
+    Ok(Some(identity))
+}

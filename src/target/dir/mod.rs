@@ -1,0 +1,164 @@
+//! A directory as a target: an EFS or NFS mount, or any file system.
+//!
+//! Every call opens the root anew and reads its identity first, so that nothing is held open between calls and a mount
+//! that went away or was swapped is noticed before anything is touched. All else goes through that open root, beneath
+//! it, and never through a symbolic link.
+//!
+//! Publication is a rename, so a reader sees the old version or the new one and never anything between. Where the file
+//! system can exchange two names in one step, the old version arrives in history by the very rename that shows the new
+//! one; elsewhere (NFS) a hard link or a copy puts it there before. What race is left stands at its place as `RACE:`.
+
+mod change;
+mod fault;
+mod history;
+mod identity;
+mod keep;
+mod listing;
+mod publish;
+mod rename;
+mod staging;
+mod touched;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::model::{RelPath, Wall};
+use crate::sys;
+use crate::target::{
+    Bind, Bound, Depth, Page, Placed, Read, Remote, StageError, Staged, Step, Target, TargetError, Token,
+};
+
+use staging::StagedFile;
+
+/// Opens a directory target.
+#[derive(Clone, Debug)]
+pub struct DirSetup {
+    /// The directory. It is never created.
+    pub root: PathBuf,
+    /// The identity that it was bound to; `None` if it never was.
+    pub target_id: Option<String>,
+    /// The share that is kept there.
+    pub share_id: String,
+    /// This agent's name, as it stands among the writers.
+    pub writer: String,
+    /// Carry owner and group, where the system permits.
+    pub keep_owner: bool,
+    /// Reads the clock, for the names in history and for the age of what is left in staging.
+    pub now: fn() -> Wall,
+    /// How bytes are made durable.
+    pub flush: Flush,
+    /// How names are changed.
+    pub ways: Ways,
+}
+
+/// How bytes are made durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flush {
+    /// Together where that is safe and worth it, else each for itself.
+    #[default]
+    Auto,
+    /// Each file for itself.
+    Each,
+    /// One flush of the file system for all files of a call.
+    Together,
+}
+
+/// How names are changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ways {
+    /// The best that the file system offers, tried each time.
+    #[default]
+    Auto,
+    /// Hard links and plain renames only, as on NFS.
+    Links,
+    /// Plain renames only.
+    Plain,
+}
+
+/// A directory as a target.
+#[derive(Debug)]
+pub struct DirTarget {
+    setup: DirSetup,
+    /// Names this process's files in staging, apart from those of earlier runs.
+    run: String,
+    counter: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The identity that the place has to bear.
+    bound: Option<String>,
+    staged: HashMap<Token, StagedFile>,
+}
+
+impl DirTarget {
+    /// Touches nothing yet.
+    pub fn new(setup: DirSetup) -> Self {
+        let state = State { bound: setup.target_id.clone(), staged: HashMap::new() };
+        let run = uuid::Uuid::now_v7().simple().to_string();
+        Self { setup, run, counter: AtomicU64::new(0), state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change of the state is one insertion or removal, so a panic elsewhere leaves it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A folder of ours at the root; `rest` is below `.driftline`.
+fn ours(rest: &[u8]) -> RelPath {
+    let base = RelPath::new(crate::model::RESERVED).expect("the reserved name is one plain part");
+    if rest.is_empty() { base } else { base.join(rest).expect("our own names are plain parts") }
+}
+
+impl Target for DirTarget {
+    fn probe(&self, bind: Bind) -> Result<Bound, TargetError> {
+        self.bind(bind)
+    }
+
+    fn list(&self, page: &mut dyn FnMut(Page) -> bool) -> Result<(), TargetError> {
+        listing::list(&self.open("list")?, page)
+    }
+
+    fn look(&self, path: &RelPath, depth: Depth) -> Result<Option<Remote>, TargetError> {
+        let place = self.open("look at")?;
+        listing::look(&place, path, depth).map_err(|refusal| refusal.into_error("look at", Some(path)))
+    }
+
+    fn stage(&self, paths: &[RelPath], read: Read<'_>) -> Vec<Result<Staged, StageError>> {
+        match self.open("stage") {
+            Ok(place) => self.stage_all(&place, paths, read),
+            Err(err) => paths.iter().map(|_| Err(StageError::Target(err.clone()))).collect(),
+        }
+    }
+
+    fn apply(&self, steps: &[Step]) -> Vec<Result<Placed, TargetError>> {
+        match self.open("change") {
+            Ok(place) => publish::apply(self, &place, steps),
+            Err(err) => steps.iter().map(|_| Err(err.clone())).collect(),
+        }
+    }
+
+    fn discard(&self, tokens: &[Token]) {
+        self.discard_all(tokens);
+    }
+
+    fn sweep(&self) -> Result<u64, TargetError> {
+        let place = self.open("sweep")?;
+        self.sweep_staging(&place).map_err(|refusal| refusal.into_error("sweep", None))
+    }
+
+    fn prune(&self, before: Wall) -> Result<u64, TargetError> {
+        let place = self.open("prune")?;
+        history::prune(&place, before).map_err(|refusal| refusal.into_error("prune the history of", None))
+    }
+
+    fn free(&self) -> Result<Option<u64>, TargetError> {
+        let place = self.open("measure")?;
+        let free = sys::publish::free(place.root());
+        free.map(Some).map_err(|err| fault::failed("measure", None, &err))
+    }
+}

@@ -1,0 +1,319 @@
+//! Making what was staged visible: in one step, with the old version in history, or not at all.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::model::{Content, Kind, Meta, RelPath, Shape, Stamp};
+use crate::plan::Guard;
+use crate::sys::publish::{self as sys, Errno, Spot, Statx};
+use crate::sys::{beneath, stat};
+use crate::target::{Change, Placed, Step, TargetError, Token};
+
+use super::DirTarget;
+use super::change::open_any;
+use super::fault::{Outcome, Refusal, failed, is, says_absent, says_unsupported};
+use super::identity::Place;
+use super::listing::{is_version, stamp};
+use super::staging::{Staging, io_again};
+use super::touched::Touched;
+
+/// One call of `apply`.
+pub(super) struct Job<'a> {
+    pub(super) target: &'a DirTarget,
+    pub(super) place: &'a Place,
+    pub(super) staging: Staging,
+    pub(super) touched: Touched,
+}
+
+/// Something of ours in staging that is to become visible.
+pub(super) struct Fresh {
+    pub(super) name: Vec<u8>,
+    pub(super) ino: u64,
+    shape: Shape,
+}
+
+/// Makes the steps, flushes what they touched, and only then answers.
+pub(super) fn apply(target: &DirTarget, place: &Place, steps: &[Step]) -> Vec<Result<Placed, TargetError>> {
+    let staging = match Staging::open(place) {
+        Ok(staging) => staging,
+        Err(err) => return steps.iter().map(|step| Err(failed(verb(step), Some(&step.path), &err))).collect(),
+    };
+    let mut job = Job { target, place, staging, touched: Touched::default() };
+    let answer = |step: &Step| job.step(step).map_err(|refusal| refusal.into_error(verb(step), Some(&step.path)));
+    let answers: Vec<_> = steps.iter().map(answer).collect();
+    match job.touched.flush(place) {
+        Ok(()) => answers,
+        Err(err) => steps.iter().zip(answers).map(|(step, answer)| answer.and(Err(unflushed(step, &err)))).collect(),
+    }
+}
+
+fn unflushed(step: &Step, err: &std::io::Error) -> TargetError {
+    Refusal::Io(io_again(err)).into_error(verb(step), Some(&step.path))
+}
+
+fn verb(step: &Step) -> &'static str {
+    match step.change {
+        Change::Publish { .. } => "publish",
+        Change::Link { .. } => "make the link",
+        Change::MakeFolder { .. } => "make the folder",
+        Change::SetMeta { .. } => "set mode and time of",
+        Change::Move { .. } => "rename something to",
+        Change::Remove => "remove",
+    }
+}
+
+/// Fails for the root and for what is ours.
+pub(super) fn vet(path: &RelPath) -> Outcome<()> {
+    if path.is_root() || path.is_reserved() {
+        return Err(Refusal::unfit("this name is the target's own", "rename it on the share"));
+    }
+    Ok(())
+}
+
+/// `lstat` of what the guard is for; stale unless it bears that stamp.
+pub(super) fn guarded(at: Spot<'_>, guard: &Guard) -> Outcome<(Statx, Stamp)> {
+    let Guard::Unchanged(wanted) = guard else {
+        return Err(Refusal::stale("a version has to be named for this"));
+    };
+    let st = sys::lstat(at).map_err(|err| if says_absent(&err) { gone() } else { err.into() })?;
+    if stamp(&st) == *wanted { Ok((st, wanted.clone())) } else { Err(changed()) }
+}
+
+pub(super) fn changed() -> Refusal {
+    Refusal::stale("someone else changed it on the target")
+}
+
+pub(super) fn gone() -> Refusal {
+    Refusal::stale("it is no longer on the target")
+}
+
+fn occupied() -> Refusal {
+    Refusal::stale("something is there already on the target")
+}
+
+impl Job<'_> {
+    fn step(&mut self, step: &Step) -> Outcome<Placed> {
+        vet(&step.path)?;
+        match &step.change {
+            Change::Publish { token, content, meta } => self.publish(step, *token, content, *meta),
+            Change::Link { to, meta, content: _ } => self.link(step, to, *meta),
+            Change::MakeFolder { meta } => self.make_folder(step, *meta),
+            Change::SetMeta { meta } => self.set_meta(step, *meta),
+            Change::Move { from } => self.rename(step, from),
+            Change::Remove => self.remove(step),
+        }
+    }
+
+    fn publish(&mut self, step: &Step, token: Token, content: &Content, meta: Meta) -> Outcome<Placed> {
+        let staged = self.target.state().staged.get(&token).cloned();
+        let staged = staged.ok_or_else(|| Refusal::unstaged("it is not staged"))?;
+        let (spot, lost) = (self.staging.spot(&staged.name), || Refusal::unstaged("what was staged is gone"));
+        let st = sys::lstat(spot).map_err(|err| if is(&err, Errno::NOENT) { lost() } else { err.into() })?;
+        if st.stx_ino != staged.ino || staged.content != *content {
+            return Err(Refusal::unstaged("what was staged is not what was meant"));
+        }
+        let denied = if staged.meta == meta { staged.owner_denied } else { self.recarry(&staged.name, meta)? };
+        let fresh = Fresh { name: staged.name, ino: staged.ino, shape: content.shape };
+        let parent = self.put(step, &fresh)?;
+        self.target.state().staged.remove(&token);
+        self.placed(Spot::new(&parent, step.path.name()), fresh.ino, meta, denied)
+    }
+
+    /// The share's mode or time changed after it was staged. True if we may not set the owner.
+    fn recarry(&mut self, name: &[u8], meta: Meta) -> Outcome<bool> {
+        let (handle, can_sync) = open_any(self.staging.spot(name), Kind::File)?;
+        let denied = self.target.carry(handle.as_fd(), meta)?;
+        if can_sync {
+            sys::sync(handle.as_fd())?;
+        } else {
+            self.touched.flush_whole();
+        }
+        Ok(denied)
+    }
+
+    fn link(&mut self, step: &Step, to: &[u8], meta: Meta) -> Outcome<Placed> {
+        let (_, name) = self.target.fresh_name();
+        let spot = self.staging.spot(&name);
+        sys::symlink(to, spot)?;
+        let result = self.put_link(step, &name, meta);
+        if result.is_err() {
+            self.staging.drop_name(&name);
+        }
+        result
+    }
+
+    fn put_link(&mut self, step: &Step, name: &[u8], meta: Meta) -> Outcome<Placed> {
+        let spot = self.staging.spot(name);
+        let denied = self.target.carry_owner(sys::open_handle(spot)?.as_fd(), meta)?;
+        sys::set_mtime_at(spot, meta.mtime)?;
+        let fresh = fresh(name, &sys::lstat(spot)?)?;
+        let parent = self.put(step, &fresh)?;
+        self.placed(Spot::new(&parent, step.path.name()), fresh.ino, meta, denied)
+    }
+
+    fn make_folder(&mut self, step: &Step, meta: Meta) -> Outcome<Placed> {
+        match &step.guard {
+            Guard::Absent => self.make_new_folder(step, meta),
+            Guard::Unchanged(_) => self.make_folder_over(step, meta),
+        }
+    }
+
+    fn make_new_folder(&mut self, step: &Step, meta: Meta) -> Outcome<Placed> {
+        let parent = self.make_parent(&step.path)?;
+        let at = Spot::new(&parent, step.path.name());
+        match sys::make_folder(at) {
+            Err(err) if is(&err, Errno::EXIST) => {}
+            result => result?,
+        }
+        let not_one = |err| if says_absent(&err) { occupied() } else { err.into() };
+        let folder = sys::open_folder(at).map_err(not_one)?;
+        let denied = self.target.carry(folder.as_fd(), meta)?;
+        self.touched.set_time(&step.path, meta.mtime);
+        self.placed(at, beneath::stat_fd(folder.as_fd())?.stx_ino, meta, denied)
+    }
+
+    fn make_folder_over(&mut self, step: &Step, meta: Meta) -> Outcome<Placed> {
+        let parent = self.parent(&step.path)?;
+        let (st, _) = guarded(Spot::new(&parent, step.path.name()), &step.guard)?;
+        if stat::shape(&st).is_ok_and(|shape| shape.kind == Kind::Folder) {
+            return self.set_meta(step, meta);
+        }
+        let (_, name) = self.target.fresh_name();
+        sys::make_folder(self.staging.spot(&name))?;
+        let result = self.put_folder(step, &name, meta);
+        if result.is_err() {
+            self.staging.drop_name(&name);
+        }
+        result
+    }
+
+    fn put_folder(&mut self, step: &Step, name: &[u8], meta: Meta) -> Outcome<Placed> {
+        let spot = self.staging.spot(name);
+        let denied = self.target.carry(sys::open_folder(spot)?.as_fd(), meta)?;
+        let fresh = fresh(name, &sys::lstat(spot)?)?;
+        let parent = self.put(step, &fresh)?;
+        self.touched.set_time(&step.path, meta.mtime);
+        self.placed(Spot::new(&parent, step.path.name()), fresh.ino, meta, denied)
+    }
+
+    /// Makes what is in staging visible at the step's path, if the guard holds. Returns the open parent.
+    fn put(&mut self, step: &Step, fresh: &Fresh) -> Outcome<OwnedFd> {
+        let parent = match &step.guard {
+            Guard::Absent => self.make_parent(&step.path)?,
+            Guard::Unchanged(_) => self.parent(&step.path)?,
+        };
+        let dest = Spot::new(&parent, step.path.name());
+        match &step.guard {
+            Guard::Absent => {
+                let placed = self.target.setup.ways.place(self.staging.spot(&fresh.name), dest);
+                placed.map_err(|err| if is(&err, Errno::EXIST) { occupied() } else { err.into() })?;
+            }
+            Guard::Unchanged(_) => {
+                let (st, wanted) = guarded(dest, &step.guard)?;
+                let over_folder = stat::shape(&st).is_ok_and(|shape| shape.kind == Kind::Folder);
+                if over_folder { self.over_folder(fresh, dest)? } else { self.over_file(step, fresh, dest, &wanted)? }
+            }
+        }
+        Ok(parent)
+    }
+
+    /// An empty folder gives way to a file or link.
+    fn over_folder(&self, fresh: &Fresh, dest: Spot<'_>) -> Outcome<()> {
+        let unfit = || Refusal::unfit("a folder that is not empty is in the way", "move it away on the target");
+        let mut empty = true;
+        sys::each_name(&sys::open_folder(dest)?, |_| {
+            empty = false;
+            Ok(false)
+        })?;
+        if !empty {
+            return Err(unfit());
+        }
+        let (ways, from) = (self.target.setup.ways, self.staging.spot(&fresh.name));
+        match ways.exchange(from, dest) {
+            Err(err) if says_unsupported(&err) => {
+                // RACE: a reader sees nothing there between these two; nothing but an empty folder can be lost.
+                sys::rmdir(dest).map_err(|err| if is(&err, Errno::NOTEMPTY) { unfit() } else { err.into() })?;
+                return Ok(ways.place(from, dest)?);
+            }
+            result => result?,
+        }
+        match sys::rmdir(from) {
+            // RACE: something was put into it since the look: it is out of sight for these microseconds, never lost.
+            Err(err) if is(&err, Errno::NOTEMPTY) => {
+                Err(ways.exchange(from, dest).map_or_else(Refusal::Io, |()| unfit()))
+            }
+            // Not a folder: someone replaced it in the same instant.
+            Err(err) if is(&err, Errno::NOTDIR) => {
+                Err(ways.exchange(from, dest).map_or_else(Refusal::Io, |()| changed()))
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// A file or link gives way, into history.
+    fn over_file(&mut self, step: &Step, fresh: &Fresh, dest: Spot<'_>, wanted: &Stamp) -> Outcome<()> {
+        let kept_in = self.history_of(&step.path)?;
+        if self.by_exchange(fresh, dest, wanted, &kept_in, step.replaces)? {
+            return Ok(());
+        }
+        if fresh.shape.kind == Kind::Folder {
+            // RACE: a reader sees nothing there between these two; the old version is in history before.
+            self.keep_by_rename(dest, wanted, &kept_in, step.replaces)?;
+        } else {
+            self.keep_by_link(dest, wanted, &kept_in, step.replaces)?;
+        }
+        self.touched.flush_ours(self.place)?;
+        let from = self.staging.spot(&fresh.name);
+        if fresh.shape.kind == Kind::Folder {
+            return Ok(self.target.setup.ways.place(from, dest)?);
+        }
+        if !is_version(&sys::lstat(dest)?, wanted) {
+            return Err(changed());
+        }
+        // RACE: a version that an outsider saves there between this look and the rename is lost. Worst case: his one
+        // version of these microseconds, where the file system cannot exchange names.
+        Ok(sys::rename(from, dest)?)
+    }
+
+    /// The folder that `path` lies in; stale if it is missing. Noted as touched.
+    pub(super) fn parent(&mut self, path: &RelPath) -> Outcome<OwnedFd> {
+        let open = beneath::open_parent(self.place.root(), path);
+        let open = open.map_err(|err| if says_absent(&err) { gone() } else { err.into() })?;
+        self.touched.note(&path.parent().unwrap_or_else(RelPath::root), &open)?;
+        Ok(open)
+    }
+
+    /// The folder that `path` lies in, made if it is missing. Noted as touched.
+    pub(super) fn make_parent(&mut self, path: &RelPath) -> Outcome<OwnedFd> {
+        let parent = path.parent().unwrap_or_else(RelPath::root);
+        let open = self.touched.make(self.place, &parent)?;
+        self.touched.note(&parent, &open)?;
+        Ok(open)
+    }
+
+    /// What is there now; stale if it is not what we put there (someone replaced it in the same instant: it is his).
+    pub(super) fn placed(&self, at: Spot<'_>, ino: u64, wanted: Meta, denied: bool) -> Outcome<Placed> {
+        let st = sys::lstat(at)?;
+        if st.stx_ino != ino {
+            return Err(changed());
+        }
+        Ok(Placed { stamp: Some(stamp(&st)), meta: Some(self.carried(&st, wanted, denied)) })
+    }
+
+    /// What is carried in truth. Two things are answered as they were wanted, because no change here would ever bring
+    /// them about and whoever compares would ask for ever: an owner that we do not or may not set, and a link's mode.
+    fn carried(&self, st: &Statx, wanted: Meta, denied: bool) -> Meta {
+        let mut meta = stat::meta(st);
+        if !self.target.setup.keep_owner || denied {
+            (meta.uid, meta.gid) = (wanted.uid, wanted.gid);
+        }
+        if stat::shape(st).is_ok_and(|shape| shape.kind == Kind::Symlink) {
+            meta.mode = wanted.mode;
+        }
+        meta
+    }
+}
+
+pub(super) fn fresh(name: &[u8], st: &Statx) -> Outcome<Fresh> {
+    let shape = stat::shape(st).map_err(Refusal::unstaged)?;
+    Ok(Fresh { name: name.to_vec(), ino: st.stx_ino, shape })
+}

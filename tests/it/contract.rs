@@ -1,0 +1,28 @@
+//! What every target promises, tried on every target: the directory in each of its ways, and the fake in memory.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use driftline::model::{
+    Content, Digest, Kind, Meta, ReadFault, Reading, RelPath, Seen, Shape, Sink, Stamp, Stat, Wall,
+};
+use driftline::plan::Guard;
+use driftline::target::{
+    Bind, Change, Depth, DirSetup, DirTarget, Fault, Flush, MemoryTarget, Page, Placed, StageError, Staged, Step,
+    Target, TargetError, Ways,
+};
+
+mod directory;
+mod everywhere;
+mod fixtures;
+
+use fixtures::*;
+
+everywhere::contract!(in_memory, MemoryFixture::new());
+everywhere::contract!(directory_at_its_best, DirFixture::new(Ways::Auto));
+everywhere::contract!(directory_like_nfs, DirFixture::new(Ways::Links));
+everywhere::contract!(directory_without_links, DirFixture::new(Ways::Plain));
