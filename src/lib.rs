@@ -1,4 +1,5 @@
 //! driftline
+pub mod config;
 pub mod local;
 pub mod model;
 pub mod plan;
