@@ -1,4 +1,5 @@
 //! driftline
+pub mod cli;
 pub mod config;
 pub mod local;
 pub mod model;
