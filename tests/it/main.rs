@@ -1,1 +1,3 @@
+//! The integration tests: one binary, linked once.
 
+mod architecture;
