@@ -167,7 +167,7 @@ fn target_row(target: &TargetStatus, screen: &Screen) -> [String; 8] {
 fn what_to_do(status: &Status, screen: &Screen) -> String {
     let mut text = String::new();
     if status.agent.state != AgentState::Running {
-        text += "  start the agent: systemctl start driftline (its log: journalctl -u driftline)\n";
+        text += "  start the agent: driftline run, or systemctl start driftline where it is a service\n";
     }
     for share in status.shares.iter().filter(|share| share.state == ShareState::Offline) {
         text += &format!(
@@ -282,7 +282,9 @@ What to do
         let first = "SAFE as of 14:03:19, when the agent stopped: later changes are not protected";
         assert_eq!(lines.next(), Some(first));
         assert_eq!(lines.next(), Some("agent office-01 0.1.0 is not running, last seen 2 s ago"));
-        assert!(text.ends_with("  start the agent: systemctl start driftline (its log: journalctl -u driftline)\n"));
+        assert!(
+            text.ends_with("  start the agent: driftline run, or systemctl start driftline where it is a service\n")
+        );
     }
 
     #[test]
