@@ -49,9 +49,9 @@ fn not_understood(error: &clap::Error) -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Init(args) => run_init(args),
-        Command::Run(_) => Err(not_wired("run")),
-        Command::Sync(_) => Err(not_wired("sync")),
-        Command::Status(_) => Err(not_wired("status")),
+        Command::Run(args) => source::config(&args.places).and_then(|_| Err(not_wired("run"))),
+        Command::Sync(args) => source::config(&args.places).and_then(|_| Err(not_wired("sync"))),
+        Command::Status(args) => source::state_dir(&args.state).and_then(|_| Err(not_wired("status"))),
         Command::Pending(_) => Err(not_wired("pending")),
         Command::Problems(_) => Err(not_wired("problems")),
         Command::Explain(_) => Err(not_wired("explain")),

@@ -17,10 +17,10 @@ impl Config {
             return Err(not_one(shares.len()));
         };
         let name = share_name(path);
-        for target in targets {
+        for (index, target) in targets.iter().enumerate() {
             let text = target.to_string_lossy();
             if is_url(&text) {
-                return Err(no_buckets(&text, &name, "target", None));
+                return Err(no_buckets(&text, &name, &target_name(index), None));
             }
         }
         let targets = targets.iter().enumerate().map(|(index, path)| Target::new(target_name(index), path)).collect();
@@ -132,8 +132,8 @@ mod tests {
             (&["/a"], &["/a/t"], "target \"target\" of share \"a\" (/a/t) lies inside share \"a\" (/a)"),
             (
                 &["/a"],
-                &["s3://b/p"],
-                "target \"target\" of share \"a\" is a bucket (s3://b/p), and this version mirrors to directories only",
+                &["/t", "s3://b/p"],
+                "target \"target-2\" of share \"a\" is a bucket (s3://b/p), and this version mirrors to directories only",
             ),
             (
                 &["/home"],

@@ -1,3 +1,4 @@
 //! The integration tests: one binary, linked once.
 
 mod architecture;
+mod command;
