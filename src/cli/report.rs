@@ -58,7 +58,7 @@ pub enum Verdict {
 }
 
 /// Everything that `status` says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The answer.
     pub verdict: Verdict,
@@ -127,7 +127,7 @@ pub enum AgentState {
 }
 
 /// A share.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShareStatus {
     /// Its name.
     pub name: String,
@@ -169,8 +169,6 @@ pub struct WatchStatus {
     /// The part of its folders that is watched, 0.0 to 1.0; the rest is found by scans.
     pub coverage: f64,
 }
-
-impl Eq for WatchStatus {}
 
 /// By which means changes are noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -276,6 +276,12 @@ What to do
     }
 
     #[test]
+    fn only_the_verdict_has_a_colour() {
+        let status = Status::new(agent(AgentState::Running), vec![share("projects", vec![target("efs")])], at(0));
+        assert_eq!(in_colour(&status, "SAFE\nrest\n"), "\x1b[1;32mSAFE\x1b[0m\nrest\n");
+    }
+
+    #[test]
     fn an_agent_that_stopped_says_so_in_the_first_line() {
         let text = shown(AgentState::Stopped, vec![share("projects", vec![target("efs")])]);
         let mut lines = text.lines();

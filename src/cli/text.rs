@@ -18,7 +18,17 @@ pub struct Screen {
     pub now: When,
 }
 
+/// Widest line on a terminal (columns): a wider one is hard to follow.
+const WIDTH_MAX: usize = 140;
+
 impl Screen {
+    /// The terminal on standard output and the zone of this machine. What is no terminal takes lines of any width.
+    pub fn here(now: When) -> Self {
+        let columns = crate::sys::terminal::width(std::io::stdout());
+        let width = columns.map_or(usize::MAX, |columns| usize::from(columns).min(WIDTH_MAX));
+        Self { width, zone: TimeZone::system(), now }
+    }
+
     /// The time of day; with its date unless that is today's.
     pub fn time(&self, when: When) -> String {
         let local = |when: When| when.timestamp().to_zoned(self.zone.clone());

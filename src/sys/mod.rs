@@ -4,3 +4,4 @@
 
 pub mod beneath;
 pub mod stat;
+pub mod terminal;
