@@ -1,6 +1,79 @@
 //! driftline
 pub mod engine;
 pub mod index;
+//! driftline keeps an office's shared folders safe: it watches them, hashes what changes, keeps a verified copy on every
+//! target, and is the one place that can say, with a date, whether everything is safe.
+//!
+//! This page is the architecture. The words (share, target, content, meta, stamp, sight, base, attempt, hold, halt, lane)
+//! are the modules' own: each is defined where its type is, most of them in [`model`] and [`plan`].
+//!
+//! # Floors
+//!
+//! Imports go down only; `tests/it/architecture.rs` reads the sources and holds that.
+//!
+//! ```text
+//! floor 4   people      cli/      what is typed and printed, exit codes; the only place that prints
+//! floor 3   engine      engine/   the core (synchronous: event in, commands out), lanes, threads, the clock
+//! floor 2   adapters    index/    what is known, in SQLite
+//!                       local/    the share: scanning, looking, reading, watching
+//!                       target/   the places copies are kept in: the trait and its kinds
+//! floor 1½  the system  sys/      the operating system as it is needed here: the only user of rustix and libc
+//! floor 1   decisions   plan/  settle  rest  config/  health       pure functions
+//! floor 0   values      model/                                     no I/O, no clock
+//! ```
+//!
+//! The adapters do not know each other, and each is the only user of its library. `sys` is half a floor: it knows
+//! values, and neither decisions nor places; the adapters stand on it, so that `openat2` and `statx` are written once.
+//!
+//! # Flow
+//!
+//! ```text
+//! watch  --touched, lost track-->  core: settle -> read -> index.local
+//! scan   --pages of folders----->        dirty path -> view -> reconcile -> order -> vet --> lanes
+//! lanes  --listed, looked,
+//!          staged, changed------>        index.base (attempt cleared), path dirty again; or fault.remedy()
+//! timer  --tick, audit due------>        each turn is one transaction: commit first, then send the commands
+//! ```
+//!
+//! A put has two halves. First it is **staged**: the file's bytes are read once, hashed while they are copied, and made
+//! durable in the target's staging, where nobody sees them. Then the decision is made **again**, now that the digest is
+//! known: the target may hold that content already (adopt it), or the file may have changed meanwhile (discard). Only then
+//! is it **published**, under a guard that the target checks in the same step. An attempt is recorded before, so that a
+//! lost answer leaves no stranger.
+//!
+//! # Rules
+//!
+//! 1. Decide in pure functions, act elsewhere. The whole policy is [`plan::reconcile`].
+//! 2. Time and chance are arguments. One place reads the clock.
+//! 3. The index stores observations and what was left where, never a to-do list: work is derived from it, so that a crash
+//!    leaves nothing to repair. The one exception is the attempt.
+//! 4. Absence needs evidence: a complete, error-free reading of the folder whose identity held, or a look at the path.
+//!    Not knowing is a value ([`model::Sight`]); *troubled* is never *absent*.
+//! 5. Every change on a target carries a guard ([`plan::Guard`]). What race is left is named in a comment that begins
+//!    `RACE:` and says the worst case.
+//! 6. The last word against mass damage is said where changes are made ([`plan::vet`]), whatever the plan says.
+//! 7. Roots and targets are bound to an identity. Another identity, or none, is "offline", never "empty".
+//! 8. What is published is one consistent version, and success is reported after it is durable.
+//! 9. No call on a network file system from the core: each lane has threads of its own, and waits for no other.
+//! 10. Everything has a bound with a name and a unit. A lost watch event costs a rescan, never a file.
+//! 11. The index is disposable: without it the truth is found again from the targets, without conflicts or deletes.
+//!
+//! # What differs from what one might expect
+//!
+//! - Content is kind, length and digest. The executable bit travels in [`model::Meta`] with the other permission bits: one
+//!   rule for all of the mode, and a `chmod` never sends a file again.
+//! - There is one trait, for targets, because there are two kinds of them. Time is an argument, not a trait; the file
+//!   system is behind commands, not behind a trait; an index in memory is the fake index.
+//! - A listing is a hint. Two sorted listings are never merged in lock-step (`a/x` and `a-b` sort differently in a walk
+//!   and in a bucket), and absence is never read out of an order: the index joins them.
+//!
+//! # Where to start reading
+//!
+//! [`plan::reconcile`] with its table of all cases; then [`model`] for the values, the head of `target` for what a place
+//! promises, and [`config`] for what an administrator can choose. [`cli::report`] is what `status` says.
+
+pub mod cli;
+pub mod config;
 pub mod local;
 pub mod model;
 pub mod plan;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `driftline` command.
+
+fn main() -> std::process::ExitCode {
+    driftline::cli::main()
+}

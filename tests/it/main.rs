@@ -4,3 +4,7 @@
 
 mod contract;
 mod simulation;
+//! The integration tests: one binary, linked once.
+
+mod architecture;
+mod command;

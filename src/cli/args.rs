@@ -1,0 +1,281 @@
+//! What can be typed: commands, their options, and the help.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::config::LogFormat;
+
+/// Where the configuration lies, unless said otherwise.
+pub const CONFIG: &str = "/etc/driftline/config.toml";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  fine
+   1  problems, holds or a halt
+   2  wrong usage
+   3  the agent is not running (status)
+  70  internal error
+  78  wrong configuration";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "driftline",
+    version,
+    about = "Keeps an office's shared folders safe on every target, and says since when they are.",
+    after_help = EXIT_CODES,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How log lines are written [default: as configured, else text]
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = log_format)]
+    pub log: Option<LogFormat>,
+    /// Log more; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented configuration, and bind share and targets to each other
+    Init(InitArgs),
+    /// Run the agent in the foreground, until it is told to stop
+    Run(RunArgs),
+    /// Make one pass: copy, verify and remove until nothing is left to do
+    Sync(SyncArgs),
+    /// Say whether everything is safe, and since when
+    Status(StatusArgs),
+    /// List the paths that wait: why, since when, and what to do
+    Pending(ListArgs),
+    /// List what needs a person: why, since when, and what to do
+    Problems(ListArgs),
+    /// Tell all that is known of one path: on the share, on each target, and what is decided
+    Explain(ExplainArgs),
+    /// Let a halted target go on
+    Approve(ApproveArgs),
+    /// Make no change on any target until `resume`
+    Pause(StateArgs),
+    /// Go on after `pause`
+    Resume(StateArgs),
+}
+
+/// Which shares and targets: a configuration file, or one share and its targets named here.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Places {
+    /// The configuration file [default: /etc/driftline/config.toml]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["share", "target"])]
+    pub config: Option<PathBuf>,
+    /// A folder to keep safe, without a configuration file
+    #[arg(long, value_name = "DIR", requires = "target")]
+    pub share: Vec<PathBuf>,
+    /// A folder to keep its copy in; may be repeated
+    #[arg(long, value_name = "DIR", requires = "share")]
+    pub target: Vec<PathBuf>,
+    /// Where the index lies [default: as configured; without a file, the user's state folder]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Whose index to ask.
+#[derive(Clone, Debug, Default, Args)]
+pub struct StateArgs {
+    /// The configuration file [default: /etc/driftline/config.toml]
+    #[arg(long, value_name = "FILE", conflicts_with = "state_dir")]
+    pub config: Option<PathBuf>,
+    /// Where the index lies, instead of asking the configuration
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The file to write; one that exists is never overwritten
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
+    pub config: PathBuf,
+    /// The folder to keep safe
+    #[arg(long, value_name = "DIR", required = true)]
+    pub share: Vec<PathBuf>,
+    /// A folder to keep its copy in; may be repeated
+    #[arg(long, value_name = "DIR", required = true)]
+    pub target: Vec<PathBuf>,
+    /// Where the index will lie
+    #[arg(long, value_name = "DIR", default_value = crate::config::STATE_DIR)]
+    pub state_dir: PathBuf,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Which shares and targets.
+    #[command(flatten)]
+    pub places: Places,
+}
+
+/// `sync`.
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// Which shares and targets.
+    #[command(flatten)]
+    pub places: Places,
+    /// Print what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// How data is printed.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Output {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print what this JMESPath expression finds in the JSON
+    #[arg(long, value_name = "JMESPATH")]
+    pub query: Option<String>,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Whose index to ask.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: Output,
+    /// Print again every two seconds, until interrupted
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `pending` and `problems`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Whose index to ask.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A path in a share; relative to the share or from the root
+    pub path: PathBuf,
+    /// Whose index to ask.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `approve`.
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    /// The halted target, as SHARE/TARGET
+    #[arg(value_name = "SHARE/TARGET", value_parser = lane_name)]
+    pub lane: LaneName,
+    /// Whose index to ask.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// A target as people name it: `SHARE/TARGET`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneName {
+    /// The share's name.
+    pub share: String,
+    /// The target's name.
+    pub target: String,
+}
+
+fn lane_name(text: &str) -> Result<LaneName, String> {
+    match text.split_once('/') {
+        Some((share, target)) if !share.is_empty() && !target.is_empty() && !target.contains('/') => {
+            Ok(LaneName { share: share.to_owned(), target: target.to_owned() })
+        }
+        Some(_) | None => Err("write it as SHARE/TARGET, such as projects/efs".to_owned()),
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("write text or json".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn both_forms_of_run_are_understood() {
+        let Command::Run(run) = parse("driftline run --share /s --target /a --target /b").expect("fine").command else {
+            panic!("run");
+        };
+        assert_eq!(run.places.share, [PathBuf::from("/s")]);
+        assert_eq!(run.places.target, [PathBuf::from("/a"), PathBuf::from("/b")]);
+        let cli = parse("driftline run --config /c --log json -vv").expect("fine");
+        assert_eq!((cli.log, cli.verbose), (Some(LogFormat::Json), 2));
+    }
+
+    #[test]
+    fn half_a_quick_form_is_wrong_usage() {
+        for line in [
+            "driftline",
+            "driftline run --share /s",
+            "driftline run --target /t",
+            "driftline run --config /c --share /s --target /t",
+            "driftline run --log yaml",
+            "driftline approve efs",
+            "driftline approve a/b/c",
+            "driftline init --share /s",
+            "driftline explain",
+        ] {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_lane_has_two_names() {
+        let wanted = LaneName { share: "projects".into(), target: "efs".into() };
+        assert_eq!(lane_name("projects/efs"), Ok(wanted));
+        assert!(lane_name("/efs").is_err());
+    }
+
+    #[test]
+    fn the_help_tells_the_exit_codes() {
+        let help = Cli::command().render_help().to_string();
+        for exit in crate::cli::Exit::ALL {
+            let line = format!("{:4}  ", u8::from(exit));
+            assert!(help.lines().any(|l| l.starts_with(&line)), "{exit:?} in:\n{help}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! `init`: a commented configuration for a share and targets that exist.
+//!
+//! Not here: binding the places to each other, which is the engine's and is done after this.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::cli::args::InitArgs;
+use crate::cli::{Exit, Failure, source};
+use crate::config::Config;
+
+/// What `init` did with the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is new.
+    New,
+    /// It was there already, with the same text.
+    Same,
+}
+
+/// Checks the places and writes the file; returns the configuration that it holds. Repeating it does no harm.
+pub fn init(args: &InitArgs) -> Result<(Config, Written), Failure> {
+    let config = source::quick(&args.share, &args.target, args.state_dir.clone())?;
+    for share in &config.shares {
+        existing("share", &share.path)?;
+        for target in &share.targets {
+            existing("target", &target.path)?;
+        }
+    }
+    let text = config.commented().map_err(|error| Failure::places(&error))?;
+    let written = write_new(&args.config, &text)?;
+    Ok((config, written))
+}
+
+/// A root is never made here: a folder that is missing may be a mount that is missing.
+fn existing(what: &str, path: &Path) -> Result<(), Failure> {
+    let shown = path.display();
+    let failure =
+        |cause: &dyn std::fmt::Display| Failure::cannot(Exit::Usage, format!("use {shown} as a {what}"), cause);
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Ok(()),
+        Ok(_) => Err(failure(&"it is not a folder")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(failure(&"there is no such folder")
+            .hint(format!("mount it if it is a mount; if it is to be a new folder: mkdir -p {shown}"))),
+        Err(error) => Err(failure(&error)),
+    }
+}
+
+/// Writes `text` whole or not at all, and never over another text.
+fn write_new(path: &Path, text: &str) -> Result<Written, Failure> {
+    match fs::read(path) {
+        Ok(old) if old == text.as_bytes() => return Ok(Written::Same),
+        Ok(_) => return Err(taken(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unwritable(path, &error)),
+    }
+    match place(path, text) {
+        Ok(()) => Ok(Written::New),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken(path)),
+        Err(error) => Err(unwritable(path, &error)),
+    }
+}
+
+fn place(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let draft = draft_path(path);
+    let linked = write_draft(&draft, text).and_then(|()| fs::hard_link(&draft, path));
+    let removed = fs::remove_file(&draft);
+    linked.and(removed)?;
+    File::open(folder)?.sync_all()
+}
+
+fn draft_path(path: &Path) -> PathBuf {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", std::process::id()));
+    draft.into()
+}
+
+fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create_new(draft)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn taken(path: &Path) -> Failure {
+    Failure::cannot(Exit::Config, format!("write {}", path.display()), "there is another configuration already")
+        .hint("edit that file, or name a new one with --config")
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::cannot(Exit::Config, format!("write {}", path.display()), error)
+        .hint("run it as root, or name a file of your own with --config")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places() -> (tempfile::TempDir, InitArgs) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("share")).expect("made");
+        fs::create_dir(at("target")).expect("made");
+        let args = InitArgs {
+            config: at("etc/driftline/config.toml"),
+            share: vec![at("share")],
+            target: vec![at("target")],
+            state_dir: at("state"),
+        };
+        (dir, args)
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_returned() {
+        let (_dir, args) = places();
+        let (config, written) = init(&args).expect("written");
+        assert_eq!(written, Written::New);
+        let text = fs::read_to_string(&args.config).expect("there");
+        assert_eq!(Config::parse(&text), Ok(config));
+        assert!(text.contains("# settle = \"500ms\""), "{text}");
+        let names = fs::read_dir(args.config.parent().expect("a folder")).expect("listed").count();
+        assert_eq!(names, 1, "no draft is left");
+    }
+
+    #[test]
+    fn a_second_time_does_no_harm_and_another_text_is_never_overwritten() {
+        let (_dir, args) = places();
+        init(&args).expect("written");
+        assert_eq!(init(&args).map(|(_, written)| written), Ok(Written::Same));
+        fs::write(&args.config, "# mine").expect("edited");
+        let failure = init(&args).expect_err("another text");
+        assert_eq!(failure.exit(), Exit::Config);
+        assert_eq!(fs::read_to_string(&args.config).expect("there"), "# mine");
+    }
+
+    #[test]
+    fn a_missing_target_is_not_made() {
+        let (dir, mut args) = places();
+        args.target = vec![dir.path().join("mnt")];
+        let failure = init(&args).expect_err("missing").text();
+        assert!(
+            failure.contains("/mnt as a target: there is no such folder\nhint: mount it if it is a mount"),
+            "{failure}"
+        );
+        assert!(!dir.path().join("mnt").exists() && !args.config.exists());
+    }
+
+    #[test]
+    fn a_file_is_no_share() {
+        let (dir, mut args) = places();
+        args.share = vec![dir.path().join("file")];
+        fs::write(&args.share[0], "").expect("made");
+        assert!(init(&args).expect_err("a file").text().contains("as a share: it is not a folder"));
+    }
+}

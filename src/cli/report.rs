@@ -1,0 +1,480 @@
+//! What `status` says: its values, as `status --json` prints them, and the verdict that follows from them.
+//!
+//! Not here: where the values come from (the index), and how they look to people (`status_text`).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::Exit;
+use crate::model::{Problem, Wall};
+
+/// A point in time that is printed as RFC 3339 in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct When(pub Wall);
+
+impl When {
+    /// As the calendar library has it.
+    pub fn timestamp(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_nanosecond(i128::from(self.0.0)).expect("an i64 of nanoseconds lies within the calendar")
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.timestamp())
+    }
+}
+
+impl Serialize for When {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for When {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
+        let nanos = i64::try_from(time.as_nanosecond()).map_err(serde::de::Error::custom)?;
+        Ok(Self(Wall(nanos)))
+    }
+}
+
+/// The answer in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Every change that had settled by `as_of` is durable on every target.
+    Safe,
+    /// Something waits, and nothing stands in its way.
+    Syncing,
+    /// Something needs a person, or a place does not answer.
+    Attention,
+    /// A target waits for a person before anything more is changed there.
+    Halted,
+    /// No full scan has ended: nothing can be said.
+    Unknown,
+}
+
+/// Everything that `status` says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The answer.
+    pub verdict: Verdict,
+    /// The time that the answer is about. With an agent that is not running: when it was last known.
+    pub as_of: When,
+    /// The agent.
+    pub agent: AgentStatus,
+    /// In the order of the configuration.
+    pub shares: Vec<ShareStatus>,
+}
+
+impl Status {
+    /// Draws the verdict from the parts. `now` counts only while the agent runs.
+    pub fn new(agent: AgentStatus, shares: Vec<ShareStatus>, now: When) -> Self {
+        let as_of = match agent.state {
+            AgentState::Running => now,
+            AgentState::Stopped | AgentState::Hung => agent.heartbeat.unwrap_or(When(Wall(0))),
+        };
+        let verdict = match agent.heartbeat {
+            Some(_) => verdict(&shares),
+            None => Verdict::Unknown,
+        };
+        Self { verdict, as_of, agent, shares }
+    }
+
+    /// How `status` ends.
+    pub fn exit(&self) -> Exit {
+        match (self.agent.state, self.verdict) {
+            (AgentState::Stopped, _) => Exit::NotRunning,
+            (AgentState::Hung, _) | (_, Verdict::Halted | Verdict::Attention) => Exit::Problems,
+            (AgentState::Running, Verdict::Safe | Verdict::Syncing | Verdict::Unknown) => Exit::Fine,
+        }
+    }
+
+    /// Every target, with its share.
+    pub fn lanes(&self) -> impl Iterator<Item = (&ShareStatus, &TargetStatus)> {
+        self.shares.iter().flat_map(|share| share.targets.iter().map(move |target| (share, target)))
+    }
+}
+
+/// The agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    /// What it calls itself.
+    pub name: String,
+    /// Whether it works.
+    pub state: AgentState,
+    /// Its process, while there is one.
+    pub pid: Option<u32>,
+    /// Its version.
+    pub version: String,
+    /// When it last said that it works; `None` if it never ran.
+    pub heartbeat: Option<When>,
+}
+
+/// Whether the agent works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentState {
+    /// Its heartbeat is fresh.
+    Running,
+    /// There is no such process.
+    Stopped,
+    /// The process is there, and its heartbeat is old.
+    Hung,
+}
+
+/// A share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShareStatus {
+    /// Its name.
+    pub name: String,
+    /// Its folder, escaped for printing.
+    pub path: String,
+    /// Files that are known.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What goes on.
+    pub state: ShareState,
+    /// When the last full scan ended; `None` until one has, since the agent started.
+    pub scanned: Option<When>,
+    /// Paths that cannot be read.
+    pub problems: u64,
+    /// How changes are noticed.
+    pub watch: WatchStatus,
+    /// In the order of the configuration.
+    pub targets: Vec<TargetStatus>,
+}
+
+/// What goes on with a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShareState {
+    /// It is there, and changes are waited for.
+    Ok,
+    /// It is there, and a full scan is under way.
+    Scanning,
+    /// It is not there, or not the folder that it was bound to: nothing is believed of it.
+    Offline,
+}
+
+/// How changes of a share are noticed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WatchStatus {
+    /// By which means.
+    pub mode: WatchMode,
+    /// The part of its folders that is watched, 0.0 to 1.0; the rest is found by scans.
+    pub coverage: f64,
+}
+
+/// By which means changes are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WatchMode {
+    /// The kernel tells, folder by folder.
+    Inotify,
+    /// The kernel tells for the whole file system.
+    Fanotify,
+    /// By scans alone.
+    Poll,
+}
+
+/// A target of a share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: TargetKind,
+    /// Whether it works.
+    pub state: TargetState,
+    /// Files that are durable there.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Changes that wait.
+    pub pending: u64,
+    /// The bytes they will send.
+    pub pending_bytes: u64,
+    /// For how long the oldest of them has waited, in seconds.
+    pub oldest_pending_s: Option<u64>,
+    /// Every change that had settled on the share before is durable there.
+    pub protected_as_of: Option<When>,
+    /// Paths that failed there.
+    pub problems: u64,
+    /// Paths that wait for a person.
+    pub holds: u64,
+    /// What was read back and found equal.
+    pub verified: Verified,
+    /// What is the matter with the target as a whole.
+    pub error: Option<TargetTrouble>,
+    /// Requests made since the agent started.
+    pub requests: Requests,
+}
+
+/// What a target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetKind {
+    /// A folder.
+    Directory,
+    /// A bucket.
+    S3,
+}
+
+/// Whether a target works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetState {
+    /// It does.
+    Ok,
+    /// It asked for, or was given, a short rest.
+    Resting,
+    /// A call has not come back.
+    Unresponsive,
+    /// It cannot be reached, or is not the one that it was bound to.
+    Unreachable,
+    /// Nothing more is changed there until a person approves.
+    Halted,
+    /// A person stopped it.
+    Paused,
+}
+
+impl fmt::Display for TargetState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Resting => "resting",
+            Self::Unresponsive => "unresponsive",
+            Self::Unreachable => "unreachable",
+            Self::Halted => "halted",
+            Self::Paused => "paused",
+        })
+    }
+}
+
+/// What was read back and found equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// How many files.
+    pub files: u64,
+    /// The one that was verified longest ago.
+    pub oldest: Option<When>,
+}
+
+/// What is the matter with a target as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetTrouble {
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+    /// Since when.
+    pub since: When,
+}
+
+/// Requests by kind. In a directory: writes, reads, looks, listings, removals, renames.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Requests {
+    pub put: u64,
+    pub get: u64,
+    pub head: u64,
+    pub list: u64,
+    pub delete: u64,
+    pub copy: u64,
+}
+
+/// One line of `pending` or `problems`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// Which share.
+    pub share: String,
+    /// Which target, if it concerns one.
+    pub target: Option<String>,
+    /// The path, escaped for printing; empty for the place as a whole.
+    pub path: String,
+    /// Why it waits.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+    /// Since when.
+    pub since: When,
+}
+
+impl From<Problem> for Item {
+    fn from(problem: Problem) -> Self {
+        let Problem { share, target, path, trouble, since } = problem;
+        Self { share, target, path, message: trouble.message, hint: trouble.hint, since: When(since) }
+    }
+}
+
+/// The answer that follows from the shares: unknown, until every one was scanned; then the worst that is the case.
+fn verdict(shares: &[ShareStatus]) -> Verdict {
+    let scanned = |share: &ShareStatus| share.scanned.is_some() && !share.targets.is_empty();
+    if shares.is_empty() || !shares.iter().all(scanned) {
+        return Verdict::Unknown;
+    }
+    let targets = || shares.iter().flat_map(|share| &share.targets);
+    if targets().any(|target| target.state == TargetState::Halted) {
+        return Verdict::Halted;
+    }
+    let troubled = |share: &ShareStatus| share.state == ShareState::Offline || share.problems > 0;
+    if shares.iter().any(troubled) || targets().any(needs_attention) {
+        return Verdict::Attention;
+    }
+    if targets().all(|target| target.pending == 0 && target.protected_as_of.is_some()) {
+        return Verdict::Safe;
+    }
+    Verdict::Syncing
+}
+
+fn needs_attention(target: &TargetStatus) -> bool {
+    let stuck = match target.state {
+        TargetState::Ok | TargetState::Resting => false,
+        TargetState::Unresponsive | TargetState::Unreachable | TargetState::Halted | TargetState::Paused => true,
+    };
+    stuck || target.problems > 0 || target.holds > 0
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Seconds after 2026-11-23 14:03:21 UTC.
+    pub(in crate::cli) fn at(seconds: i64) -> When {
+        When(Wall::from_parts(1_795_442_601 + seconds, 0))
+    }
+
+    pub(in crate::cli) fn target(name: &str) -> TargetStatus {
+        TargetStatus {
+            name: name.into(),
+            kind: TargetKind::Directory,
+            state: TargetState::Ok,
+            files: 12_345,
+            bytes: 3_650_722_201,
+            pending: 0,
+            pending_bytes: 0,
+            oldest_pending_s: None,
+            protected_as_of: Some(at(-1)),
+            problems: 0,
+            holds: 0,
+            verified: Verified::default(),
+            error: None,
+            requests: Requests::default(),
+        }
+    }
+
+    pub(in crate::cli) fn share(name: &str, targets: Vec<TargetStatus>) -> ShareStatus {
+        ShareStatus {
+            name: name.into(),
+            path: format!("/srv/{name}"),
+            files: 12_345,
+            bytes: 3_650_722_201,
+            state: ShareState::Ok,
+            scanned: Some(at(-60)),
+            problems: 0,
+            watch: WatchStatus { mode: WatchMode::Inotify, coverage: 1.0 },
+            targets,
+        }
+    }
+
+    pub(in crate::cli) fn agent(state: AgentState) -> AgentStatus {
+        let pid = (state != AgentState::Stopped).then_some(812);
+        AgentStatus { name: "office-01".into(), state, pid, version: "0.1.0".into(), heartbeat: Some(at(-2)) }
+    }
+
+    type Case = (Verdict, &'static str, fn(&mut Vec<ShareStatus>));
+
+    #[test]
+    fn the_worst_that_is_the_case_is_the_verdict() {
+        let table: [Case; 18] = [
+            (Verdict::Safe, "nothing waits", |_| {}),
+            (Verdict::Safe, "a scan is repeated", |s| s[0].state = ShareState::Scanning),
+            (Verdict::Safe, "resting with nothing to do", |s| s[0].targets[0].state = TargetState::Resting),
+            (Verdict::Syncing, "one waits", |s| s[0].targets[1].pending = 1),
+            (Verdict::Syncing, "never yet protected", |s| s[0].targets[1].protected_as_of = None),
+            (Verdict::Attention, "unresponsive", |s| s[0].targets[1].state = TargetState::Unresponsive),
+            (Verdict::Attention, "unreachable", |s| s[0].targets[0].state = TargetState::Unreachable),
+            (Verdict::Attention, "paused", |s| s[0].targets[0].state = TargetState::Paused),
+            (Verdict::Attention, "a problem on a target", |s| s[1].targets[0].problems = 1),
+            (Verdict::Attention, "a problem on the share", |s| s[1].problems = 1),
+            (Verdict::Attention, "a hold", |s| s[0].targets[0].holds = 1),
+            (Verdict::Attention, "the share is gone", |s| s[1].state = ShareState::Offline),
+            (Verdict::Attention, "a hold, and one waits", |s| {
+                s[0].targets[0].holds = 1;
+                s[0].targets[1].pending = 1;
+            }),
+            (Verdict::Halted, "halted", |s| s[1].targets[0].state = TargetState::Halted),
+            (Verdict::Halted, "halted, and a hold elsewhere", |s| {
+                s[1].targets[0].state = TargetState::Halted;
+                s[0].targets[0].holds = 1;
+            }),
+            (Verdict::Unknown, "never scanned", |s| s[0].scanned = None),
+            (Verdict::Unknown, "never scanned, and halted", |s| {
+                s[0].scanned = None;
+                s[1].targets[0].state = TargetState::Halted;
+            }),
+            (Verdict::Unknown, "no targets", |s| s[0].targets.clear()),
+        ];
+        for (wanted, case, change) in table {
+            let mut shares =
+                vec![share("projects", vec![target("efs"), target("nas")]), share("scans", vec![target("efs")])];
+            change(&mut shares);
+            assert_eq!(verdict(&shares), wanted, "{case}");
+        }
+        assert_eq!(verdict(&[]), Verdict::Unknown);
+    }
+
+    #[test]
+    fn an_agent_that_does_not_run_is_never_safe_as_of_now() {
+        let status = |state| Status::new(agent(state), vec![share("projects", vec![target("efs")])], at(500));
+        let facts = |status: Status| (status.verdict, status.as_of, status.exit());
+        assert_eq!(facts(status(AgentState::Running)), (Verdict::Safe, at(500), Exit::Fine));
+        assert_eq!(facts(status(AgentState::Stopped)), (Verdict::Safe, at(-2), Exit::NotRunning));
+        assert_eq!(facts(status(AgentState::Hung)), (Verdict::Safe, at(-2), Exit::Problems));
+    }
+
+    #[test]
+    fn of_an_agent_that_never_ran_nothing_is_known() {
+        let agent = AgentStatus { heartbeat: None, ..agent(AgentState::Stopped) };
+        let status = Status::new(agent, vec![share("projects", vec![target("efs")])], at(0));
+        assert_eq!((status.verdict, status.exit()), (Verdict::Unknown, Exit::NotRunning));
+    }
+
+    #[test]
+    fn the_json_is_what_others_rely_on() {
+        let mut one = target("efs");
+        one.state = TargetState::Unresponsive;
+        one.oldest_pending_s = Some(360);
+        one.error =
+            Some(TargetTrouble { message: "no answer".into(), hint: "look at the mount".into(), since: at(-360) });
+        let status = Status::new(agent(AgentState::Running), vec![share("projects", vec![one])], at(0));
+        let json = serde_json::to_value(&status).expect("plain values");
+        let wanted = serde_json::json!({
+            "verdict": "attention",
+            "as_of": "2026-11-23T14:03:21Z",
+            "agent": { "name": "office-01", "state": "running", "pid": 812, "version": "0.1.0",
+                       "heartbeat": "2026-11-23T14:03:19Z" },
+            "shares": [{
+                "name": "projects", "path": "/srv/projects", "files": 12345, "bytes": 3_650_722_201_u64,
+                "state": "ok", "scanned": "2026-11-23T14:02:21Z", "problems": 0,
+                "watch": { "mode": "inotify", "coverage": 1.0 },
+                "targets": [{
+                    "name": "efs", "kind": "directory", "state": "unresponsive", "files": 12345,
+                    "bytes": 3_650_722_201_u64, "pending": 0, "pending_bytes": 0, "oldest_pending_s": 360,
+                    "protected_as_of": "2026-11-23T14:03:20Z", "problems": 0, "holds": 0,
+                    "verified": { "files": 0, "oldest": null },
+                    "error": { "message": "no answer", "hint": "look at the mount", "since": "2026-11-23T13:57:21Z" },
+                    "requests": { "put": 0, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 }
+                }]
+            }]
+        });
+        assert_eq!(json, wanted);
+        let back: Status = serde_json::from_value(json).expect("its own words");
+        assert_eq!(back, status);
+    }
+}

@@ -1,0 +1,113 @@
+//! From the command line to a configuration: which file, or which folders, and where the state lies.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::cli::args::{CONFIG, Places, StateArgs};
+use crate::cli::{Exit, Failure};
+use crate::config::{Config, is_url};
+
+/// The configuration that a command works with.
+pub fn config(places: &Places) -> Result<Config, Failure> {
+    if places.share.is_empty() {
+        let mut config = read(places.config.as_deref().unwrap_or(Path::new(CONFIG)))?;
+        if let Some(state_dir) = &places.state_dir {
+            config.agent.state_dir = absolute(state_dir)?;
+        }
+        return Ok(config);
+    }
+    let state_dir = match &places.state_dir {
+        Some(dir) => absolute(dir)?,
+        None => users_state_dir(std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME"))?,
+    };
+    quick(&places.share, &places.target, state_dir)
+}
+
+/// The folder that holds the index.
+pub fn state_dir(args: &StateArgs) -> Result<PathBuf, Failure> {
+    match &args.state_dir {
+        Some(dir) => absolute(dir),
+        None => Ok(read(args.config.as_deref().unwrap_or(Path::new(CONFIG)))?.agent.state_dir),
+    }
+}
+
+/// One share and its targets, as typed.
+pub fn quick(shares: &[PathBuf], targets: &[PathBuf], state_dir: PathBuf) -> Result<Config, Failure> {
+    let shares = shares.iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
+    let targets = targets.iter().map(|path| folder(path)).collect::<Result<Vec<_>, _>>()?;
+    Config::quick(&shares, &targets, state_dir).map_err(|error| Failure::places(&error))
+}
+
+/// An address stays as it is, so that it can be refused in plain words.
+fn folder(path: &Path) -> Result<PathBuf, Failure> {
+    if is_url(&path.to_string_lossy()) { Ok(path.to_owned()) } else { absolute(path) }
+}
+
+/// The path from the root, with `.` and `..` resolved; links in it are followed where it exists.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    let plain = || std::path::absolute(path);
+    path.canonicalize()
+        .or_else(|_| plain())
+        .map_err(|error| Failure::cannot(Exit::Usage, format!("use the path {:?}", path.to_string_lossy()), error))
+}
+
+fn read(path: &Path) -> Result<Config, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::cannot(Exit::Config, format!("read {}", path.display()), error)
+            .hint("name another file with --config, write one with `driftline init`, or name --share and --target")
+    })?;
+    Config::parse(&text).map_err(|error| Failure::config_file(path, &error))
+}
+
+/// The user's state folder after the XDG rules: an empty or relative variable counts as unset.
+fn users_state_dir(xdg: Option<OsString>, home: Option<OsString>) -> Result<PathBuf, Failure> {
+    let usable = |value: Option<OsString>| value.map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = usable(xdg).or_else(|| usable(home).map(|home| home.join(".local/state")));
+    base.map(|base| base.join("driftline")).ok_or_else(|| {
+        Failure::cannot(Exit::Usage, "find a folder for the index", "neither XDG_STATE_HOME nor HOME is set")
+            .hint("name one with --state-dir")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_lies_where_the_user_keeps_state() {
+        let dir = |xdg: Option<&str>, home: Option<&str>| {
+            users_state_dir(xdg.map(Into::into), home.map(Into::into)).map(|dir| dir.display().to_string())
+        };
+        assert_eq!(dir(Some("/x"), Some("/home/me")), Ok("/x/driftline".into()));
+        assert_eq!(dir(Some(""), Some("/home/me")), Ok("/home/me/.local/state/driftline".into()));
+        assert_eq!(dir(None, None).map_err(|failure| failure.exit()), Err(Exit::Usage));
+    }
+
+    #[test]
+    fn a_missing_file_ends_with_78_and_a_wrong_folder_with_2() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let places = Places { config: Some(dir.path().join("none.toml")), ..Places::default() };
+        assert_eq!(config(&places).map_err(|failure| failure.exit()), Err(Exit::Config));
+        let state_dir = Some(dir.path().join("state"));
+        let share = vec![dir.path().to_owned()];
+        let places = Places { share: share.clone(), target: share, state_dir, config: None };
+        assert_eq!(config(&places).map_err(|failure| failure.exit()), Err(Exit::Usage));
+    }
+
+    #[test]
+    fn a_link_into_the_share_is_seen_through() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let share = dir.path().join("share");
+        std::fs::create_dir_all(share.join("inside")).expect("made");
+        std::os::unix::fs::symlink(share.join("inside"), dir.path().join("elsewhere")).expect("linked");
+        let failure = quick(&[share], &[dir.path().join("elsewhere")], "/state".into()).expect_err("inside");
+        assert!(failure.text().contains("lies inside share \"share\""), "{}", failure.text());
+    }
+
+    #[test]
+    fn a_bucket_is_refused_before_it_is_taken_for_a_folder() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let failure = quick(&[dir.path().to_owned()], &["s3://acme/p".into()], "/state".into()).expect_err("a bucket");
+        assert!(failure.text().contains("is a bucket (s3://acme/p)"), "{}", failure.text());
+    }
+}
