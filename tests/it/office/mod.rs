@@ -12,7 +12,6 @@ mod tree;
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -269,12 +268,6 @@ pub(crate) fn wait(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
 pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let files = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);
     files.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
-}
-
-/// Whether a path's last part contains `part`.
-pub(crate) fn named(path: &Path, part: &str) -> bool {
-    let name = path.file_name().map_or(&b""[..], OsStrExt::as_bytes);
-    name.windows(part.len()).any(|window| window == part.as_bytes())
 }
 
 fn about<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
