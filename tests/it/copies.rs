@@ -159,7 +159,7 @@ fn assert_twins_are_kept(one: &str, two: &str) {
 }
 
 #[test]
-fn the_index_being_new_does_not_make_a_file_unreadable_to_others() {
+fn the_target_holds_plain_files_and_nothing_beside_them() {
     let office = Office::new();
     office.save("offer.docx", b"an offer");
     office.sync_well();

@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::office::{Office, Place, set_mode, set_mtime};
 
 /// Where `prefix` lies on the target: paths below it, with their inodes.
-fn inodes_below(office: &Office, prefix: &str) -> Vec<(Vec<u8>, u64)> {
-    let below = |place: Place| Some((place.path.strip_prefix(prefix.as_bytes())?.to_vec(), place.ino));
+fn inodes_below(office: &Office, prefix: &str) -> Vec<(String, u64)> {
+    let below = |place: Place| Some((place.path.strip_prefix(prefix)?.to_owned(), place.ino));
     office.target_places().into_iter().filter_map(below).collect()
 }
 

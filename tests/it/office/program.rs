@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::office::wait;
 
 /// No command that ends by itself takes longer, on any machine.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(200);
 
 /// How a program ended and what it said.
 pub(crate) struct Said {

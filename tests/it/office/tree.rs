@@ -80,8 +80,8 @@ fn difference(path: &[u8], share: Option<&Node>, target: Option<&Node>) -> Strin
 /// Where something lies, and when it was last changed in any way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
-    /// Path below the root.
-    pub(crate) path: Vec<u8>,
+    /// Path below the root, escaped: names are told apart all the same.
+    pub(crate) path: String,
     /// Inode number.
     pub(crate) ino: u64,
     /// Nanoseconds.
@@ -93,10 +93,10 @@ pub(crate) fn places(root: &Path) -> io::Result<Vec<Place>> {
     let mut all = Vec::new();
     visit(File::open(root)?.as_fd(), &[], &mut |_, path, stat| {
         let ctime = nanos(i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec));
-        all.push(Place { path: path.to_vec(), ino: stat.st_ino, ctime });
+        all.push(Place { path: path.escape_ascii().to_string(), ino: stat.st_ino, ctime });
         Ok(())
     })?;
-    all.retain(|place| place.path != b".driftline" && !place.path.starts_with(b".driftline/"));
+    all.retain(|place| place.path != ".driftline" && !place.path.starts_with(".driftline/"));
     all.sort();
     Ok(all)
 }
