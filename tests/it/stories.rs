@@ -18,14 +18,17 @@ const STORIES: &[(u32, &str, &[&str])] = &[
             "a_missing_share_deletes_nothing_and_recovers",
             "an_empty_folder_in_the_place_of_the_share_deletes_nothing_and_recovers",
             "a_share_that_goes_away_under_the_agents_eyes_deletes_nothing_and_recovers",
+            "a_share_unmounted_in_mid_run_deletes_nothing_and_recovers",
         ],
     ),
+    (2, "a nested mount vanishes", &["a_mount_inside_the_share_that_vanishes_deletes_nothing"]),
     (
         4,
         "a mass deletion",
         &[
             "a_deletion_that_looks_like_an_accident_waits_for_a_person",
             "a_deleted_file_leaves_the_target_and_stays_in_history",
+            "a_deleted_file_comes_back_in_its_last_version",
         ],
     ),
     (
@@ -35,6 +38,7 @@ const STORIES: &[(u32, &str, &[&str])] = &[
             "a_missing_target_is_named_and_not_created",
             "a_target_recreated_empty_is_offline_and_nothing_is_written_into_it",
             "a_target_that_goes_away_under_the_agents_eyes_is_not_made_anew_and_recovers",
+            "a_target_unmounted_in_mid_run_is_not_written_below_its_mount_point",
         ],
     ),
     (6, "watch limits", &["what_a_watch_limit_leaves_uncovered_is_said_and_found_all_the_same"]),
@@ -84,7 +88,19 @@ const STORIES: &[(u32, &str, &[&str])] = &[
     (
         14,
         "nobody can see what is pending",
-        &["status_holds_what_other_programs_rely_on", "pipes_and_sockets_are_named_as_problems_and_stop_nothing_else"],
+        &[
+            "status_holds_what_other_programs_rely_on",
+            "pipes_and_sockets_are_named_as_problems_and_stop_nothing_else",
+            "history_and_explain_tell_what_became_of_a_file",
+        ],
+    ),
+    (
+        17,
+        "a full disk",
+        &[
+            "a_full_target_is_said_loses_nothing_and_recovers",
+            "a_target_that_fills_up_under_the_agents_eyes_goes_on_by_itself",
+        ],
     ),
     (20, "NFC and NFD twins", &["names_that_differ_only_in_composition_are_both_kept_and_reported"]),
     (
@@ -141,12 +157,10 @@ const STORIES: &[(u32, &str, &[&str])] = &[
 
 /// Stories that no test of the real program holds, and why.
 const UNTOLD: &[(u32, &str)] = &[
-    (2, "nested mounts need a mount namespace"),
     (3, "failing disks need a file system that fails on demand"),
     (9, "needs a network file system as the share"),
     (15, "needs a network mount that hangs"),
     (16, "needs a network mount with stale handles"),
-    (17, "needs a small file system of its own"),
     (18, "S3"),
     (19, "S3"),
     (23, "measured by tests/bench/million.sh"),

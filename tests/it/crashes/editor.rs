@@ -20,7 +20,7 @@ type Versions = Arc<Mutex<HashSet<blake3::Hash>>>;
 pub(crate) struct Editor {
     stop: Arc<AtomicBool>,
     versions: Versions,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Editor {
@@ -35,7 +35,7 @@ impl Editor {
                 desk.edit();
             }
         });
-        Self { stop, versions, thread }
+        Self { stop, versions, thread: Some(thread) }
     }
 
     /// The digests of all that was ever saved, or is about to be.
@@ -44,10 +44,20 @@ impl Editor {
     }
 
     /// Ends it, after its last save.
-    pub(crate) fn stop(self) -> HashSet<blake3::Hash> {
+    pub(crate) fn stop(mut self) -> HashSet<blake3::Hash> {
+        assert!(self.end(), "the editor ends well");
+        self.versions()
+    }
+
+    fn end(&mut self) -> bool {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("the editor ends well");
-        self.versions.lock().expect("the editor has ended").clone()
+        self.thread.take().is_none_or(|thread| thread.join().is_ok())
+    }
+}
+
+impl Drop for Editor {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

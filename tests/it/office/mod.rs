@@ -7,6 +7,7 @@
 mod agent;
 mod machine;
 mod make;
+mod mount;
 mod program;
 mod tree;
 
@@ -22,6 +23,7 @@ use tempfile::TempDir;
 pub(crate) use agent::Agent;
 pub(crate) use machine::{Limit, Machine};
 pub(crate) use make::{Dice, deep_folder, set_mode, set_mtime};
+pub(crate) use mount::Mount;
 pub(crate) use program::{Said, hear, must};
 pub(crate) use tree::{Node, Place, Tree, places};
 

@@ -37,8 +37,14 @@ impl fmt::Debug for Node {
 }
 
 /// Everything below a root, the root itself left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tree(pub(crate) BTreeMap<Vec<u8>, Node>);
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(path, node)| (path.escape_ascii().to_string(), node))).finish()
+    }
+}
 
 impl Tree {
     /// Reads all of it. Fails if something changes under its eyes.
