@@ -59,6 +59,7 @@ fn the_second_sync_changes_nothing_on_the_target() {
     let office = Office::new();
     furnish(&office);
     office.sync_well();
+    office.assert_same();
     let before = office.target_places();
     office.sync_well();
     assert_eq!(office.target_places(), before);

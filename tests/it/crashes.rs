@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Duration;
 
 use crate::crashes::editor::Editor;
-use crate::office::{Agent, Dice, Office, PATIENCE, files_below, wait};
+use crate::office::{Agent, Dice, Office, files_below, wait};
 
 const KILLS: u64 = 100;
 const SEED: u64 = 20_241_123;
@@ -61,8 +61,7 @@ fn asked_to_end_in_the_middle_of_a_large_file_it_ends_soon_and_finishes_later() 
     furnish_disk_image(&office);
     let mut agent = office.start();
     let largest = || office.staged().iter().filter_map(|file| fs::metadata(file).ok()).map(|m| m.blocks()).max();
-    let begun = wait(PATIENCE, || largest() > Some(2048) || office.target("disk.img").exists());
-    assert!(begun, "it begins to copy");
+    office.wait_until("it begins to copy", || largest() > Some(2048) || office.target("disk.img").exists());
     let end = agent.terminate(Duration::from_secs(30)).expect("it ends within seconds, not when the copy is done");
     assert_eq!(end.code(), Some(0), "{end}: {}", agent.log());
     if office.target("disk.img").exists() {

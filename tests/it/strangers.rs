@@ -68,7 +68,9 @@ fn a_foreign_edit_of_our_file_outlives_the_deletion_of_ours() {
     office.sync_well();
     fs::write(office.target("plan.txt"), b"an edit by someone else").unwrap();
     fs::remove_file(office.share("plan.txt")).unwrap();
-    office.sync();
+    office.save("other.txt", b"other");
+    let said = office.sync();
+    assert_eq!(fs::read(office.target("other.txt")).unwrap(), b"other", "a pass was made: {said}");
     assert_eq!(fs::read(office.target("plan.txt")).unwrap(), b"an edit by someone else");
 }
 

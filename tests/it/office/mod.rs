@@ -11,6 +11,7 @@ mod mount;
 mod program;
 mod tree;
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ pub(crate) struct Office {
     dir: TempDir,
     config: Option<PathBuf>,
     machine: Machine,
+    /// The agent that was started last.
+    agent: Cell<Option<u32>>,
 }
 
 impl Office {
@@ -56,7 +59,7 @@ impl Office {
         for name in ["share", "target", "state", "home"] {
             fs::create_dir(dir.path().join(name)).expect("an empty office");
         }
-        Self { dir, config: None, machine }
+        Self { dir, config: None, machine, agent: Cell::new(None) }
     }
 
     /// The same office, with a configuration file.
@@ -134,7 +137,17 @@ impl Office {
 
     /// The agent, in the background, until the guard is dropped.
     pub(crate) fn start(&self) -> Agent {
-        Agent::start(self.command(&["run"]), self.dir.path())
+        let agent = Agent::start(self.command(&["run"]), self.dir.path());
+        self.agent.set(Some(agent.pid()));
+        agent
+    }
+
+    /// Waiting for an agent that has ended is no use.
+    fn assert_agent_lives(&self) {
+        let Some(pid) = self.agent.get() else { return };
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        assert!(state.is_some_and(|state| state != 'Z'), "the agent has ended by itself");
     }
 
     /// What `status --json` says, and its exit code.
@@ -158,8 +171,12 @@ impl Office {
     }
 
     /// Asks until `is_so`; fails with `what` and the status after [`PATIENCE`].
-    pub(crate) fn wait_until(&self, what: &str, is_so: impl FnMut() -> bool) {
-        if !wait(PATIENCE, is_so) {
+    pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let asked = || {
+            self.assert_agent_lives();
+            is_so()
+        };
+        if !wait(PATIENCE, asked) {
             panic!("after {PATIENCE:?}, still not: {what}; status: {:#}", self.status());
         }
     }
@@ -182,7 +199,11 @@ impl Office {
 
     /// [`Office::wait_same`], with another limit.
     pub(crate) fn wait_same_within(&self, limit: Duration) {
-        if !wait(limit, || self.differences().is_ok_and(|lines| lines.is_empty())) {
+        let is_so = || {
+            self.assert_agent_lives();
+            self.differences().is_ok_and(|lines| lines.is_empty())
+        };
+        if !wait(limit, is_so) {
             panic!("after {limit:?}: {:#?}; status: {:#}", self.differences(), self.status());
         }
         self.wait_safe();
