@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Helpers of the measuring scripts; sourced, not run.
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -45,7 +46,8 @@ start_agent() {
 # Ends the agent that this script started, if there is one.
 stop_agent() {
     [ -n "${agent:-}" ] || return 0
-    kill "$agent" 2>/dev/null && wait "$agent" || true
+    kill "$agent" 2>/dev/null || true
+    wait "$agent" || true
     agent=
 }
 

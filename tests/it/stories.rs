@@ -1,6 +1,6 @@
 //! Which test holds which promise: every story of what goes wrong with file sync in offices, and its tests.
 //!
-//! The numbers and what happened are in `docs/STORIES.md`. A story without a test says why.
+//! A story without a test says why.
 
 use std::collections::BTreeSet;
 use std::fs;
