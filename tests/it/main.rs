@@ -8,3 +8,21 @@ mod simulation;
 
 mod architecture;
 mod command;
+//! The real program, held to its contract from the outside, and the parts that need a file system.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod alone;
+mod copies;
+mod crashes;
+mod edits;
+mod index_loss;
+mod live;
+mod mounts;
+mod office;
+mod people;
+mod recovery;
+mod roots;
+mod stories;
+mod strangers;
+mod writers;

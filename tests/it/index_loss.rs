@@ -1,0 +1,91 @@
+//! The index is disposable.
+
+use std::fs;
+
+use crate::office::{Dice, Office, files_below};
+
+/// An office in step, with an index that is about to be lost.
+fn settled_office() -> Office {
+    let office = Office::new();
+    for i in 0..40 {
+        office.save(format!("folder {}/file {i}", i % 4), format!("content of {i}"));
+    }
+    fs::create_dir(office.share("empty")).unwrap();
+    std::os::unix::fs::symlink("folder 1", office.share("link")).unwrap();
+    office.sync_well();
+    office
+}
+
+/// One more pass leaves the target as it is, and the one after that still carries changes.
+fn assert_found_again(office: &Office, before: &[crate::office::Place]) {
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(office.target_places(), before, "nothing was sent again");
+    office.save("folder 0/file 0", b"an edit");
+    fs::remove_file(office.share("folder 1/file 1")).unwrap();
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(office.history("folder 0/file 0"), [b"content of 0"]);
+}
+
+#[test]
+fn with_the_index_deleted_the_next_sync_adopts_what_is_there() {
+    let office = settled_office();
+    let before = office.target_places();
+    for file in office.index_files() {
+        fs::remove_file(file).unwrap();
+    }
+    assert_found_again(&office, &before);
+}
+
+#[test]
+fn with_the_whole_state_folder_deleted_the_next_sync_adopts_what_is_there() {
+    let office = settled_office();
+    let before = office.target_places();
+    fs::remove_dir_all(office.path("state")).unwrap();
+    fs::create_dir(office.path("state")).unwrap();
+    assert_found_again(&office, &before);
+}
+
+#[test]
+fn a_corrupt_index_is_set_aside_and_rebuilt() {
+    let office = settled_office();
+    let before = office.target_places();
+    let index = office.index_files().swap_remove(0);
+    let noise = Dice::new(5).bytes(usize::try_from(fs::metadata(&index).unwrap().len()).unwrap());
+    fs::write(&index, &noise).unwrap();
+    assert_found_again(&office, &before);
+    let aside = files_below(&office.path("state")).into_iter().any(|file| fs::read(file).is_ok_and(|b| b == noise));
+    assert!(aside, "what was corrupt is kept for whoever wants to look at it");
+}
+
+#[test]
+fn an_index_damaged_in_the_middle_loses_nothing() {
+    let office = settled_office();
+    let index = office.index_files().swap_remove(0);
+    let mut bytes = fs::read(&index).unwrap();
+    let noise = Dice::new(6).bytes(bytes.len().saturating_sub(4096));
+    bytes.splice(4096.., noise);
+    fs::write(&index, bytes).unwrap();
+    office.save("folder 2/file 2", b"an edit");
+    office.sync_well();
+    office.assert_same();
+}
+
+#[test]
+fn an_index_of_last_week_undoes_nothing() {
+    let office = settled_office();
+    let kept: Vec<_> = office.index_files().into_iter().map(|file| (fs::read(&file).unwrap(), file)).collect();
+    office.save("folder 0/file 0", b"edited since");
+    office.save("new since", b"new");
+    fs::remove_file(office.share("folder 1/file 1")).unwrap();
+    fs::rename(office.share("folder 2"), office.share("folder two")).unwrap();
+    office.sync_well();
+    let places = office.target_places();
+    office.index_files().iter().for_each(|file| fs::remove_file(file).unwrap());
+    kept.iter().for_each(|(bytes, file)| fs::write(file, bytes).unwrap());
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(office.target_places(), places, "nothing was sent again");
+    assert_eq!(office.history("folder 0/file 0"), [b"content of 0"]);
+}

@@ -1,0 +1,99 @@
+//! Mounts that are full, and mounts that come and go.
+
+use std::fs;
+use std::path::Path;
+
+use crate::office::{Mount, Office, Tree, targets};
+
+/// A folder beside the share that stands for a disk.
+fn disk(office: &Office, name: &str) -> std::path::PathBuf {
+    fs::create_dir(office.path(name)).unwrap();
+    office.path(name)
+}
+
+fn tree(root: &Path) -> Tree {
+    Tree::read(root).unwrap().without_ours()
+}
+
+#[test]
+fn a_full_target_is_said_loses_nothing_and_recovers() {
+    let office = Office::new();
+    let Some(mount) = Mount::memory(&office.path("target"), "8m") else { return };
+    office.save("plan.txt", b"a plan");
+    office.sync_well();
+    office.save("big.bin", vec![3; 20 << 20]);
+    let said = office.sync();
+    assert_eq!(said.code, Some(1), "a full target is a problem: {said}");
+    assert!(!office.target("big.bin").exists(), "no part of it is published");
+    assert_eq!(fs::read(office.target("plan.txt")).unwrap(), b"a plan");
+    assert_ne!(office.status()["verdict"], "safe");
+    mount.resize("128m");
+    office.sync_well();
+    office.assert_same();
+}
+
+#[test]
+fn a_target_that_fills_up_under_the_agents_eyes_goes_on_by_itself() {
+    let office = Office::new();
+    let Some(mount) = Mount::memory(&office.path("target"), "8m") else { return };
+    let _agent = office.start();
+    office.wait_safe();
+    (0..10).for_each(|i| office.save(format!("part {i}"), vec![i; 2 << 20]));
+    office.wait_until("a target with an error", || targets(&office.status()).any(|target| !target["error"].is_null()));
+    mount.resize("128m");
+    office.wait_same();
+}
+
+#[test]
+fn a_share_unmounted_in_mid_run_deletes_nothing_and_recovers() {
+    let office = Office::new();
+    let real = disk(&office, "disk");
+    let Some(mut mount) = Mount::bind(&real, &office.path("share")) else { return };
+    (0..50).for_each(|i| office.save(format!("folder {}/file {i}", i % 5), format!("content of {i}")));
+    let _agent = office.start();
+    office.wait_same();
+    let before = tree(&office.path("target"));
+    mount.take_away();
+    office.wait_until("not safe without a share", || office.status()["verdict"] != "safe");
+    assert_eq!(tree(&office.path("target")), before);
+    let _again = Mount::bind(&real, &office.path("share")).expect("it was permitted before");
+    office.save("folder 0/file 0", b"an edit");
+    office.wait_same();
+    assert_eq!(tree(&office.path("target")).0.len(), before.0.len());
+}
+
+#[test]
+fn a_target_unmounted_in_mid_run_is_not_written_below_its_mount_point() {
+    let office = Office::new();
+    let real = disk(&office, "disk");
+    let Some(mut mount) = Mount::bind(&real, &office.path("target")) else { return };
+    office.save("plan.txt", b"a plan");
+    let _agent = office.start();
+    office.wait_same();
+    mount.take_away();
+    office.save("plan.txt", b"a better plan");
+    office.wait_until("a target with an error", || targets(&office.status()).any(|target| !target["error"].is_null()));
+    assert_eq!(fs::read_dir(office.path("target")).unwrap().count(), 0, "the bare mount point stays bare");
+    let _again = Mount::bind(&real, &office.path("target")).expect("it was permitted before");
+    office.wait_same();
+}
+
+#[test]
+fn a_mount_inside_the_share_that_vanishes_deletes_nothing() {
+    let office = Office::new();
+    let nested = office.share("archive");
+    fs::create_dir(&nested).unwrap();
+    let Some(mut mount) = Mount::memory(&nested, "8m") else { return };
+    office.save("archive/old.txt", b"old");
+    office.save("plan.txt", b"a plan");
+    office.sync();
+    let mirrored = office.target("archive/old.txt").exists();
+    assert!(mirrored || office.problem("archive").is_some(), "it is mirrored, or it is said that it is not");
+    let before = tree(&office.path("target"));
+    mount.take_away();
+    for _ in 0..2 {
+        office.sync();
+        assert_eq!(tree(&office.path("target")), before);
+    }
+    assert!(!mirrored || office.problem("archive").is_some(), "that it is away is said");
+}

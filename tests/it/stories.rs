@@ -1,0 +1,211 @@
+//! Which test holds which promise: every story of what goes wrong with file sync in offices, and its tests.
+//!
+//! A story without a test says why.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// How many stories there are, numbered from 1.
+const COUNT: u32 = 35;
+
+/// Story, what it is about, and the tests that hold its duty.
+const STORIES: &[(u32, &str, &[&str])] = &[
+    (
+        1,
+        "the source is not mounted",
+        &[
+            "a_missing_share_deletes_nothing_and_recovers",
+            "an_empty_folder_in_the_place_of_the_share_deletes_nothing_and_recovers",
+            "a_share_that_goes_away_under_the_agents_eyes_deletes_nothing_and_recovers",
+            "a_share_unmounted_in_mid_run_deletes_nothing_and_recovers",
+        ],
+    ),
+    (2, "a nested mount vanishes", &["a_mount_inside_the_share_that_vanishes_deletes_nothing"]),
+    (
+        4,
+        "a mass deletion",
+        &[
+            "a_deletion_that_looks_like_an_accident_waits_for_a_person",
+            "a_deleted_file_leaves_the_target_and_stays_in_history",
+            "a_deleted_file_comes_back_in_its_last_version",
+        ],
+    ),
+    (
+        5,
+        "the target is not mounted",
+        &[
+            "a_missing_target_is_named_and_not_created",
+            "a_target_recreated_empty_is_offline_and_nothing_is_written_into_it",
+            "a_target_that_goes_away_under_the_agents_eyes_is_not_made_anew_and_recovers",
+            "a_target_unmounted_in_mid_run_is_not_written_below_its_mount_point",
+        ],
+    ),
+    (6, "watch limits", &["what_a_watch_limit_leaves_uncovered_is_said_and_found_all_the_same"]),
+    (7, "overflow storms", &["a_burst_that_overflows_the_event_queue_loses_nothing"]),
+    (
+        8,
+        "the watcher drifts from the truth",
+        &[
+            "a_folder_renamed_under_the_agents_eyes_is_renamed_and_not_copied",
+            "cp_into_the_share_arrives",
+            "tar_into_the_share_arrives",
+            "rsync_into_the_share_arrives_and_arrives_again",
+            "git_clone_and_checkout_in_the_share_arrive",
+        ],
+    ),
+    (
+        10,
+        "half-written files",
+        &[
+            "a_file_that_keeps_growing_is_published_as_exact_prefixes",
+            "a_file_that_someone_writes_to_is_not_published_until_it_is_closed",
+            "a_database_that_is_written_to_arrives_whole",
+            "no_reader_of_the_target_ever_misses_a_file_that_is_replaced",
+            "killed_a_hundred_times_it_never_leaves_a_partial_file_and_always_finishes",
+        ],
+    ),
+    (
+        11,
+        "the save dance of Office",
+        &[
+            "the_save_dance_of_word_is_one_replacement",
+            "a_file_deleted_and_saved_anew_at_once_is_one_replacement",
+            "a_save_by_vim_is_a_new_version",
+            "a_document_converted_by_libreoffice_arrives",
+        ],
+    ),
+    (12, "lock files", &["ignored_names_are_not_mirrored_and_not_deleted"]),
+    (
+        13,
+        "green while nothing moves",
+        &[
+            "what_is_said_to_be_protected_is_on_the_target",
+            "the_status_of_an_office_where_nothing_ever_ran_is_unknown",
+            "the_status_of_a_dead_agent_says_so_at_once",
+        ],
+    ),
+    (
+        14,
+        "nobody can see what is pending",
+        &[
+            "status_holds_what_other_programs_rely_on",
+            "pipes_and_sockets_are_named_as_problems_and_stop_nothing_else",
+            "history_and_explain_tell_what_became_of_a_file",
+        ],
+    ),
+    (
+        17,
+        "a full disk",
+        &[
+            "a_full_target_is_said_loses_nothing_and_recovers",
+            "a_target_that_fills_up_under_the_agents_eyes_goes_on_by_itself",
+        ],
+    ),
+    (20, "NFC and NFD twins", &["names_that_differ_only_in_composition_are_both_kept_and_reported"]),
+    (
+        21,
+        "case twins",
+        &["names_that_differ_only_in_case_are_both_kept_and_reported", "a_name_that_changes_only_in_case_is_a_rename"],
+    ),
+    (
+        22,
+        "renames sent again",
+        &[
+            "a_renamed_file_is_renamed_on_the_target_and_not_copied",
+            "a_renamed_folder_of_a_thousand_files_is_renamed_and_not_copied",
+            "a_folder_renamed_under_the_agents_eyes_is_renamed_and_not_copied",
+        ],
+    ),
+    (26, "conflict floods", &["a_foreign_file_with_the_same_content_is_adopted"]),
+    (
+        27,
+        "unseen edits overwritten",
+        &[
+            "a_foreign_file_in_the_place_of_ours_is_kept_and_reported",
+            "a_foreign_edit_of_our_file_is_not_overwritten",
+            "a_foreign_edit_of_our_file_outlives_the_deletion_of_ours",
+            "with_drift_overwritten_a_foreign_edit_goes_to_history",
+            "the_target_of_another_share_is_refused",
+        ],
+    ),
+    (28, "edits of the same size missed", &["an_edit_of_the_same_length_and_time_is_seen"]),
+    (29, "deleted files come back", &["an_index_of_last_week_undoes_nothing"]),
+    (31, "empty folders lost", &["the_first_sync_copies_everything_that_a_folder_holds"]),
+    (
+        34,
+        "an old or lost index",
+        &[
+            "an_index_of_last_week_undoes_nothing",
+            "with_the_index_deleted_the_next_sync_adopts_what_is_there",
+            "with_the_whole_state_folder_deleted_the_next_sync_adopts_what_is_there",
+            "a_corrupt_index_is_set_aside_and_rebuilt",
+            "an_index_damaged_in_the_middle_loses_nothing",
+        ],
+    ),
+    (
+        35,
+        "locked out until someone resyncs",
+        &[
+            "killed_a_hundred_times_it_never_leaves_a_partial_file_and_always_finishes",
+            "asked_to_end_in_the_middle_of_a_large_file_it_ends_soon_and_finishes_later",
+            "what_was_killed_while_it_deleted_and_renamed_finishes_on_the_next_pass",
+            "a_second_agent_may_start_after_the_first_was_killed",
+        ],
+    ),
+];
+
+/// Stories that no test of the real program holds, and why.
+const UNTOLD: &[(u32, &str)] = &[
+    (3, "failing disks need a file system that fails on demand"),
+    (9, "needs a network file system as the share"),
+    (15, "needs a network mount that hangs"),
+    (16, "needs a network mount with stale handles"),
+    (18, "S3"),
+    (19, "S3"),
+    (23, "measured by tests/bench/million.sh"),
+    (24, "S3"),
+    (25, "a breaker on the rate and shape of edits is not there yet"),
+    (30, "S3, and a clock that can be set"),
+    (32, "measured by tests/bench/latency.py, not asserted"),
+    (33, "rate limits are not there yet"),
+];
+
+/// Every `#[test]` function below `folder`.
+fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            tests_below(&path, found);
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            tests_in(&fs::read_to_string(path).expect("a source"), found);
+        }
+    }
+}
+
+fn tests_in(text: &str, found: &mut BTreeSet<String>) {
+    let after_marks = text.split("#[test]\n").skip(1);
+    let heads = after_marks.filter_map(|rest| rest.lines().find(|line| line.trim_start().starts_with("fn ")));
+    let names = heads.filter_map(|head| head.trim_start().strip_prefix("fn ")?.split('(').next());
+    found.extend(names.map(str::to_owned));
+}
+
+#[test]
+fn every_test_that_a_story_names_is_there() {
+    let mut found = BTreeSet::new();
+    tests_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"), &mut found);
+    for (number, story, tests) in STORIES {
+        assert!(!tests.is_empty(), "story {number} ({story}) names no test");
+        for test in *tests {
+            assert!(found.contains(*test), "story {number} ({story}) names {test}, which is not there");
+        }
+    }
+}
+
+#[test]
+fn every_story_has_a_test_or_a_reason() {
+    let mut numbers: Vec<u32> = STORIES.iter().map(|story| story.0).chain(UNTOLD.iter().map(|story| story.0)).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=COUNT).collect::<Vec<_>>());
+    assert!(UNTOLD.iter().all(|(_, why)| !why.is_empty()));
+}
