@@ -1,6 +1,3 @@
-//! driftline
-pub mod engine;
-pub mod index;
 //! driftline keeps an office's shared folders safe: it watches them, hashes what changes, keeps a verified copy on every
 //! target, and is the one place that can say, with a date, whether everything is safe.
 //!
@@ -74,6 +71,8 @@ pub mod index;
 
 pub mod cli;
 pub mod config;
+pub mod engine;
+pub mod index;
 pub mod local;
 pub mod model;
 pub mod plan;

@@ -11,6 +11,6 @@ pub mod lease;
 pub mod publish;
 pub mod stat;
 
+pub mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod terminal;

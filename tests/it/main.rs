@@ -1,18 +1,12 @@
-//! One integration test binary: it is linked once.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-
-mod contract;
-mod simulation;
-//! The integration tests: one binary, linked once.
-
-mod architecture;
-mod command;
-//! The real program, held to its contract from the outside, and the parts that need a file system.
+//! The real program, held to its contract from the outside, and the parts that are tested from within: one binary,
+//! linked once.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod alone;
+mod architecture;
+mod command;
+mod contract;
 mod copies;
 mod crashes;
 mod edits;
@@ -23,6 +17,7 @@ mod office;
 mod people;
 mod recovery;
 mod roots;
+mod simulation;
 mod stories;
 mod strangers;
 mod writers;
