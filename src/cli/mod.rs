@@ -3,9 +3,11 @@
 //! Values are collected below and rendered here by pure functions (`report`, `status_text`, `plan_text`); `out` writes.
 //! Every command prints text for people, or JSON with `--json`, and ends with an [`Exit`].
 
+mod agent;
 pub mod args;
 mod errors;
 mod init;
+mod logs;
 mod out;
 pub mod plan_text;
 pub mod progress;
@@ -49,8 +51,8 @@ fn not_understood(error: &clap::Error) -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Init(args) => run_init(args),
-        Command::Run(args) => source::config(&args.places).and_then(|_| Err(not_wired("run"))),
-        Command::Sync(args) => source::config(&args.places).and_then(|_| Err(not_wired("sync"))),
+        Command::Run(args) => agent::run(cli, args),
+        Command::Sync(args) => agent::sync(cli, args),
         Command::Status(args) => source::state_dir(&args.state).and_then(|_| Err(not_wired("status"))),
         Command::Pending(_) => Err(not_wired("pending")),
         Command::Problems(_) => Err(not_wired("problems")),

@@ -1,13 +1,23 @@
 //! The engine: events in, commands out, and the threads that carry commands out.
 //!
 //! [`Core`] decides: it is synchronous, does no I/O but for the index, and reads no clock. `desk.rs` is its side of a
-//! share, `lane.rs` its side of a target.
+//! share, `lane.rs` its side of a target. [`Engine`] runs it, with the threads of `hands.rs`. `state.rs` is what the agent
+//! leaves for those who ask about it, and `clock.rs` the one place that reads the clocks.
 
+pub mod clock;
 mod core;
 mod desk;
+mod drive;
 mod event;
+mod folder;
+mod hands;
 mod lane;
+mod preview;
+pub mod state;
 
 pub use self::core::{Core, Limits, ShareSetup, TargetSetup};
+pub use self::drive::{Ending, Engine, LaneEnd, Mode, Snapshot, StartError, Stopper, share_uid};
 pub use self::event::{Command, Event, Failure, LookJob, ReadJob, StageFailure};
+pub use self::folder::{Keeper, StateFolder};
 pub use self::lane::{LaneReport, LaneState};
+pub use self::preview::{Group, preview};

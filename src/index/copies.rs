@@ -238,6 +238,18 @@ impl Index {
         Ok((paths, next))
     }
 
+    /// Held paths of the target.
+    pub fn held(&mut self, target: TargetId, limit: usize) -> Result<Vec<RelPath>> {
+        let sql = "SELECT folder, name FROM open WHERE target = ? AND hold IS NOT NULL LIMIT ?";
+        let mut query = self.db.prepare_cached(sql)?;
+        let rows = query.query_map(params![target.0, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })?;
+        let rows: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
+        drop(query);
+        rows.into_iter().map(|(folder, name)| self.path_of(folder, &name)).collect()
+    }
+
     /// Every hold of the target is looked at and decided again.
     pub fn release_holds(&mut self, target: TargetId) -> Result<()> {
         self.release(target, i64::MIN, i64::MAX, "1")

@@ -216,6 +216,12 @@ impl Index {
         Ok(paths.filter(|path| path.parent().as_ref() == Some(folder)).collect())
     }
 
+    /// Paths of all shares that cannot be read.
+    pub fn count_problems(&self) -> Result<u64> {
+        let sql = "SELECT count(*) FROM trouble WHERE what = ?";
+        Ok(row::unbits(self.db.query_row(sql, [What::Unreadable.code()], |found| found.get(0))?))
+    }
+
     /// True if the share has any trouble at all: most have none, and a scan need not ask for each folder.
     pub fn is_troubled(&self, share: ShareId) -> Result<bool> {
         let mut query = self.db.prepare_cached("SELECT 1 FROM trouble WHERE share = ? LIMIT 1")?;

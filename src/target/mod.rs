@@ -172,6 +172,8 @@ pub enum Bind {
     Never,
     /// Yes, if it bears none.
     IfUnbound,
+    /// No; but if it bears none, it is taken as it is for looking and listing: a dry run changes nothing.
+    Pretend,
 }
 
 /// What a probe found.

@@ -56,6 +56,11 @@ impl DirTarget {
     }
 
     fn check(&self) -> Outcome<Place> {
+        if self.state().pretend {
+            let root = self.open_root()?;
+            let network = is_network(root.as_fd())?;
+            return Ok(Place { root, network });
+        }
         let Some(bound) = self.state().bound.clone() else {
             return Err(offline("it was never bound to this share", "let driftline probe the target first"));
         };
@@ -72,6 +77,10 @@ impl DirTarget {
         let (identity, newly) = match (read(&root)?, &bound, bind) {
             (Some(found), _, _) => (found, false),
             (None, None, Bind::IfUnbound) => self.give_identity(&root)?,
+            (None, None, Bind::Pretend) => {
+                self.state().pretend = true;
+                return Ok(Bound { id: String::new(), newly: false });
+            }
             (None, Some(_), _) | (None, None, Bind::Never) => return Err(self.unbound()),
         };
         self.compare(&identity, bound.as_deref())?;

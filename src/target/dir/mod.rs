@@ -91,13 +91,15 @@ pub struct DirTarget {
 struct State {
     /// The identity that the place has to bear.
     bound: Option<String>,
+    /// It bears no identity, and is only looked at.
+    pretend: bool,
     staged: HashMap<Token, StagedFile>,
 }
 
 impl DirTarget {
     /// Touches nothing yet.
     pub fn new(setup: DirSetup) -> Self {
-        let state = State { bound: setup.target_id.clone(), staged: HashMap::new() };
+        let state = State { bound: setup.target_id.clone(), ..State::default() };
         let run = uuid::Uuid::now_v7().simple().to_string();
         Self { setup, run, counter: AtomicU64::new(0), state: Mutex::new(state) }
     }

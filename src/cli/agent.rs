@@ -1,0 +1,311 @@
+//! `run` and `sync`: the engine in the foreground, with signals, systemd and progress.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use crate::cli::args::{Cli, Output, RunArgs, SyncArgs};
+use crate::cli::plan_text::{PlanGroup, PlanSummary, render_plans};
+use crate::cli::progress::{Progress, ProgressLine};
+use crate::cli::report::When;
+use crate::cli::text::{Screen, bytes, counted};
+use crate::cli::{Exit, Failure, logs, say, say_json, source};
+use crate::config::Config;
+use crate::engine::state::Heartbeat;
+use crate::engine::{
+    Ending, Engine, Keeper, LaneEnd, LaneState, Mode, Snapshot, StartError, StateFolder, Stopper, clock, preview,
+};
+use crate::model::Moment;
+
+/// How often progress is shown.
+const SHOW: Duration = Duration::from_millis(100);
+
+/// The agent, until it is told to stop.
+pub(super) fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
+    let config = source::config(&args.places)?;
+    logs::begin(cli, &config, logs::Quiet::No);
+    let mut told = Told::default();
+    let Pass { ending, .. } = work(&config, Mode::Run, &mut |engine| told.systemd(engine))?;
+    told.stopping();
+    for lane in ending.lanes.iter().filter(|lane| lane.pending > 0) {
+        tracing::info!(share = lane.share, target = lane.name, pending = lane.pending, "stopped with changes waiting");
+    }
+    Ok(Exit::Fine)
+}
+
+/// One pass, or what it would do.
+pub(super) fn sync(cli: &Cli, args: &SyncArgs) -> Result<Exit, Failure> {
+    let config = source::config(&args.places)?;
+    logs::begin(cli, &config, logs::Quiet::Yes);
+    if args.dry_run {
+        return plan(&config, &args.output);
+    }
+    let line = ProgressLine::on_terminal();
+    let mut shown = Shown::default();
+    let Pass { ending, .. } = work(&config, Mode::Sync, &mut |engine| shown.show(&line, engine))?;
+    line.clear();
+    if args.output.json || args.output.query.is_some() {
+        say_json(&summary(&ending), args.output.query.as_deref())?;
+    } else {
+        say(&in_words(&ending))?;
+    }
+    Ok(if ending.is_fine() { Exit::Fine } else { Exit::Problems })
+}
+
+fn plan(config: &Config, output: &Output) -> Result<Exit, Failure> {
+    let line = ProgressLine::on_terminal();
+    let mut shown = Shown::default();
+    let Pass { mut engine, ending, _keeper } = work(config, Mode::Plan, &mut |engine| shown.show(&line, engine))?;
+    line.clear();
+    let plans = plans(config, &mut engine)?;
+    if output.json || output.query.is_some() {
+        say_json(&plans, output.query.as_deref())?;
+    } else {
+        say(&(render_plans(&plans, &Screen::here(When(clock::wall()))) + &troubles(&ending)))?;
+    }
+    let reachable = ending.lanes.iter().all(|lane| lane.report.state != LaneState::Unreachable);
+    Ok(if ending.offline.is_empty() && reachable { Exit::Fine } else { Exit::Problems })
+}
+
+fn plans(config: &Config, engine: &mut Engine) -> Result<Vec<PlanSummary>, Failure> {
+    let internal = |error| Failure::cannot(Exit::Internal, "make the plan", error);
+    let targets = config.shares.iter().flat_map(|share| share.targets.iter().map(move |target| (share, target)));
+    let mut plans = Vec::new();
+    for (id, (share, target)) in engine.targets().into_iter().zip(targets) {
+        let Some((share_id, _, _)) = engine.names(id) else { continue };
+        let groups = preview(engine.index(), share_id, id, &target.policy()).map_err(internal)?;
+        let groups = groups.into_iter().map(|group| PlanGroup {
+            action: group.action,
+            folder: String::from_utf8_lossy(&group.folder).into_owned(),
+            count: group.count,
+            bytes: group.bytes,
+            samples: group.samples.iter().map(ToString::to_string).collect(),
+        });
+        plans.push(PlanSummary { share: share.name.clone(), target: target.name.clone(), groups: groups.collect() });
+    }
+    Ok(plans)
+}
+
+/// A run that has ended; the state folder is kept until this is dropped.
+struct Pass {
+    engine: Engine,
+    ending: Ending,
+    _keeper: Keeper,
+}
+
+/// Opens the state folder, runs the engine, and hears signals meanwhile.
+fn work(config: &Config, mode: Mode, tell: &mut dyn FnMut(&Engine)) -> Result<Pass, Failure> {
+    crate::sys::lease::ignore_lease_breaks();
+    let agent = config.agent.name.clone().unwrap_or_else(crate::sys::host::name);
+    let dir = &config.agent.state_dir;
+    let mut damaged = false;
+    loop {
+        let folder = StateFolder::open(dir, mode).map_err(not_started)?;
+        let (index, guard) = folder.split();
+        let heartbeat = match mode {
+            Mode::Run | Mode::Sync => Some(Heartbeat::begin(dir, &agent).map_err(|error| {
+                Failure::cannot(Exit::Internal, format!("write the heartbeat in {}", dir.display()), error)
+            })?),
+            Mode::Plan => None,
+        };
+        let mut engine = Engine::new(config, &agent, index, mode).map_err(not_started)?;
+        listen(engine.stopper())?;
+        match engine.run(heartbeat.as_ref(), tell) {
+            Ok(ending) => {
+                return Ok(Pass { engine, ending, _keeper: guard });
+            }
+            // Once: an index that is damaged again as soon as it is made lies on a disk that is.
+            Err(error) if error.is_damage() && !damaged => damaged = true,
+            Err(error) => {
+                let hint = if error.is_full() { "make room on the disk under the state folder" } else { "see the log" };
+                return Err(
+                    Failure::cannot(Exit::Internal, format!("keep the index in {}", dir.display()), error).hint(hint)
+                );
+            }
+        }
+        drop(engine);
+        drop(guard);
+    }
+}
+
+fn not_started(error: StartError) -> Failure {
+    let exit = if error.configuration { Exit::Config } else { Exit::Problems };
+    Failure::cannot(exit, error.what, error.cause).hint(error.hint)
+}
+
+/// Hears SIGTERM and SIGINT on a thread of its own: the first ends the run in order, the second at once.
+fn listen(stopper: Stopper) -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let fault = |error: std::io::Error| Failure::cannot(Exit::Internal, "listen for signals", error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
+    let (mut term, mut int) = {
+        let _within = runtime.enter();
+        (signal(SignalKind::terminate()).map_err(fault)?, signal(SignalKind::interrupt()).map_err(fault)?)
+    };
+    let hear = move || {
+        runtime.block_on(async {
+            tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
+            stopper.stop();
+            tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
+            std::process::exit(130);
+        });
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(hear).map(drop).map_err(fault)
+}
+
+/// What systemd was told.
+#[derive(Default)]
+struct Told {
+    ready: bool,
+    beaten: Moment,
+    status: String,
+}
+
+impl Told {
+    fn systemd(&mut self, engine: &Engine) {
+        let now = clock::moment();
+        if self.ready && now.since(self.beaten) < Duration::from_secs(1) {
+            return;
+        }
+        self.beaten = now;
+        if !self.ready && engine.is_ready() {
+            self.ready = true;
+            notify(&[NotifyState::Ready]);
+            tracing::info!("watching");
+        }
+        notify(&[NotifyState::Watchdog]);
+        let Snapshot { scanning, files, pending, .. } = engine.snapshot();
+        let doing = if scanning { "scanning, " } else { "" };
+        let status = format!("{doing}{} known, {} waiting", counted(files, "file"), counted(pending, "change"));
+        if status != self.status {
+            notify(&[NotifyState::Status(&status)]);
+            self.status = status;
+        }
+    }
+
+    fn stopping(&self) {
+        notify(&[NotifyState::Stopping]);
+    }
+}
+
+/// Nothing happens where no service manager listens.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!("systemd was not told: {error}");
+    }
+}
+
+/// Progress from snapshots: what was ever waiting is the whole, what no longer waits is done.
+#[derive(Default)]
+struct Shown {
+    at: Moment,
+    total: u64,
+    total_bytes: u64,
+}
+
+impl Shown {
+    fn show(&mut self, line: &ProgressLine, engine: &Engine) {
+        let now = clock::moment();
+        if now.since(self.at) < SHOW {
+            return;
+        }
+        self.at = now;
+        let Snapshot { scanning, files, pending, pending_bytes } = engine.snapshot();
+        self.total = self.total.max(pending);
+        self.total_bytes = self.total_bytes.max(pending_bytes);
+        line.show(Progress {
+            done_files: self.total - pending,
+            total_files: self.total,
+            done_bytes: self.total_bytes - pending_bytes,
+            total_bytes: self.total_bytes,
+            scanning,
+            found: files,
+        });
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Summary {
+    fine: bool,
+    stopped: bool,
+    problems: u64,
+    targets: Vec<TargetSummary>,
+}
+
+#[derive(serde::Serialize)]
+struct TargetSummary {
+    share: String,
+    target: String,
+    files: u64,
+    bytes: u64,
+    pending: u64,
+    holds: u64,
+    error: Option<String>,
+}
+
+fn summary(ending: &Ending) -> Summary {
+    let target = |lane: &LaneEnd| TargetSummary {
+        share: lane.share.clone(),
+        target: lane.name.clone(),
+        files: lane.files,
+        bytes: lane.bytes,
+        pending: lane.pending,
+        holds: lane.holds,
+        error: why_not(lane, ending).map(|(why, _)| why),
+    };
+    let (fine, stopped, problems) = (ending.is_fine(), ending.stopped, ending.problems);
+    Summary { fine, stopped, problems, targets: ending.lanes.iter().map(target).collect() }
+}
+
+/// Why a target is not complete, and what to do.
+fn why_not(lane: &LaneEnd, ending: &Ending) -> Option<(String, String)> {
+    if let Some(halt) = &lane.report.halt {
+        return Some((
+            halt.clone(),
+            format!("look at `driftline pending`, then: driftline approve {}/{}", lane.share, lane.name),
+        ));
+    }
+    if let Some((_, why)) = ending.offline.iter().find(|(share, _)| *share == lane.share) {
+        return Some((why.clone(), "mount the share again; nothing was touched on its targets".to_owned()));
+    }
+    if let Some((failure, _)) = &lane.report.error {
+        return Some((failure.message.clone(), failure.hint.clone()));
+    }
+    if lane.report.state == LaneState::Paused {
+        return Some(("it is paused".to_owned(), "driftline resume".to_owned()));
+    }
+    if lane.holds > 0 {
+        return Some((format!("{} held", counted(lane.holds, "path")), "see `driftline problems`".to_owned()));
+    }
+    (lane.pending > 0)
+        .then(|| (format!("{} waiting", counted(lane.pending, "change")), "see `driftline pending`".to_owned()))
+}
+
+fn in_words(ending: &Ending) -> String {
+    let mut text = String::new();
+    for lane in &ending.lanes {
+        let held = format!("{}, {}", counted(lane.files, "file"), bytes(lane.bytes));
+        let line = match why_not(lane, ending) {
+            None => format!("{} -> {}: complete, {held}\n", lane.share, lane.name),
+            Some((why, hint)) => {
+                format!("{} -> {}: not complete, {held}: {why}\n  hint: {hint}\n", lane.share, lane.name)
+            }
+        };
+        text.push_str(&line);
+    }
+    if ending.stopped {
+        text.push_str("Stopped before it was done; the next pass goes on from here.\n");
+    }
+    text + &troubles(ending)
+}
+
+fn troubles(ending: &Ending) -> String {
+    let mut text = String::new();
+    for (share, why) in &ending.offline {
+        text.push_str(&format!("share {share} is offline: {why}\n"));
+    }
+    if ending.problems > 0 {
+        text.push_str(&format!("{} cannot be read: see `driftline problems`\n", counted(ending.problems, "path")));
+    }
+    text
+}

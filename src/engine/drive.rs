@@ -1,0 +1,872 @@
+//! Runs the core: feeds it with what happened, sends out what it asks for, and keeps the agent's own record current.
+//!
+//! One thread, the caller's, owns core and index. It never waits for a file system but the state folder's. What others
+//! do for it (`hands.rs`) comes back through one queue of bounded length.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::config::{Config, Ownership};
+use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob, Tell};
+use crate::engine::state::{Heartbeat, ShareState, StateWord, TargetError, TargetState, WatchMode, WatchState};
+use crate::engine::{Command, Core, Event, Failure, LaneReport, LaneState, Limits, ShareSetup, TargetSetup, clock};
+use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
+use crate::local::{Ignore, Mode as WatchedBy, RootId, root_id};
+use crate::model::{Moment, ShareId, TargetId, Wall};
+use crate::settle::SettleLimits;
+use crate::target::{Bind, DirSetup, DirTarget, Flush, Ways};
+
+/// Answers that wait to be taken in, at most (count); then the threads that bring them wait.
+const INBOX_MAX: usize = 1024;
+/// Answers taken in with one turn, at most (count).
+const TURN_MAX: usize = 256;
+/// Threads that look at and read a share, beside the one that scans it (count).
+const SHARE_THREADS: usize = 2;
+/// Threads of a target (count): as many commands as a lane has under way, and one for listings and probes.
+const LANE_THREADS: usize = 5;
+/// How often the agent's own record is brought up to date.
+const SECOND: Duration = Duration::from_secs(1);
+/// How often it is asked whether the share is still the one it was bound to, when nothing happens.
+const ROOT_CHECK: Duration = Duration::from_secs(10);
+/// The same for targets that are directories.
+const TARGET_CHECK: Duration = Duration::from_secs(30);
+/// How often folders that cannot be watched are scanned, at least that long apart...
+const POLL: Duration = Duration::from_secs(30);
+/// ... and at least this many times as long as a scan takes (factor).
+const POLL_REST: u32 = 20;
+/// How often history is pruned.
+const PRUNE: Duration = Duration::from_secs(86_400);
+/// A lane without a sign of life for so long is unresponsive.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long a stop waits for what is under way; then the process goes without it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A single pass gives up on a target after this many faults in a row (count).
+const STRIKES_MAX: u32 = 3;
+/// Paths of a share with events, at most (count); more become a rescan.
+const RESTLESS_MAX: usize = 65_536;
+
+/// What comes back to the loop.
+#[derive(Debug)]
+pub(super) enum Input {
+    Event(Event),
+    Swept(TargetId, Result<u64, Failure>),
+    Pruned(TargetId, Result<u64, Failure>),
+    Stop,
+}
+
+/// What the engine is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Watch and go on until it is stopped.
+    Run,
+    /// One pass until nothing is left to do.
+    Sync,
+    /// Look, compare and change nothing.
+    Plan,
+}
+
+/// How far a pass has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// A scan has not ended yet.
+    pub scanning: bool,
+    /// Files found on the shares.
+    pub files: u64,
+    /// Paths that wait, over all targets.
+    pub pending: u64,
+    /// Bytes to send for them.
+    pub pending_bytes: u64,
+}
+
+/// How one target stands at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneEnd {
+    /// Its number.
+    pub id: TargetId,
+    /// Its share's name.
+    pub share: String,
+    /// Its name.
+    pub name: String,
+    /// How it is doing.
+    pub report: LaneReport,
+    /// Files that are there.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Paths that wait.
+    pub pending: u64,
+    /// Paths that wait for a person.
+    pub holds: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// Shares that are not there: name and reason.
+    pub offline: Vec<(String, String)>,
+    /// Every target.
+    pub lanes: Vec<LaneEnd>,
+    /// Paths of the shares that cannot be read.
+    pub problems: u64,
+    /// It was told to stop before it was done.
+    pub stopped: bool,
+}
+
+impl Ending {
+    /// True if everything that the shares hold is on every target.
+    pub fn is_fine(&self) -> bool {
+        let fine = |lane: &LaneEnd| lane.report.state == LaneState::Ok && lane.pending == 0 && lane.holds == 0;
+        self.offline.is_empty() && self.problems == 0 && self.lanes.iter().all(fine)
+    }
+}
+
+/// Why the engine cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what}: {cause}")]
+pub struct StartError {
+    /// What it tried.
+    pub what: String,
+    /// Why it could not.
+    pub cause: String,
+    /// What to do about it.
+    pub hint: String,
+    /// The configuration is to blame.
+    pub configuration: bool,
+}
+
+struct ShareSeat {
+    id: ShareId,
+    name: String,
+    hands: Arc<ShareHands>,
+    queue: Arc<Queue<ShareJob>>,
+    scan_queue: Arc<Queue<ShareJob>>,
+    scanning: Option<Moment>,
+    checked: Moment,
+    polled: Moment,
+    scan_took: Duration,
+    state: String,
+}
+
+struct LaneSeat {
+    id: TargetId,
+    share: ShareId,
+    name: String,
+    hands: Arc<LaneHands>,
+    queue: Arc<Queue<LaneJob>>,
+    bound_before: bool,
+    monitor: Monitor,
+    history: Duration,
+    pruned: Option<Wall>,
+    housekeeping: usize,
+    swept: bool,
+    checked: Moment,
+    state: String,
+}
+
+/// The engine, with its threads.
+pub struct Engine {
+    mode: Mode,
+    index: Index,
+    core: Core,
+    shares: Vec<ShareSeat>,
+    lanes: Vec<LaneSeat>,
+    inbox: Receiver<Input>,
+    out: SyncSender<Input>,
+    stop: Arc<AtomicBool>,
+    under_way: Arc<AtomicU64>,
+    stopping: Option<Moment>,
+    /// A scan that ended was one that every target has heard of.
+    next_second: Moment,
+    outside_version: i64,
+}
+
+/// Tells the engine to stop, from any thread.
+#[derive(Clone)]
+pub struct Stopper {
+    out: SyncSender<Input>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Stopper {
+    /// Ends the run within seconds, whatever hangs.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // With a full inbox the loop is awake and sees the flag.
+        let _full = self.out.try_send(Input::Stop);
+    }
+}
+
+type Result<T, E = IndexError> = std::result::Result<T, E>;
+
+impl Engine {
+    /// Registers shares and targets, and starts their threads. Nothing is done before [`Engine::run`].
+    pub fn new(config: &Config, agent: &str, mut index: Index, mode: Mode) -> Result<Self, StartError> {
+        let (out, inbox) = sync_channel(INBOX_MAX);
+        let (stop, under_way) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut start = Start { config, agent, index: &mut index, mode, out: &out, stop: &stop, under_way: &under_way };
+        let (shares, lanes, core) = start.all()?;
+        let outside_version = index.outside_version().map_err(|error| StartError::index(&error))?;
+        Ok(Self {
+            mode,
+            index,
+            core,
+            shares,
+            lanes,
+            inbox,
+            out,
+            stop,
+            under_way,
+            stopping: None,
+            next_second: Moment::default(),
+            outside_version,
+        })
+    }
+
+    /// A handle to stop it with.
+    pub fn stopper(&self) -> Stopper {
+        Stopper { out: self.out.clone(), stop: Arc::clone(&self.stop) }
+    }
+
+    /// Runs until it is stopped, or, in a single pass, until nothing is left to do. `tell` is called a few times a second.
+    pub fn run(&mut self, heartbeat: Option<&Heartbeat>, tell: &mut dyn FnMut(&Self)) -> Result<Ending> {
+        self.turn(vec![Event::Tick])?;
+        loop {
+            let events = self.wait()?;
+            let now = clock::moment();
+            let due = self.core.next_due(now).is_some_and(|due| due <= now);
+            if !events.is_empty() || due {
+                self.turn(if events.is_empty() { vec![Event::Tick] } else { events })?;
+            }
+            if now >= self.next_second {
+                self.next_second = now.after(SECOND);
+                self.each_second(heartbeat)?;
+            }
+            tell(self);
+            if self.is_over(now) {
+                return self.end(heartbeat);
+            }
+        }
+    }
+
+    /// How far it has come.
+    pub fn snapshot(&self) -> Snapshot {
+        let count = |number: i64| u64::try_from(number).unwrap_or(0);
+        let mut snapshot =
+            Snapshot { scanning: !self.shares.iter().all(|s| self.core.is_scanned(s.id)), ..Snapshot::default() };
+        for share in &self.shares {
+            snapshot.files += count(self.index.share_tally(share.id).files);
+        }
+        for lane in &self.lanes {
+            let tally = self.index.target_tally(lane.id);
+            snapshot.pending += count(tally.pending);
+            snapshot.pending_bytes += count(tally.pending_bytes);
+        }
+        snapshot
+    }
+
+    /// True once every share has been scanned from end to end and is watched.
+    pub fn is_ready(&self) -> bool {
+        self.shares.iter().all(|share| self.core.is_scanned(share.id) || share.scanning.is_some())
+    }
+
+    /// The index, for what follows a pass.
+    pub fn index(&mut self) -> &mut Index {
+        &mut self.index
+    }
+
+    /// Name of a share and of a target.
+    pub fn names(&self, target: TargetId) -> Option<(ShareId, &str, &str)> {
+        let lane = self.lanes.iter().find(|lane| lane.id == target)?;
+        let share = self.shares.iter().find(|share| share.id == lane.share)?;
+        Some((share.id, &share.name, &lane.name))
+    }
+
+    /// The targets that it serves.
+    pub fn targets(&self) -> Vec<TargetId> {
+        self.lanes.iter().map(|lane| lane.id).collect()
+    }
+
+    fn wait(&mut self) -> Result<Vec<Event>> {
+        let now = clock::moment();
+        let until = self.core.next_due(now).map_or(self.next_second, |due| due.min(self.next_second));
+        let mut events = Vec::new();
+        match self.inbox.recv_timeout(until.since(now)) {
+            Ok(input) => self.take(input, &mut events)?,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(events),
+        }
+        while events.len() < TURN_MAX {
+            let Ok(input) = self.inbox.try_recv() else { break };
+            self.take(input, &mut events)?;
+        }
+        Ok(events)
+    }
+
+    fn take(&mut self, input: Input, events: &mut Vec<Event>) -> Result<()> {
+        match input {
+            Input::Stop => {}
+            Input::Event(event) => {
+                self.overhear(&event);
+                events.push(event);
+            }
+            Input::Swept(target, result) => {
+                if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == target) {
+                    lane.housekeeping -= 1;
+                    lane.swept = result.is_ok();
+                }
+                if let Ok(count @ 1..) = result {
+                    tracing::info!(target = target.0, count, "removed what an earlier run had left in staging");
+                }
+            }
+            Input::Pruned(target, result) => self.pruned(target, result)?,
+        }
+        Ok(())
+    }
+
+    fn pruned(&mut self, target: TargetId, result: Result<u64, Failure>) -> Result<()> {
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == target) else { return Ok(()) };
+        lane.housekeeping -= 1;
+        match result {
+            Ok(count) => {
+                lane.pruned = Some(clock::wall());
+                if count > 0 {
+                    tracing::info!(
+                        target = target.0,
+                        count,
+                        "removed versions from history that are older than it is kept"
+                    );
+                }
+                self.index.pruned(target, clock::wall())
+            }
+            Err(failure) => {
+                tracing::warn!(target = target.0, hint = failure.hint, "history is not pruned: {}", failure.message);
+                Ok(())
+            }
+        }
+    }
+
+    /// What the loop itself has to know of what passes by.
+    fn overhear(&mut self, event: &Event) {
+        match event {
+            Event::ScanEnded(share, under, _) if under.is_root() => {
+                let now = clock::moment();
+                if let Some(seat) = self.shares.iter_mut().find(|seat| seat.id == *share) {
+                    seat.scan_took = seat.scanning.take().map_or(Duration::ZERO, |since| now.since(since));
+                    seat.polled = now;
+                }
+            }
+            Event::Probed(target, Ok(_)) => self.keep_house(*target),
+            _ => {}
+        }
+    }
+
+    /// A turn: decide, make it durable, and only then send out what was decided.
+    fn turn(&mut self, events: Vec<Event>) -> Result<()> {
+        self.index.begin(clock::wall())?;
+        let decided = self.core.handle(&mut self.index, events, clock::moment(), clock::wall(), clock::chance());
+        let commands = match decided {
+            Ok(commands) => commands,
+            Err(error) => {
+                self.index.rollback()?;
+                return Err(error);
+            }
+        };
+        self.index.commit()?;
+        if self.stopping.is_none() {
+            commands.into_iter().for_each(|command| self.send(command));
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, command: Command) {
+        match command {
+            Command::Scan(share, under) => {
+                if under.is_root()
+                    && let Some(seat) = self.shares.iter_mut().find(|seat| seat.id == share)
+                {
+                    seat.scanning = Some(clock::moment());
+                }
+                self.ask_share(share, ShareJob::Scan(under));
+            }
+            Command::LookLocal(share, paths) => self.ask_share(share, ShareJob::Look(paths)),
+            Command::Hash(share, job) => self.ask_share(share, ShareJob::Hash(job)),
+            Command::Probe(target) => {
+                let bound = self.lanes.iter().any(|lane| lane.id == target && lane.bound_before);
+                let bind = match self.mode {
+                    Mode::Run | Mode::Sync if !bound => Bind::IfUnbound,
+                    Mode::Run | Mode::Sync => Bind::Never,
+                    Mode::Plan => Bind::Pretend,
+                };
+                self.ask_lane(target, LaneJob::Probe { bind, tell: Tell::Always });
+            }
+            Command::List(target) => self.ask_lane(target, LaneJob::List),
+            Command::Look(target, jobs) => self.ask_lane(target, LaneJob::Look(jobs)),
+            Command::Stage(target, jobs) => self.ask_lane(target, LaneJob::Stage(jobs)),
+            Command::Apply(target, steps) => self.ask_lane(target, LaneJob::Apply(steps)),
+            Command::Discard(target, tokens) => self.ask_lane(target, LaneJob::Discard(tokens)),
+        }
+    }
+
+    fn ask_share(&self, share: ShareId, job: ShareJob) {
+        if let Some(seat) = self.shares.iter().find(|seat| seat.id == share) {
+            self.under_way.fetch_add(1, Ordering::Relaxed);
+            let queue = if matches!(job, ShareJob::Scan(_)) { &seat.scan_queue } else { &seat.queue };
+            queue.put(job);
+        }
+    }
+
+    fn ask_lane(&self, target: TargetId, job: LaneJob) {
+        if let Some(seat) = self.lanes.iter().find(|seat| seat.id == target) {
+            self.under_way.fetch_add(1, Ordering::Relaxed);
+            seat.queue.put(job);
+        }
+    }
+
+    // ---- each second ----
+
+    fn each_second(&mut self, heartbeat: Option<&Heartbeat>) -> Result<()> {
+        if let Some(heartbeat) = heartbeat
+            && let Err(error) = heartbeat.beat(clock::wall())
+        {
+            tracing::warn!("the heartbeat in the state folder cannot be written: {error}");
+        }
+        if self.mode == Mode::Plan {
+            return Ok(());
+        }
+        self.take_requests()?;
+        if self.mode == Mode::Run {
+            self.check_places();
+        }
+        self.write_states()
+    }
+
+    /// What administrators ask for through the index.
+    fn take_requests(&mut self) -> Result<()> {
+        let version = self.index.outside_version()?;
+        if version == self.outside_version && self.stopping.is_none() {
+            return Ok(());
+        }
+        self.outside_version = version;
+        let mut events = Vec::new();
+        while let Some((what, target)) = self.index.take_request()? {
+            for id in self.targets().into_iter().filter(|id| target.is_none_or(|target| target == *id)) {
+                tracing::info!(target = id.0, what, "an administrator asks");
+                match what.as_str() {
+                    "approve" => events.push(Event::Approved(id)),
+                    "pause" => events.push(Event::Paused(id, true)),
+                    "resume" => events.push(Event::Paused(id, false)),
+                    other => tracing::warn!("nobody knows the request {other:?}"),
+                }
+            }
+        }
+        if events.is_empty() { Ok(()) } else { self.turn(events) }
+    }
+
+    /// Nothing may have happened for long: are the places still the ones they were?
+    fn check_places(&mut self) {
+        let now = clock::moment();
+        let mut looks = Vec::new();
+        let mut rescans = Vec::new();
+        for seat in &mut self.shares {
+            if now.since(seat.checked) >= ROOT_CHECK && self.core.offline(seat.id).is_none() {
+                seat.checked = now;
+                looks.push(seat.id);
+            }
+            let poll = POLL.max(seat.scan_took * POLL_REST);
+            if seat.scanning.is_none() && now.since(seat.polled) >= poll && !seat.is_covered() {
+                seat.polled = now;
+                rescans.push(seat.id);
+            }
+        }
+        for share in looks {
+            self.ask_share(share, ShareJob::Look(Vec::new()));
+        }
+        for share in rescans {
+            // The inbox is this thread's own: with a full one there is work enough.
+            let _full = self.out.try_send(Input::Event(Event::RescanDue(share)));
+        }
+        let mut probes = Vec::new();
+        for seat in &mut self.lanes {
+            let idle = seat.hands.pulse.read().0 == 0;
+            let works = self.core.lane_report(seat.id).is_some_and(|report| report.state == LaneState::Ok);
+            if idle && works && now.since(seat.checked) >= TARGET_CHECK {
+                seat.checked = now;
+                probes.push(seat.id);
+            }
+        }
+        for target in probes {
+            self.ask_lane(target, LaneJob::Probe { bind: Bind::Never, tell: Tell::Trouble });
+            self.keep_house(target);
+        }
+    }
+
+    /// Sweeps staging once, and prunes history now and then.
+    fn keep_house(&mut self, target: TargetId) {
+        if self.mode == Mode::Plan {
+            return;
+        }
+        let Some(seat) = self.lanes.iter_mut().find(|seat| seat.id == target) else { return };
+        seat.bound_before = true;
+        let now = clock::wall();
+        let mut jobs = Vec::new();
+        if !seat.swept && seat.housekeeping == 0 {
+            jobs.push(LaneJob::Sweep);
+        }
+        if seat.housekeeping == 0 && seat.pruned.is_none_or(|last| now.since(last) >= PRUNE) {
+            jobs.push(LaneJob::Prune(now.before(seat.history)));
+        }
+        seat.housekeeping += jobs.len();
+        for job in jobs {
+            self.ask_lane(target, job);
+        }
+    }
+
+    fn write_states(&mut self) -> Result<()> {
+        let mut shares = Vec::new();
+        for seat in &self.shares {
+            let text = serde_json::to_string(&self.share_state(seat)).unwrap_or_default();
+            if text != seat.state {
+                shares.push((seat.id, text));
+            }
+        }
+        let now = clock::moment();
+        let mut targets = Vec::new();
+        for seat in &mut self.lanes {
+            let silent = seat.monitor.silent_since(&seat.hands.pulse, now).map(|since| now.since(since));
+            let silent = silent.filter(|silence| *silence >= SILENCE);
+            let Some(report) = self.core.lane_report(seat.id) else { continue };
+            let text = serde_json::to_string(&target_state(&report, silent)).unwrap_or_default();
+            if text != seat.state {
+                targets.push((seat.id, text));
+            }
+        }
+        if shares.is_empty() && targets.is_empty() {
+            return Ok(());
+        }
+        self.index.begin(clock::wall())?;
+        for (id, text) in shares {
+            self.index.set_share_state(id, &text)?;
+            if let Some(seat) = self.shares.iter_mut().find(|seat| seat.id == id) {
+                seat.state = text;
+            }
+        }
+        for (id, text) in targets {
+            self.index.set_target_state(id, &text)?;
+            if let Some(seat) = self.lanes.iter_mut().find(|seat| seat.id == id) {
+                seat.state = text;
+            }
+        }
+        self.index.commit()
+    }
+
+    fn share_state(&self, seat: &ShareSeat) -> ShareState {
+        let why = self.core.offline(seat.id).map(str::to_owned);
+        let scanned = self.core.is_scanned(seat.id);
+        let state = match () {
+            () if why.is_some() => StateWord::Offline,
+            () if seat.scanning.is_some() => StateWord::Scanning,
+            () => StateWord::Ok,
+        };
+        ShareState { state, why, scanned, watch: seat.watch_state() }
+    }
+
+    // ---- the end ----
+
+    fn is_over(&mut self, now: Moment) -> bool {
+        if self.stop.load(Ordering::Relaxed) && self.stopping.is_none() {
+            self.stopping = Some(now);
+        }
+        if let Some(since) = self.stopping {
+            return self.under_way.load(Ordering::Relaxed) == 0 || now.since(since) >= PATIENCE;
+        }
+        let house_kept = self.lanes.iter().all(|lane| lane.housekeeping == 0);
+        self.mode != Mode::Run && house_kept && self.core.is_idle(STRIKES_MAX)
+    }
+
+    fn end(&mut self, heartbeat: Option<&Heartbeat>) -> Result<Ending> {
+        // What came in meanwhile is taken in: it need not be found out again.
+        let mut events = Vec::new();
+        while let Ok(input) = self.inbox.try_recv() {
+            self.take(input, &mut events)?;
+        }
+        if !events.is_empty() {
+            self.stopping = self.stopping.or(Some(clock::moment()));
+            self.turn(events)?;
+        }
+        self.each_second(heartbeat)?;
+        if self.mode != Mode::Plan {
+            self.index.set_fact("running", "no")?;
+        }
+        let stopped = self.stop.load(Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
+        self.ending(stopped)
+    }
+
+    fn ending(&self, stopped: bool) -> Result<Ending> {
+        let count = |number: i64| u64::try_from(number).unwrap_or(0);
+        let mut ending = Ending { stopped, problems: self.index.count_problems()?, ..Ending::default() };
+        for seat in &self.shares {
+            if let Some(why) = self.core.offline(seat.id) {
+                ending.offline.push((seat.name.clone(), why.to_owned()));
+            }
+        }
+        for seat in &self.lanes {
+            let Some(report) = self.core.lane_report(seat.id) else { continue };
+            let tally = self.index.target_tally(seat.id);
+            let share = self.shares.iter().find(|share| share.id == seat.share);
+            ending.lanes.push(LaneEnd {
+                id: seat.id,
+                share: share.map(|share| share.name.clone()).unwrap_or_default(),
+                name: seat.name.clone(),
+                report,
+                files: count(tally.files),
+                bytes: count(tally.bytes),
+                pending: count(tally.pending),
+                holds: count(tally.holds),
+            });
+        }
+        Ok(ending)
+    }
+}
+
+impl ShareSeat {
+    fn is_covered(&self) -> bool {
+        let watch = self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        watch.is_some_and(|watch| watch.mode() == WatchedBy::Inotify && watch.uncovered().is_empty())
+    }
+
+    fn watch_state(&self) -> WatchState {
+        let watch = self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match watch {
+            Some(watch) if watch.mode() == WatchedBy::Inotify => {
+                WatchState { mode: WatchMode::Inotify, coverage: watch.coverage(), note: None }
+            }
+            Some(_) => {
+                let note =
+                    "a network file system tells nothing of changes made elsewhere: the share is polled".to_owned();
+                WatchState { mode: WatchMode::Poll, coverage: 0.0, note: Some(note) }
+            }
+            None => WatchState { mode: WatchMode::Poll, coverage: 0.0, note: None },
+        }
+    }
+}
+
+fn target_state(report: &LaneReport, silent: Option<Duration>) -> TargetState {
+    let error = report.error.as_ref().map(|(failure, since)| TargetError {
+        message: failure.message.clone(),
+        hint: failure.hint.clone(),
+        since: *since,
+    });
+    let now = clock::wall();
+    match (report.state, silent) {
+        (_, Some(silence)) => {
+            // To the second: the text must not change while nothing else does.
+            let since = Wall(now.before(silence).0 / 1_000_000_000 * 1_000_000_000);
+            let message = "a call to the target has not come back".to_owned();
+            let hint = "check the mount and the line to its server; it goes on by itself".to_owned();
+            TargetState { state: StateWord::Unresponsive, error: Some(TargetError { message, hint, since }) }
+        }
+        (LaneState::Unreachable, None) => TargetState { state: StateWord::Unreachable, error },
+        (LaneState::Resting, None) => TargetState { state: StateWord::Resting, error },
+        (LaneState::Ok | LaneState::Halted | LaneState::Paused, None) => TargetState { state: StateWord::Ok, error },
+    }
+}
+
+impl StartError {
+    fn index(error: &IndexError) -> Self {
+        let hint = "check the disk under the state folder".to_owned();
+        Self { what: "use the index".to_owned(), cause: error.to_string(), hint, configuration: false }
+    }
+}
+
+/// What starting needs.
+struct Start<'a> {
+    config: &'a Config,
+    agent: &'a str,
+    index: &'a mut Index,
+    mode: Mode,
+    out: &'a SyncSender<Input>,
+    stop: &'a Arc<AtomicBool>,
+    under_way: &'a Arc<AtomicU64>,
+}
+
+impl Start<'_> {
+    fn all(&mut self) -> Result<(Vec<ShareSeat>, Vec<LaneSeat>, Core), StartError> {
+        let (mut shares, mut lanes) = (Vec::new(), Vec::new());
+        let (mut share_setups, mut target_setups) = (Vec::new(), Vec::new());
+        let config = self.config;
+        for share in &config.shares {
+            let (seat, info, setup) = self.share(share)?;
+            share_setups.push(setup);
+            for target in &share.targets {
+                let (lane, setup) = self.target(&seat, &info, target)?;
+                lanes.push(lane);
+                target_setups.push(setup);
+            }
+            shares.push(seat);
+        }
+        Ok((shares, lanes, Core::new(share_setups, target_setups, Limits::default())))
+    }
+
+    fn share(&mut self, share: &crate::config::Share) -> Result<(ShareSeat, ShareInfo, ShareSetup), StartError> {
+        let fault = |error: IndexError| StartError::index(&error);
+        self.index.begin(clock::wall()).map_err(fault)?;
+        let uid = share_uid(self.agent, &share.name);
+        let info = self.index.register_share(&share.name, path_bytes(&share.path), &uid).map_err(fault)?;
+        let bound = self.bind_share(share, &info)?;
+        self.index.commit().map_err(fault)?;
+        let ignore = Ignore::new(&share.ignore).map_err(|error| StartError {
+            what: format!("use the ignore patterns of share {:?}", share.name),
+            cause: error.to_string(),
+            hint: "write it as gitignore does".to_owned(),
+            configuration: true,
+        })?;
+        let hands = Arc::new(ShareHands {
+            id: info.id,
+            root: share.path.clone(),
+            root_id: bound,
+            ignore: Arc::new(ignore),
+            probe_within: share.patience * 2,
+            watch: Mutex::new(None),
+            watches: self.mode == Mode::Run,
+            stop: Arc::clone(self.stop),
+            out: self.out.clone(),
+            under_way: Arc::clone(self.under_way),
+            touched: Arc::new((Mutex::new(false), Condvar::new())),
+        });
+        let (queue, scan_queue) = (Queue::new(), Queue::new());
+        spawn(&hands, "scan", &scan_queue)?;
+        for _ in 0..SHARE_THREADS {
+            spawn(&hands, "read", &queue)?;
+        }
+        if hands.watches {
+            let watcher = Arc::clone(&hands);
+            thread("watch", move || watcher.pass_on())?;
+        }
+        let settle = SettleLimits { quiet: share.settle, patience: share.patience, paths_max: RESTLESS_MAX };
+        let setup = ShareSetup { id: info.id, settle, rescan: share.rescan };
+        let now = clock::moment();
+        let seat = ShareSeat {
+            id: info.id,
+            name: share.name.clone(),
+            hands,
+            queue,
+            scan_queue,
+            scanning: None,
+            checked: now,
+            polled: now,
+            scan_took: Duration::ZERO,
+            state: String::new(),
+        };
+        Ok((seat, info, setup))
+    }
+
+    /// The root that the share was bound to, or is bound to from now on.
+    fn bind_share(&mut self, share: &crate::config::Share, info: &ShareInfo) -> Result<RootId, StartError> {
+        if let Some((fsid, ino)) = info.bound {
+            return Ok(RootId { fsid, ino });
+        }
+        let found = root_id(&share.path).map_err(|error| StartError {
+            what: format!("read share {:?} at {}", share.name, share.path.display()),
+            cause: error.to_string(),
+            hint: "check that the folder exists, is mounted, and may be read by the agent's user".to_owned(),
+            configuration: false,
+        })?;
+        if self.mode != Mode::Plan {
+            self.index.bind_share(info.id, found.fsid, found.ino).map_err(|error| StartError::index(&error))?;
+            tracing::info!(
+                share = share.name,
+                "share {:?} is bound to {} from now on",
+                share.name,
+                share.path.display()
+            );
+        }
+        Ok(found)
+    }
+
+    fn target(
+        &mut self,
+        seat: &ShareSeat,
+        share: &ShareInfo,
+        target: &crate::config::Target,
+    ) -> Result<(LaneSeat, TargetSetup), StartError> {
+        let fault = |error: IndexError| StartError::index(&error);
+        self.index.begin(clock::wall()).map_err(fault)?;
+        let place = target.path.to_string_lossy();
+        let info: TargetInfo = self.index.register_target(share.id, &target.name, &place).map_err(fault)?;
+        self.index.commit().map_err(fault)?;
+        let setup = DirSetup {
+            root: target.path.clone(),
+            target_id: info.bound.clone(),
+            share_id: share.uid.clone(),
+            writer: self.agent.to_owned(),
+            keep_owner: target.ownership == Ownership::Keep,
+            now: clock::wall,
+            flush: Flush::Auto,
+            ways: Ways::Auto,
+        };
+        let place = Box::new(DirTarget::new(setup));
+        let hands =
+            Arc::new(LaneHands { id: info.id, target: place, share: Arc::clone(&seat.hands), pulse: Pulse::default() });
+        let queue = Queue::new();
+        for _ in 0..LANE_THREADS {
+            let (hands, queue) = (Arc::clone(&hands), Arc::clone(&queue));
+            thread("lane", move || hands.work(&queue))?;
+        }
+        let now = clock::moment();
+        let lane = LaneSeat {
+            id: info.id,
+            share: share.id,
+            name: target.name.clone(),
+            hands,
+            queue,
+            bound_before: info.bound.is_some(),
+            monitor: Monitor::default(),
+            history: target.history,
+            pruned: info.pruned,
+            housekeeping: 0,
+            swept: false,
+            checked: now,
+            state: String::new(),
+        };
+        let listed_ago = info.listed.map(|listed| clock::wall().since(listed));
+        let setup = TargetSetup {
+            id: info.id,
+            share: share.id,
+            policy: target.policy(),
+            audit: target.audit,
+            listed_ago,
+            halt: info.halt,
+            paused: info.paused,
+        };
+        Ok((lane, setup))
+    }
+}
+
+fn spawn(hands: &Arc<ShareHands>, name: &str, queue: &Arc<Queue<ShareJob>>) -> Result<(), StartError> {
+    let (hands, queue) = (Arc::clone(hands), Arc::clone(queue));
+    thread(name, move || hands.work(&queue))
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map(drop).map_err(|error| StartError {
+        what: format!("start a thread for {name}"),
+        cause: error.to_string(),
+        hint: "raise the limit on threads (TasksMax, ulimit -u)".to_owned(),
+        configuration: false,
+    })
+}
+
+/// The share's identity as targets carry it. It follows from the names alone, so that a lost index finds its targets.
+pub fn share_uid(agent: &str, share: &str) -> String {
+    let digest = crate::model::Digest::of(&[agent.as_bytes(), b"\0", share.as_bytes()].concat());
+    digest.to_string()[..32].to_owned()
+}
+
+fn path_bytes(path: &Path) -> &[u8] {
+    use std::os::unix::ffi::OsStrExt;
+    path.as_os_str().as_bytes()
+}

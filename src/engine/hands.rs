@@ -1,0 +1,401 @@
+//! The threads that carry commands out: some for each share, some for each target. They block; nothing waits for them.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::engine::drive::Input;
+use crate::engine::{Event, Failure, LookJob, ReadJob, StageFailure, clock};
+use crate::local::{Discard, How, Ignore, Reader, RootId, Scan, Watch, look, read_link};
+use crate::model::{Digest, Moment, ReadFault, Reading, RelPath, ShareId, Sink, TargetId, Wall};
+use crate::target::{Bind, Change, Depth, Fault, Placed, Remote, StageError, Step, Target, Token};
+
+/// Folders of a share that are read at once (count).
+const SCAN_THREADS: usize = 2;
+/// Entries of one page of a scan (count).
+const SCAN_PAGE: usize = 4096;
+
+/// Work for a share's threads.
+pub(super) enum ShareJob {
+    Scan(RelPath),
+    Look(Vec<RelPath>),
+    Hash(ReadJob),
+}
+
+/// Work for a target's threads.
+pub(super) enum LaneJob {
+    Probe { bind: Bind, tell: Tell },
+    List,
+    Look(Vec<LookJob>),
+    Stage(Vec<ReadJob>),
+    Apply(Vec<Step>),
+    Discard(Vec<Token>),
+    Sweep,
+    Prune(Wall),
+}
+
+/// Whether a probe is the core's, or only looks after a target that nobody uses just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tell {
+    Always,
+    Trouble,
+}
+
+/// A queue that several threads take from. It is short: the core bounds what is under way.
+pub(super) struct Queue<J> {
+    jobs: Mutex<VecDeque<J>>,
+    filled: Condvar,
+}
+
+impl<J> Queue<J> {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { jobs: Mutex::new(VecDeque::new()), filled: Condvar::new() })
+    }
+
+    pub(super) fn put(&self, job: J) {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
+        self.filled.notify_one();
+    }
+
+    fn take(&self) -> J {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match jobs.pop_front() {
+                Some(job) => return job,
+                None => jobs = self.filled.wait(jobs).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+}
+
+/// Tells whether a lane's threads get on with their work.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    busy: AtomicU64,
+    beats: AtomicU64,
+}
+
+impl Pulse {
+    /// Something was read, written or answered.
+    pub(super) fn beat(&self) {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Calls under way, and a number that grows while they get on.
+    pub(super) fn read(&self) -> (u64, u64) {
+        (self.busy.load(Ordering::Relaxed), self.beats.load(Ordering::Relaxed))
+    }
+}
+
+/// What a share's threads need.
+pub(super) struct ShareHands {
+    pub(super) id: ShareId,
+    pub(super) root: PathBuf,
+    pub(super) root_id: RootId,
+    pub(super) ignore: Arc<Ignore>,
+    /// Files changed within this time are asked whether somebody writes.
+    pub(super) probe_within: Duration,
+    pub(super) watch: Mutex<Option<Arc<Watch>>>,
+    /// Watch at all: not in a single pass.
+    pub(super) watches: bool,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) out: SyncSender<Input>,
+    /// Jobs asked for and not answered, of all shares and targets.
+    pub(super) under_way: Arc<AtomicU64>,
+    /// Something may have been touched: heard by the thread that takes it from the watch.
+    pub(super) touched: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl ShareHands {
+    /// Works until the process ends.
+    pub(super) fn work(&self, queue: &Queue<ShareJob>) {
+        loop {
+            let event = match queue.take() {
+                ShareJob::Scan(under) => self.scan(under),
+                ShareJob::Look(paths) => {
+                    let found = look(&self.root, &self.root_id, &self.ignore, &paths);
+                    Event::LookedLocal(self.id, paths, found)
+                }
+                ShareJob::Hash(job) => {
+                    let result = self.read(|reader, how| reader.read(&job.path, how, &mut Discard), job.insist);
+                    Event::Hashed(self.id, job.path, result)
+                }
+            };
+            self.send(event);
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn send(&self, event: Event) {
+        // Nobody hears it only when the agent has ended.
+        let _unheard = self.out.send(Input::Event(event));
+    }
+
+    fn scan(&self, under: RelPath) -> Event {
+        self.keep_watch(&under);
+        let scan = Scan {
+            root: self.root.clone(),
+            id: self.root_id,
+            under: under.clone(),
+            ignore: Arc::clone(&self.ignore),
+            threads: SCAN_THREADS,
+            page_max: SCAN_PAGE,
+        };
+        let out = |page| self.out.send(Input::Event(Event::Scanned(self.id, page))).is_ok();
+        Event::ScanEnded(self.id, under, scan.run(&self.stop, &out))
+    }
+
+    /// Watches first, then scans: what the scan does not see is told of.
+    fn keep_watch(&self, under: &RelPath) {
+        if !self.watches {
+            return;
+        }
+        let known = self.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some(watch) => watch.barrier(),
+            None if under.is_root() => self.start_watch(),
+            None => {}
+        }
+    }
+
+    fn start_watch(&self) {
+        let touched = Arc::clone(&self.touched);
+        let wake = Box::new(move || {
+            *touched.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            touched.1.notify_one();
+        });
+        match Watch::start(&self.root, Arc::clone(&self.ignore), crate::local::Limits::default(), wake) {
+            Ok(watch) => *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(watch)),
+            Err(error) => tracing::warn!(share = self.id.0, hint = error.hint, "{error}"),
+        }
+    }
+
+    /// Passes on what the watch saw, until the process ends.
+    pub(super) fn pass_on(&self) {
+        loop {
+            let mut woken = self.touched.0.lock().unwrap_or_else(PoisonError::into_inner);
+            while !*woken {
+                woken = self.touched.1.wait(woken).unwrap_or_else(PoisonError::into_inner);
+            }
+            *woken = false;
+            drop(woken);
+            let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(watch) = watch {
+                self.pass_batch(&watch);
+            }
+        }
+    }
+
+    fn pass_batch(&self, watch: &Watch) {
+        let batch = watch.take();
+        for error in &batch.errors {
+            tracing::warn!(share = self.id.0, "{error}");
+        }
+        if batch.renew || batch.root_gone {
+            *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        if !batch.touched.is_empty() {
+            self.send(Event::Touched(self.id, batch.touched));
+        }
+        if batch.lost || batch.renew || batch.root_gone {
+            self.send(Event::LostTrack(self.id));
+        }
+    }
+
+    /// Reads with a fresh opening of the root.
+    fn read<T>(
+        &self,
+        f: impl FnOnce(&mut Reader, &How<'_>) -> Result<T, ReadFault>,
+        insist: bool,
+    ) -> Result<T, ReadFault> {
+        let mut reader = Reader::open(&self.root, &self.root_id).map_err(ReadFault::Offline)?;
+        let since = Some(clock::wall().before(self.probe_within));
+        f(&mut reader, &How { probe_writers_since: since, insist, now: &clock::wall, stop: &self.stop })
+    }
+}
+
+/// What a target's threads need.
+pub(super) struct LaneHands {
+    pub(super) id: TargetId,
+    pub(super) target: Box<dyn Target>,
+    pub(super) share: Arc<ShareHands>,
+    pub(super) pulse: Pulse,
+}
+
+impl LaneHands {
+    /// Works until the process ends.
+    pub(super) fn work(&self, queue: &Queue<LaneJob>) {
+        loop {
+            let job = queue.take();
+            self.pulse.busy.fetch_add(1, Ordering::Relaxed);
+            self.pulse.beat();
+            let answer = self.carry_out(job);
+            self.pulse.beat();
+            self.pulse.busy.fetch_sub(1, Ordering::Relaxed);
+            if let Some(input) = answer {
+                // Nobody hears it only when the agent has ended.
+                let _unheard = self.share.out.send(input);
+            }
+            self.share.under_way.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn carry_out(&self, job: LaneJob) -> Option<Input> {
+        let event = match job {
+            LaneJob::Probe { bind, tell } => {
+                let result = self.target.probe(bind).map_err(Failure::from);
+                if tell == Tell::Trouble && result.is_ok() {
+                    return None;
+                }
+                Event::Probed(self.id, result)
+            }
+            LaneJob::List => Event::ListEnded(self.id, self.list()),
+            LaneJob::Look(jobs) => Event::Looked(self.id, jobs.into_iter().map(|job| self.look(job)).collect()),
+            LaneJob::Stage(jobs) => Event::Staged(self.id, self.stage(jobs)),
+            LaneJob::Apply(steps) => Event::Applied(self.id, self.apply(steps)),
+            LaneJob::Discard(tokens) => {
+                self.target.discard(&tokens);
+                return None;
+            }
+            LaneJob::Sweep => return Some(Input::Swept(self.id, self.target.sweep().map_err(Failure::from))),
+            LaneJob::Prune(before) => {
+                return Some(Input::Pruned(self.id, self.target.prune(before).map_err(Failure::from)));
+            }
+        };
+        Some(Input::Event(event))
+    }
+
+    fn list(&self) -> Result<(), Failure> {
+        let mut page = |page| {
+            self.pulse.beat();
+            !self.share.stop.load(Ordering::Relaxed)
+                && self.share.out.send(Input::Event(Event::Listed(self.id, page))).is_ok()
+        };
+        self.target.list(&mut page).map_err(Failure::from)
+    }
+
+    fn look(&self, job: LookJob) -> (RelPath, Result<Option<Remote>, Failure>) {
+        self.pulse.beat();
+        let wanted = |remote: &Remote| {
+            remote.seen.content().is_none()
+                && job.read_if.contains(&remote.seen.shape)
+                && job.known.as_ref() != Some(&remote.stamp)
+        };
+        let found = match self.target.look(&job.path, Depth::Stamp) {
+            Ok(Some(remote)) if wanted(&remote) => self.target.look(&job.path, Depth::Content),
+            found => found,
+        };
+        (job.path, found.map_err(Failure::from))
+    }
+
+    fn stage(&self, jobs: Vec<ReadJob>) -> Vec<(RelPath, Result<crate::target::Staged, StageFailure>)> {
+        let (paths, insist): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.path, job.insist)).unzip();
+        let mut reader = Reader::open(&self.share.root, &self.share.root_id);
+        let insists = |path: &RelPath| paths.iter().zip(&insist).any(|(other, insist)| *insist && other == path);
+        let any_insists = insist.contains(&true);
+        let since = Some(clock::wall().before(self.share.probe_within));
+        let mut read = |path: &RelPath, sink: &mut dyn Sink| -> Result<Reading, ReadFault> {
+            self.pulse.beat();
+            let reader = reader.as_mut().map_err(|why| ReadFault::Offline(why.clone()))?;
+            let insist = any_insists && insists(path);
+            let how = How { probe_writers_since: since, insist, now: &clock::wall, stop: &self.share.stop };
+            reader.read(path, &how, &mut Beating { sink, pulse: &self.pulse })
+        };
+        let staged = self.target.stage(&paths, &mut read);
+        let failure = |error| match error {
+            StageError::Read(fault) => StageFailure::Read(fault),
+            StageError::Target(error) => StageFailure::Target(error.into()),
+        };
+        paths.into_iter().zip(staged).map(|(path, result)| (path, result.map_err(failure))).collect()
+    }
+
+    fn apply(&self, mut steps: Vec<Step>) -> Vec<(Step, Result<Placed, Failure>)> {
+        let unfit: Vec<_> = steps.iter_mut().map(|step| self.fill_link(step).err()).collect();
+        let all_fine = unfit.iter().all(Option::is_none);
+        let mut answers = if all_fine {
+            self.target.apply(&steps).into_iter()
+        } else {
+            let fine = steps.iter().zip(&unfit).filter(|(_, unfit)| unfit.is_none());
+            let fine: Vec<_> = fine.map(|(step, _)| step.clone()).collect();
+            self.target.apply(&fine).into_iter()
+        };
+        let answer = |(step, unfit): (Step, Option<Failure>)| {
+            let result = match unfit {
+                Some(failure) => Err(failure),
+                None => answers.next().unwrap_or_else(|| Err(silence())).map_err(Failure::from),
+            };
+            (step, result)
+        };
+        steps.into_iter().zip(unfit).map(answer).collect()
+    }
+
+    /// The index keeps a link's digest; where it points to is read now, and must still be what was seen.
+    fn fill_link(&self, step: &mut Step) -> Result<(), Failure> {
+        let Change::Link { to, content, .. } = &mut step.change else { return Ok(()) };
+        let changed = || Failure {
+            fault: Fault::Unstaged,
+            message: format!("the link {} has changed on the share", step.path),
+            hint: "it is looked at again".to_owned(),
+        };
+        let found = read_link(&self.share.root, &self.share.root_id, &step.path).map_err(|_| changed())?;
+        if Digest::of(&found) != content.digest {
+            return Err(changed());
+        }
+        *to = found.into();
+        Ok(())
+    }
+}
+
+fn silence() -> crate::target::TargetError {
+    crate::target::TargetError {
+        fault: Fault::Unreachable,
+        verb: "change",
+        path: None,
+        cause: "the target gave fewer answers than it was asked for".to_owned(),
+        hint: "report this: it is a fault of driftline".to_owned(),
+    }
+}
+
+/// A sink that shows that work gets on.
+struct Beating<'a> {
+    sink: &'a mut dyn Sink,
+    pulse: &'a Pulse,
+}
+
+impl Sink for Beating<'_> {
+    fn bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.pulse.beat();
+        self.sink.bytes(bytes)
+    }
+
+    fn hole(&mut self, len: u64) -> std::io::Result<()> {
+        self.sink.hole(len)
+    }
+
+    fn restart(&mut self) -> std::io::Result<()> {
+        self.sink.restart()
+    }
+}
+
+/// Says since when a lane's threads have not got on.
+#[derive(Debug, Default)]
+pub(super) struct Monitor {
+    last: Option<(u64, Moment)>,
+}
+
+impl Monitor {
+    /// The moment of the last sign of life, if calls are under way and there has been none since.
+    pub(super) fn silent_since(&mut self, pulse: &Pulse, now: Moment) -> Option<Moment> {
+        let (busy, beats) = pulse.read();
+        match self.last {
+            Some((known, since)) if known == beats => (busy > 0).then_some(since),
+            Some(_) | None => {
+                self.last = Some((beats, now));
+                None
+            }
+        }
+    }
+}
