@@ -216,7 +216,7 @@ impl Core {
                 self.on_lane(target, |lane, desk| lane.staged(index, desk, files, &limits, now, commands))
             }
             Event::Applied(target, steps) => {
-                self.on_lane(target, |lane, desk| lane.applied(index, desk, steps, &limits, now))
+                self.on_lane(target, |lane, desk| lane.applied(index, desk, steps, &limits, now, commands))
             }
             Event::AuditDue(target) => self.on_lane(target, |lane, _| Ok(lane.audit())),
             Event::Approved(target) => self.on_lane(target, |lane, _| lane.approved(index)),

@@ -552,7 +552,7 @@ impl Lane {
                 continue;
             }
             match verdict {
-                Verdict::Settled => return self.settle(index, path, batch),
+                Verdict::Settled => return self.settle(index, path, &open, limits, batch),
                 Verdict::Wait => return Ok(()),
                 Verdict::Read(Purpose::Compare) => {
                     self.overflowed |= !desk.want_hash(path.clone(), limits);
@@ -566,6 +566,9 @@ impl Lane {
                 }
                 Verdict::Adopt(base) => {
                     index.put_base(id, path, &base)?;
+                    if base.content == Content::FOLDER {
+                        self.made_room(index, path, limits)?;
+                    }
                     (open.attempts, open.sight) = (Vec::new(), Sight::Unseen);
                     index.put_open(id, path, &open)?;
                 }
@@ -573,7 +576,7 @@ impl Lane {
                     index.drop_base(id, path)?;
                     (open.attempts, open.sight) = (Vec::new(), Sight::Unseen);
                     index.put_open(id, path, &open)?;
-                    self.wake_parent(path, limits);
+                    self.made_room(index, path, limits)?;
                 }
                 Verdict::Moved => {
                     let Some(from) = open.origin.take() else { return Ok(()) };
@@ -608,12 +611,21 @@ impl Lane {
         })
     }
 
-    fn settle(&mut self, index: &mut Index, path: &RelPath, batch: &mut Batch) -> Result<()> {
+    fn settle(
+        &mut self,
+        index: &mut Index,
+        path: &RelPath,
+        open: &OpenRow,
+        limits: &Limits,
+        batch: &mut Batch,
+    ) -> Result<()> {
         self.drop_staged(path, batch);
         if let Some(from) = self.moves.remove(path) {
             self.undo_move(index, path, &from)?;
         }
-        index.close(self.id(), path)
+        index.close(self.id(), path)?;
+        // An attempt counts as ours until it is known to have come to nothing.
+        if open.attempts.is_empty() { Ok(()) } else { self.made_room(index, path, limits) }
     }
 
     fn drop_staged(&mut self, path: &RelPath, batch: &mut Batch) {
@@ -1146,7 +1158,7 @@ impl Lane {
             Ok(found) => {
                 self.recovered();
                 if found.is_none() {
-                    self.now_absent(index, &path)?;
+                    self.now_absent(index, &path, limits)?;
                 }
                 open.doubt = false;
                 open.sight = found.map_or(Sight::Absent, |remote| Sight::Present((remote.stamp, remote.seen)));
@@ -1172,21 +1184,24 @@ impl Lane {
     }
 
     /// Nothing lies there: room was made, and if it was a folder, nothing lies below it either.
-    fn now_absent(&mut self, index: &mut Index, path: &RelPath) -> Result<()> {
+    fn now_absent(&mut self, index: &mut Index, path: &RelPath, limits: &Limits) -> Result<()> {
         let was_folder = index.base(self.id(), path)?.is_some_and(|base| base.content.shape.kind == Kind::Folder);
         if was_folder {
             index.doubt_subtree(self.id(), path)?;
             self.sweep_again = true;
         }
-        self.wake_held(index)
+        self.made_room(index, path, limits)
     }
 
-    /// Room was made somewhere: whatever the target refused may fit now.
-    fn wake_held(&mut self, index: &mut Index) -> Result<()> {
-        if index.target_tally(self.id()).holds > 0 {
-            index.release_refusals(self.id())?;
-            self.sweep_again = true;
+    /// Nothing of ours lies at `path` any more, or it is a folder now: what waited for that, above, here or below, may
+    /// go on, and what the target refused there may fit.
+    fn made_room(&mut self, index: &mut Index, path: &RelPath, limits: &Limits) -> Result<()> {
+        for above in path.ancestors().filter(|above| !above.is_root()) {
+            if self.blocked.remove(&above) || path.parent().as_ref() == Some(&above) {
+                self.freshen(above, limits);
+            }
         }
+        self.sweep_again |= index.target_tally(self.id()).holds > 0 && index.release_refusals_near(self.id(), path)?;
         Ok(())
     }
 
@@ -1266,7 +1281,7 @@ impl Lane {
             Remedy::LetGo => {
                 index.drop_base(self.id(), path)?;
                 index.note(self.share(), Some(self.id()), path, "let go", &failure.message)?;
-                self.wake_parent(path, limits);
+                self.made_room(index, path, limits)?;
             }
             Remedy::SetAside => {
                 let open = index.open_row(self.id(), path)?;
@@ -1294,6 +1309,7 @@ impl Lane {
         steps: Vec<(Step, std::result::Result<Placed, Failure>)>,
         limits: &Limits,
         now: Now,
+        commands: &mut Vec<Command>,
     ) -> Result<()> {
         self.jobs -= 1;
         let mut rest = None;
@@ -1310,6 +1326,10 @@ impl Lane {
                 }
                 Err(failure) => {
                     self.not_applied(index, desk, &step, &failure, limits)?;
+                    if let Change::Publish { token, .. } = &step.change {
+                        // It was staged in vain.
+                        batch.discard.push(*token);
+                    }
                     rest = self.refused(index, &step.path, failure, limits, &mut batch)?.or(rest);
                 }
             }
@@ -1319,6 +1339,7 @@ impl Lane {
         }
         self.unblock();
         debug_assert!(batch.apply.is_empty() && batch.stage.is_empty(), "an answer only teaches the index");
+        self.send_rest(batch, false, commands);
         Ok(())
     }
 
@@ -1362,15 +1383,15 @@ impl Lane {
         let path = &step.path;
         match (&step.change, &placed.stamp) {
             (Change::Publish { content, meta, .. } | Change::Link { content, meta, .. }, Some(stamp)) => {
-                self.placed(index, path, Base { content: *content, meta: *meta, stamp: stamp.clone() })?;
+                self.placed(index, path, Base { content: *content, meta: *meta, stamp: stamp.clone() }, limits)?;
                 index.note(self.share(), Some(self.id()), path, "put", &content.digest.short())?;
             }
             (Change::MakeFolder { meta }, Some(stamp)) => {
-                self.placed(index, path, Base { content: Content::FOLDER, meta: *meta, stamp: stamp.clone() })?;
+                self.placed(index, path, Base { content: Content::FOLDER, meta: *meta, stamp: stamp.clone() }, limits)?;
             }
             (Change::SetMeta { meta }, Some(stamp)) => {
                 if let Some(base) = index.base(self.id(), path)? {
-                    self.placed(index, path, Base { meta: *meta, stamp: stamp.clone(), ..base })?;
+                    self.placed(index, path, Base { meta: *meta, stamp: stamp.clone(), ..base }, limits)?;
                 }
             }
             (Change::Move { from }, Some(stamp)) => {
@@ -1388,8 +1409,11 @@ impl Lane {
         Ok(())
     }
 
-    fn placed(&mut self, index: &mut Index, path: &RelPath, base: Base) -> Result<()> {
+    fn placed(&mut self, index: &mut Index, path: &RelPath, base: Base, limits: &Limits) -> Result<()> {
         index.put_base(self.id(), path, &base)?;
+        if base.content == Content::FOLDER {
+            self.made_room(index, path, limits)?;
+        }
         let Some(mut open) = index.open_row(self.id(), path)? else { return Ok(()) };
         if let Some(from) = open.origin.take() {
             self.undo_move(index, path, &from)?;
@@ -1407,16 +1431,7 @@ impl Lane {
             (open.attempts, open.sight, open.doubt) = (Vec::new(), Sight::Unseen, false);
             index.put_open(self.id(), path, &open)?;
         }
-        self.wake_parent(path, limits);
-        self.wake_held(index)
-    }
-
-    /// A folder waits until nothing of ours lies in it: one thing less does.
-    fn wake_parent(&mut self, path: &RelPath, limits: &Limits) {
-        if let Some(parent) = path.parent().filter(|parent| !parent.is_root()) {
-            self.blocked.remove(&parent);
-            self.freshen(parent, limits);
-        }
+        self.made_room(index, path, limits)
     }
 
     /// What lay at `from` lies at `to` now. Without a stamp, the stamp has not changed.
@@ -1438,14 +1453,14 @@ impl Lane {
             index.put_open(id, to, &open)?;
         }
         index.drop_base(id, from)?;
-        self.placed(index, to, base)?;
+        self.placed(index, to, base, limits)?;
         if is_folder {
             index.move_base_subtree(id, from, to)?;
             index.compare_subtree(id, to)?;
             self.sweep_again = true;
         }
         index.note(self.share(), Some(id), to, "move", &format!("from {from}"))?;
-        self.wake_held(index)?;
+        self.made_room(index, from, limits)?;
         self.freshen(from.clone(), limits);
         self.freshen(to.clone(), limits);
         self.unblock();

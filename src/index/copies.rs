@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::index::{Index, OpenRow, Result, TargetTally, row};
 use crate::model::{Kind, RelPath, ShareId, TargetId, Wall};
-use crate::plan::Base;
+use crate::plan::{Base, Hold};
 
 /// Where a sweep over the open paths of a target stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -240,22 +240,15 @@ impl Index {
 
     /// Every hold of the target is looked at and decided again.
     pub fn release_holds(&mut self, target: TargetId) -> Result<()> {
-        self.release(target, i64::MIN, i64::MAX, "1")
-    }
-
-    fn release(&mut self, target: TargetId, low: i64, high: i64, doubt: &str) -> Result<()> {
-        let sql = "SELECT count(*), ifnull(sum(bytes), 0) FROM open WHERE target = ? AND hold BETWEEN ? AND ?";
-        let range = params![target.0, low, high];
+        let sql = "SELECT count(*), ifnull(sum(bytes), 0) FROM open WHERE target = ? AND hold IS NOT NULL";
         let (count, bytes): (i64, i64) =
-            self.db.prepare_cached(sql)?.query_row(range, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            self.db.prepare_cached(sql)?.query_row([target.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
         if count == 0 {
             return Ok(());
         }
-        let sql = format!(
-            "UPDATE open SET hold = NULL, message = NULL, hint = NULL, doubt = doubt | {doubt}
-             WHERE target = ? AND hold BETWEEN ? AND ?"
-        );
-        self.db.prepare_cached(&sql)?.execute(params![target.0, low, high])?;
+        let sql = "UPDATE open SET hold = NULL, message = NULL, hint = NULL, doubt = 1
+                   WHERE target = ? AND hold IS NOT NULL";
+        self.db.prepare_cached(sql)?.execute([target.0])?;
         let tally = self.targets.entry(target).or_default();
         tally.holds -= count;
         tally.pending += count;
@@ -281,10 +274,34 @@ impl Index {
         Ok(())
     }
 
-    /// What the target refused is tried again.
-    pub fn release_refusals(&mut self, target: TargetId) -> Result<()> {
-        let code = row::hold_code(crate::plan::Hold::Refused);
-        self.release(target, code, code, "0")
+    /// What the target refused above, at or below a path is tried again. True if anything was.
+    pub fn release_refusals_near(&mut self, target: TargetId, path: &RelPath) -> Result<bool> {
+        let mut near: Vec<_> = path.ancestors().filter(|above| !above.is_root()).chain([path.clone()]).collect();
+        near.extend(self.refusals_below(target, path)?);
+        let mut released = false;
+        for path in near {
+            let Some(mut open) = self.open_row(target, &path)? else { continue };
+            if open.hold.take_if(|held| held.hold == Hold::Refused).is_some() {
+                self.put_open(target, &path, &open)?;
+                released = true;
+            }
+        }
+        Ok(released)
+    }
+
+    fn refusals_below(&mut self, target: TargetId, path: &RelPath) -> Result<Vec<RelPath>> {
+        let mut found = Vec::new();
+        for folder in self.folders_below(self.share_of(target), path)? {
+            let sql = "SELECT name FROM open WHERE target = ? AND folder = ? AND hold = ?";
+            let mut query = self.db.prepare_cached(sql)?;
+            let key = params![target.0, folder, row::hold_code(Hold::Refused)];
+            let names = query.query_map(key, |row| row.get::<_, Vec<u8>>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+            drop(query);
+            for name in names {
+                found.push(self.path_of(folder, &name)?);
+            }
+        }
+        Ok(found)
     }
 
     /// How many removals wait, without those that a rename explains.
