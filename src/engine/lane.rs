@@ -119,6 +119,8 @@ pub(super) struct Lane {
     /// Things that the first listing showed and the share may yet have.
     unknown: u64,
     list_folder: Option<RelPath>,
+    /// The share was not known when the listing began: what it shows may be ours without our knowing.
+    list_blind: bool,
     foreign: u64,
     next_audit: Option<Moment>,
     fresh: BTreeSet<RelPath>,
@@ -161,6 +163,7 @@ impl Lane {
             listed_once: setup.listed_ago.is_some(),
             unknown: 0,
             list_folder: None,
+            list_blind: false,
             foreign: 0,
             next_audit: None,
             fresh: BTreeSet::new(),
@@ -227,12 +230,16 @@ impl Lane {
         stopped || (self.bound && self.listing == Listing::NotDue && nothing_waits && self.rests_until.is_none())
     }
 
+    /// When time alone brings something about; nothing that waits for an answer.
     pub(super) fn next_due(&self) -> Option<Moment> {
         if self.halt.is_some() || self.paused {
             return None;
         }
         if self.rests_until.is_some() {
             return self.rests_until;
+        }
+        if self.probing || (self.listing == Listing::Running && !self.listed_once) {
+            return None;
         }
         let delayed = self.delayed.keys().next().copied();
         [delayed, self.next_audit].into_iter().flatten().min()
@@ -341,6 +348,7 @@ impl Lane {
         if self.listing == Listing::Due && (self.unknown == 0 || desk.is_scanned()) {
             self.listing = Listing::Running;
             (self.list_folder, self.foreign, self.unknown) = (None, 0, 0);
+            self.list_blind = !desk.is_scanned();
             commands.push(Command::List(self.id()));
         }
         if !self.listed_once {
@@ -1094,7 +1102,6 @@ impl Lane {
     pub(super) fn list_ended(
         &mut self,
         index: &mut Index,
-        desk: &Desk,
         result: std::result::Result<(), Failure>,
         limits: &Limits,
         now: Now,
@@ -1107,7 +1114,7 @@ impl Lane {
                 self.rest(failure, limits, now);
             }
             // Listed again once it is known what the share has: only then can be told what is foreign.
-            Ok(()) if !self.listed_once && self.unknown > 0 && !desk.is_scanned() => self.listing = Listing::Due,
+            Ok(()) if !self.listed_once && self.unknown > 0 && self.list_blind => self.listing = Listing::Due,
             Ok(()) => {
                 self.unknown = 0;
                 self.listing = Listing::NotDue;
@@ -1228,7 +1235,7 @@ impl Lane {
                     self.decide_staged(index, desk, &path, limits, now, &mut batch)?;
                 }
                 Err(StageFailure::Read(fault)) => {
-                    desk.not_read(index, path.clone(), fault, now)?;
+                    desk.not_read(index, path.clone(), fault, limits, now)?;
                     self.freshen(path, limits);
                 }
                 Err(StageFailure::Target(failure)) => {

@@ -854,7 +854,11 @@ impl Run {
         let foreign_near = there.keys().any(foreign);
         let retained_near = self.world.policy.deletes == Deletes::Retain && there.keys().any(|other| near(other, at));
         let excused = match hold {
-            Some(Hold::Drifted) => self.world.policy.drift == Drift::Keep && self.has_strangers() && foreign_near,
+            Some(Hold::Drifted) => {
+                // A folder that was ours is nobody's once the index is lost.
+                let forgotten = self.world.lost_index && theirs.is_some_and(|there| there.content == Content::FOLDER);
+                self.world.policy.drift == Drift::Keep && self.has_strangers() && (foreign_near || forgotten)
+            }
             Some(Hold::Refused) => (self.has_strangers() && foreign_near) || retained_near,
             Some(Hold::LocalTroubled | Hold::RemoteTroubled) | None => false,
         };
