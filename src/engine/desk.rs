@@ -573,8 +573,7 @@ impl Desk {
 
     /// Something else lies where a folder was: nothing lies below it any more.
     fn clear_below(&mut self, index: &mut Index, path: &RelPath, old: Option<&LocalRow>, now: Kind) -> Result<()> {
-        let was_folder = old.is_some_and(|row| row.state != Presence::Absent && row.stat.shape.kind == Kind::Folder);
-        if was_folder && now != Kind::Folder {
+        if now != Kind::Folder && self.is_folder(index, path, old)? {
             self.vanished.remove(path);
             index.vanish_subtree(self.id, path)?;
             self.news.all = true;
@@ -668,8 +667,7 @@ impl Desk {
         self.refuted.remove(path);
         self.remember_buried(path);
         let row = index.local(self.id, path)?;
-        let is_folder =
-            row.as_ref().is_some_and(|row| row.state != Presence::Absent && row.stat.shape.kind == Kind::Folder);
+        let is_folder = self.is_folder(index, path, row.as_ref())?;
         index.unsuspect(self.id, path)?;
         let heirs = self.suppositions.iter().filter(|(_, from)| *from == path).map(|(to, _)| to.clone());
         let heirs: Vec<_> = heirs.collect();
@@ -684,6 +682,16 @@ impl Desk {
             self.want_look(heir, limits);
         }
         Ok(())
+    }
+
+    /// Whether a folder was last seen there; also one of which only the files in it were ever seen.
+    fn is_folder(&self, index: &mut Index, path: &RelPath, row: Option<&LocalRow>) -> Result<bool> {
+        match row.filter(|row| row.state != Presence::Absent) {
+            Some(row) if row.stat.shape.kind == Kind::Folder => Ok(true),
+            Some(row) if row.is_present() => Ok(false),
+            // There is nothing to find while the index is filled for the first time.
+            Some(_) | None => Ok(!self.virgin && index.has_local_below(self.id, path)?),
+        }
     }
 
     fn remember_buried(&mut self, path: &RelPath) {

@@ -757,8 +757,8 @@ impl Lane {
             }
             Action::SetMeta { meta, guard } => {
                 let step = Step { path: path.clone(), change: Change::SetMeta { meta }, guard, replaces: None };
-                self.step(step, Claim::Fill, limits, batch);
-                Ok(())
+                let (Some(base), true) = (base, self.step(step, Claim::Fill, limits, batch)) else { return Ok(()) };
+                self.begin_attempt(index, path, open, base.content)
             }
             Action::Move { guard } => self.rename(index, desk, path, open, guard, limits, batch),
             Action::Remove { guard } => self.remove(index, path, open, base, guard, limits, now, batch),
@@ -782,7 +782,7 @@ impl Lane {
         index: &mut Index,
         desk: &mut Desk,
         path: &RelPath,
-        mut open: OpenRow,
+        open: OpenRow,
         seen: Seen,
         base: Option<Base>,
         content: Content,
@@ -821,10 +821,20 @@ impl Lane {
             if content == Content::FOLDER {
                 batch.made.insert(path.clone());
             }
-            begin_attempt(&mut open, content);
-            index.put_open(self.id(), path, &open)?;
+            self.begin_attempt(index, path, open, content)?;
         }
         Ok(())
+    }
+
+    /// Written down before it begins: whatever was seen there before proves nothing any more.
+    fn begin_attempt(&self, index: &mut Index, path: &RelPath, mut open: OpenRow, content: Content) -> Result<()> {
+        open.attempts.retain(|attempt| *attempt != content);
+        open.attempts.push(content);
+        if open.attempts.len() > ATTEMPTS_MAX {
+            open.attempts.remove(0);
+        }
+        open.sight = Sight::Unseen;
+        index.put_open(self.id(), path, &open)
     }
 
     /// Whether the folder that it goes into is there, or made before it in this batch. A folder that the target would make
@@ -885,7 +895,7 @@ impl Lane {
         index: &mut Index,
         desk: &mut Desk,
         path: &RelPath,
-        mut open: OpenRow,
+        open: OpenRow,
         guard: Guard,
         limits: &Limits,
         batch: &mut Batch,
@@ -902,8 +912,7 @@ impl Lane {
         let step = Step { path: path.clone(), change: Change::Move { from: from.clone() }, guard, replaces: None };
         if self.step(step, Claim::Whole, limits, batch) {
             self.claims.take(from, Claim::Whole);
-            begin_attempt(&mut open, base.content);
-            index.put_open(self.id(), path, &open)?;
+            self.begin_attempt(index, path, open, base.content)?;
         }
         Ok(())
     }
@@ -1486,16 +1495,6 @@ impl Lane {
         self.unblock();
         Ok(())
     }
-}
-
-/// Written down before it begins: whatever was seen there before proves nothing any more.
-fn begin_attempt(open: &mut OpenRow, content: Content) {
-    open.attempts.retain(|attempt| *attempt != content);
-    open.attempts.push(content);
-    if open.attempts.len() > ATTEMPTS_MAX {
-        open.attempts.remove(0);
-    }
-    open.sight = Sight::Unseen;
 }
 
 fn remote_view(sight: &Sight<(Stamp, Seen)>) -> Sight<RemoteView<'_>> {

@@ -361,12 +361,24 @@ impl Index {
 
     /// Opens all that we left in a folder which the share no longer has.
     pub(super) fn open_gone(&mut self, target: TargetId, folder: i64) -> Result<()> {
-        self.db
-            .prepare_cached("UPDATE open SET gone = 1 WHERE target = ? AND folder = ?")?
-            .execute(params![target.0, folder])?;
+        self.release_folder(target, folder)?;
         let sql = "INSERT OR IGNORE INTO open (target, folder, name, since, bytes, gone, doubt)
                    SELECT ?1, folder, name, ?3, 0, 1, 0 FROM base WHERE target = ?1 AND folder = ?2";
         self.insert_open(target, folder, sql)
+    }
+
+    /// Nothing will be sent to what is open in a folder, and whatever was held there is decided again.
+    fn release_folder(&mut self, target: TargetId, folder: i64) -> Result<()> {
+        let before = self.open_sum(target, folder)?;
+        let sql = "UPDATE open SET gone = 1, bytes = 0, hold = NULL, message = NULL, hint = NULL
+                   WHERE target = ? AND folder = ?";
+        self.db.prepare_cached(sql)?.execute(params![target.0, folder])?;
+        let after = self.open_sum(target, folder)?;
+        let tally = self.targets.entry(target).or_default();
+        tally.holds -= after.0 - before.0;
+        tally.pending += after.0 - before.0;
+        tally.pending_bytes += after.1 - before.1;
+        Ok(())
     }
 
     fn insert_open(&mut self, target: TargetId, folder: i64, sql: &str) -> Result<()> {

@@ -67,7 +67,7 @@ struct TargetWorld {
     history: BTreeSet<Content>,
     /// Files and links that the agent was told are durable.
     durable: BTreeSet<Content>,
-    /// Changes made by the agent.
+    /// Changes that the agent was told were made (count).
     changes: usize,
     staged: BTreeMap<Token, (Content, Meta)>,
 }
@@ -488,8 +488,13 @@ impl World {
     }
 
     fn acknowledge(&mut self, target: TargetId, step: &Step, result: &Result<Placed, Failure>) {
-        if let (Change::Publish { content, .. } | Change::Link { content, .. }, Ok(_)) = (&step.change, result) {
-            self.targets.get_mut(&target).unwrap().durable.insert(*content);
+        if result.is_err() {
+            return;
+        }
+        let target = self.targets.get_mut(&target).unwrap();
+        target.changes += 1;
+        if let Change::Publish { content, .. } | Change::Link { content, .. } = &step.change {
+            target.durable.insert(*content);
         }
     }
 
@@ -561,7 +566,6 @@ impl World {
             target.now.insert(at.clone(), There { content, meta, stamp: stamp.clone() });
             Ok(Placed { stamp: Some(stamp), meta: Some(meta) })
         };
-        target.changes += 1;
         match &step.change {
             Change::Publish { token, content, meta } => {
                 let (held, _) = target.staged.remove(token).ok_or(Fault::Unstaged)?;
@@ -928,7 +932,9 @@ impl Run {
         let tally = index.target_tally(id);
         let counted = index.recount(id).unwrap();
         assert_eq!(tally, counted, "seed {} {id:?}", self.seed);
-        assert_eq!(tally.pending, 0, "seed {} {id:?}: something waits though nothing is due", self.seed);
+        let rows = index.open_page(id, &Default::default(), false, 99).unwrap().0;
+        let gone = index.open_page(id, &Default::default(), true, 99).unwrap().0;
+        assert_eq!(tally.pending, 0, "seed {} {id:?}: {rows:?} wait, {gone:?} to go, though nothing is due", self.seed);
         let files = self.world.local.values().filter(|node| node.content.shape.kind == Kind::File).count() as i64;
         assert_eq!(index.share_tally(SHARE).files, files, "seed {}", self.seed);
     }
