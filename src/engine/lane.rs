@@ -849,11 +849,12 @@ impl Lane {
         batch: &mut Batch,
     ) -> Result<bool> {
         let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else { return Ok(true) };
+        let row = index.open_row(self.id(), &parent)?;
         let made = index.base(self.id(), &parent)?.is_some_and(|base| base.content == Content::FOLDER);
-        if made || batch.made.contains(&parent) {
+        if (made && row.as_ref().is_none_or(may_be_a_folder)) || batch.made.contains(&parent) {
             return Ok(true);
         }
-        match index.open_row(self.id(), &parent)? {
+        match row {
             Some(row) if row.hold.is_some() => {
                 let message = format!("its folder {parent} is held");
                 let hint = format!("see `driftline explain {parent}`");
@@ -1173,8 +1174,9 @@ impl Lane {
         match result {
             Ok(found) => {
                 self.recovered();
+                self.check_below(index, &path, found.as_ref())?;
                 if found.is_none() {
-                    self.now_absent(index, &path, limits)?;
+                    self.made_room(index, &path, limits)?;
                 }
                 open.doubt = false;
                 open.sight = found.map_or(Sight::Absent, |remote| Sight::Present((remote.stamp, remote.seen)));
@@ -1199,14 +1201,15 @@ impl Lane {
         Ok(())
     }
 
-    /// Nothing lies there: room was made, and if it was a folder, nothing lies below it either.
-    fn now_absent(&mut self, index: &mut Index, path: &RelPath, limits: &Limits) -> Result<()> {
+    /// Where a folder of ours is gone, nothing that we left in it is there either; no listing would tell.
+    fn check_below(&mut self, index: &mut Index, path: &RelPath, found: Option<&Remote>) -> Result<()> {
+        let is_folder = found.is_some_and(|remote| remote.seen.shape.kind == Kind::Folder);
         let was_folder = index.base(self.id(), path)?.is_some_and(|base| base.content.shape.kind == Kind::Folder);
-        if was_folder {
+        if was_folder && !is_folder {
             index.doubt_subtree(self.id(), path)?;
             self.sweep_again = true;
         }
-        self.made_room(index, path, limits)
+        Ok(())
     }
 
     /// Nothing of ours lies at `path` any more, or it is a folder now: what waited for that, above, here or below, may
@@ -1495,6 +1498,16 @@ impl Lane {
         self.unblock();
         Ok(())
     }
+}
+
+/// As far as was seen since it was left as a folder.
+fn may_be_a_folder(open: &OpenRow) -> bool {
+    let seen = match &open.sight {
+        Sight::Unseen => true,
+        Sight::Present((_, seen)) => seen.shape.kind == Kind::Folder,
+        Sight::Absent | Sight::Troubled => false,
+    };
+    seen && !open.doubt
 }
 
 fn remote_view(sight: &Sight<(Stamp, Seen)>) -> Sight<RemoteView<'_>> {
