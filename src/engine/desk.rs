@@ -573,7 +573,9 @@ impl Desk {
 
     /// Something else lies where a folder was: nothing lies below it any more.
     fn clear_below(&mut self, index: &mut Index, path: &RelPath, old: Option<&LocalRow>, now: Kind) -> Result<()> {
-        if now != Kind::Folder && self.is_folder(index, path, old)? {
+        // A path that is new to an index which is being filled has nothing below it: no need to ask a million times.
+        let is_new = self.virgin && old.is_none();
+        if now != Kind::Folder && !is_new && self.is_folder(index, path, old)? {
             self.vanished.remove(path);
             index.vanish_subtree(self.id, path)?;
             self.news.all = true;
@@ -684,14 +686,10 @@ impl Desk {
         Ok(())
     }
 
-    /// Whether a folder was last seen there; also one of which only the files in it were ever seen.
+    /// Whether a folder was last seen there; also one of which only the things in it were seen, and not itself.
     fn is_folder(&self, index: &mut Index, path: &RelPath, row: Option<&LocalRow>) -> Result<bool> {
-        match row.filter(|row| row.state != Presence::Absent) {
-            Some(row) if row.stat.shape.kind == Kind::Folder => Ok(true),
-            Some(row) if row.is_present() => Ok(false),
-            // There is nothing to find while the index is filled for the first time.
-            Some(_) | None => Ok(!self.virgin && index.has_local_below(self.id, path)?),
-        }
+        let known = row.is_some_and(|row| row.state != Presence::Absent && row.stat.shape.kind == Kind::Folder);
+        Ok(known || index.has_local_below(self.id, path)?)
     }
 
     fn remember_buried(&mut self, path: &RelPath) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use driftline::engine::{
     Command, Core, Event, Failure, Limits, LookJob, ReadJob, ShareSetup, StageFailure, TargetSetup,
 };
-use driftline::index::Index;
+use driftline::index::{Index, LocalRow, Presence};
 use driftline::local::{Found, Looked, PageEnd, ScanEnd, ScanPage};
 use driftline::model::{
     Content, Digest, Kind, Meta, Moment, ReadFault, Reading, RelPath, Seen, ShareId, Stamp, Stat, TargetId, Trouble,
@@ -822,7 +822,7 @@ impl Run {
     }
 
     fn check(&mut self) {
-        assert!(self.core.is_idle(99), "seed {}: not idle though nothing is due", self.seed);
+        assert!(self.core.is_idle(99), "seed {}: not idle though nothing is due: {:?}", self.seed, self.core);
         let mut index = self.index.take().unwrap();
         for id in [TargetId(1), TargetId(2)] {
             for at in self.world.local.keys() {
@@ -936,6 +936,16 @@ impl Run {
         let gone = index.open_page(id, &Default::default(), true, 99).unwrap().0;
         assert_eq!(tally.pending, 0, "seed {} {id:?}: {rows:?} wait, {gone:?} to go, though nothing is due", self.seed);
         let files = self.world.local.values().filter(|node| node.content.shape.kind == Kind::File).count() as i64;
+        let mut believed = Vec::new();
+        for folder in NAMES.map(path).iter().flat_map(|at| at.ancestors()).collect::<BTreeSet<_>>() {
+            let mut see = |name: &[u8], row: &LocalRow| {
+                if row.state != Presence::Absent && row.stat.shape.kind == Kind::File {
+                    believed.push(folder.join(name).unwrap());
+                }
+            };
+            index.visit_folder(SHARE, &folder, &mut see).unwrap();
+        }
+        assert_eq!(believed.len() as i64, files, "seed {}: believed on the share: {believed:?}", self.seed);
         assert_eq!(index.share_tally(SHARE).files, files, "seed {}", self.seed);
     }
 }
