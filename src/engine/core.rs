@@ -163,7 +163,9 @@ impl Core {
             return Some(now);
         }
         let desks = self.desks.values().filter_map(Desk::next_due);
-        desks.chain(self.lanes.values().filter_map(Lane::next_due)).min()
+        let is_offline = |lane: &Lane| self.desks.get(&lane.share()).is_none_or(|desk| desk.offline().is_some());
+        let lanes = self.lanes.values().filter(|lane| !is_offline(lane)).filter_map(Lane::next_due);
+        desks.chain(lanes).min()
     }
 
     /// True if nothing is under way and nothing can be done now; lanes that rest after `strikes_max` faults in a row,
@@ -205,18 +207,20 @@ impl Core {
             Event::LookedLocal(share, paths, found) => {
                 self.on_desk(share, |desk| desk.looked(index, paths, found, &limits, now))
             }
-            Event::Hashed(share, path, result) => self.on_desk(share, |desk| desk.hashed(index, path, result, now)),
+            Event::Hashed(share, path, result) => {
+                self.on_desk(share, |desk| desk.hashed(index, path, result, &limits, now))
+            }
             Event::Probed(target, result) => self.on_lane(target, |lane, _| lane.probed(index, result, &limits, now)),
             Event::Listed(target, page) => self.on_lane(target, |lane, _| lane.listed(index, &page)),
             Event::ListEnded(target, result) => {
-                self.on_lane(target, |lane, desk| lane.list_ended(index, desk, result, &limits, now))
+                self.on_lane(target, |lane, _| lane.list_ended(index, result, &limits, now))
             }
             Event::Looked(target, found) => self.on_lane(target, |lane, _| lane.looked(index, found, &limits, now)),
             Event::Staged(target, files) => {
                 self.on_lane(target, |lane, desk| lane.staged(index, desk, files, &limits, now, commands))
             }
             Event::Applied(target, steps) => {
-                self.on_lane(target, |lane, desk| lane.applied(index, desk, steps, &limits, now))
+                self.on_lane(target, |lane, desk| lane.applied(index, desk, steps, &limits, now, commands))
             }
             Event::AuditDue(target) => self.on_lane(target, |lane, _| Ok(lane.audit())),
             Event::Approved(target) => self.on_lane(target, |lane, _| lane.approved(index)),

@@ -38,6 +38,8 @@ pub(super) struct Desk {
     full_scan_due: bool,
     subtrees: BTreeSet<RelPath>,
     scanning: Option<RelPath>,
+    /// The share went away while this scan was under way: what it still says counts for nothing.
+    void_scan: bool,
     scanned: bool,
     next_full: Option<Moment>,
     /// The index held nothing when the first scan began: no renames to look for.
@@ -75,6 +77,7 @@ impl Desk {
             full_scan_due: true,
             subtrees: BTreeSet::new(),
             scanning: None,
+            void_scan: false,
             scanned: false,
             next_full: None,
             virgin: false,
@@ -253,7 +256,7 @@ impl Desk {
             let Some(under) = self.subtrees.pop_first() else { return };
             under
         };
-        self.missed = 0;
+        (self.missed, self.paged, self.void_scan) = (0, None, false);
         self.scanning = Some(under.clone());
         commands.push(Command::Scan(self.id, under));
     }
@@ -273,10 +276,12 @@ impl Desk {
 
     pub(super) fn scanned(&mut self, index: &mut Index, page: ScanPage, now: Now) -> Result<()> {
         let supposed = |path: &RelPath| *path == page.folder || path.is_above(&page.folder);
-        if self.offline.is_some() || self.suppositions.keys().any(supposed) {
-            // Scanned again once it is known whose folder this is.
+        if self.void_scan || self.suppositions.keys().any(supposed) {
+            // Scanned again once the share is back, or once it is known whose folder this is.
             return Ok(());
         }
+        // A scan says nothing at all unless the share is the one it was bound to.
+        self.offline = None;
         if self.is_unmounted(index, &page.folder)? {
             return Ok(());
         }
@@ -435,6 +440,8 @@ impl Desk {
         match end {
             ScanEnd::Stopped => {}
             ScanEnd::Offline(why) => self.go_offline(why, limits, now),
+            // The one that follows its return is due.
+            ScanEnd::Done if self.void_scan => {}
             ScanEnd::Done => {
                 self.offline = None;
                 self.suspects_after = Some(None);
@@ -453,6 +460,7 @@ impl Desk {
 
     pub(super) fn go_offline(&mut self, why: String, limits: &Limits, now: Now) {
         self.offline = Some(why);
+        self.void_scan = self.scanning.is_some();
         self.retry_at = Some(now.moment.after(limits.offline_rest));
         self.blind = true;
         // What was waiting will be found by the scan that follows its return.
@@ -565,8 +573,9 @@ impl Desk {
 
     /// Something else lies where a folder was: nothing lies below it any more.
     fn clear_below(&mut self, index: &mut Index, path: &RelPath, old: Option<&LocalRow>, now: Kind) -> Result<()> {
-        let was_folder = old.is_some_and(|row| row.state != Presence::Absent && row.stat.shape.kind == Kind::Folder);
-        if was_folder && now != Kind::Folder {
+        // A path that is new to an index which is being filled has nothing below it: no need to ask a million times.
+        let is_new = self.virgin && old.is_none();
+        if now != Kind::Folder && !is_new && self.is_folder(index, path, old)? {
             self.vanished.remove(path);
             index.vanish_subtree(self.id, path)?;
             self.news.all = true;
@@ -660,8 +669,7 @@ impl Desk {
         self.refuted.remove(path);
         self.remember_buried(path);
         let row = index.local(self.id, path)?;
-        let is_folder =
-            row.as_ref().is_some_and(|row| row.state != Presence::Absent && row.stat.shape.kind == Kind::Folder);
+        let is_folder = self.is_folder(index, path, row.as_ref())?;
         index.unsuspect(self.id, path)?;
         let heirs = self.suppositions.iter().filter(|(_, from)| *from == path).map(|(to, _)| to.clone());
         let heirs: Vec<_> = heirs.collect();
@@ -676,6 +684,12 @@ impl Desk {
             self.want_look(heir, limits);
         }
         Ok(())
+    }
+
+    /// Whether a folder was last seen there; also one of which only the things in it were seen, and not itself.
+    fn is_folder(&self, index: &mut Index, path: &RelPath, row: Option<&LocalRow>) -> Result<bool> {
+        let known = row.is_some_and(|row| row.state != Presence::Absent && row.stat.shape.kind == Kind::Folder);
+        Ok(known || index.has_local_below(self.id, path)?)
     }
 
     fn remember_buried(&mut self, path: &RelPath) {
@@ -715,12 +729,13 @@ impl Desk {
         index: &mut Index,
         path: RelPath,
         result: std::result::Result<Reading, ReadFault>,
+        limits: &Limits,
         now: Now,
     ) -> Result<()> {
         self.hashing.remove(&path);
         match result {
             Ok(reading) => self.read(index, &path, &reading),
-            Err(fault) => self.not_read(index, path, fault, now),
+            Err(fault) => self.not_read(index, path, fault, limits, now),
         }
     }
 
@@ -742,7 +757,14 @@ impl Desk {
     }
 
     /// A file could not be read as one consistent version.
-    pub(super) fn not_read(&mut self, index: &mut Index, path: RelPath, fault: ReadFault, now: Now) -> Result<()> {
+    pub(super) fn not_read(
+        &mut self,
+        index: &mut Index,
+        path: RelPath,
+        fault: ReadFault,
+        limits: &Limits,
+        now: Now,
+    ) -> Result<()> {
         match fault {
             ReadFault::Absent | ReadFault::Changed => {
                 self.to_look.insert(path);
@@ -751,7 +773,7 @@ impl Desk {
             ReadFault::Busy(why) => self.busy(index, path, why, now),
             ReadFault::Troubled(trouble) => self.troubled(index, &path, &trouble),
             ReadFault::Offline(why) => {
-                self.go_offline(why, &Limits::default(), now);
+                self.go_offline(why, limits, now);
                 Ok(())
             }
             // The target's failure is told beside this one.

@@ -119,6 +119,8 @@ pub(super) struct Lane {
     /// Things that the first listing showed and the share may yet have.
     unknown: u64,
     list_folder: Option<RelPath>,
+    /// The share was not known when the listing began: what it shows may be ours without our knowing.
+    list_blind: bool,
     foreign: u64,
     next_audit: Option<Moment>,
     fresh: BTreeSet<RelPath>,
@@ -161,6 +163,7 @@ impl Lane {
             listed_once: setup.listed_ago.is_some(),
             unknown: 0,
             list_folder: None,
+            list_blind: false,
             foreign: 0,
             next_audit: None,
             fresh: BTreeSet::new(),
@@ -227,12 +230,16 @@ impl Lane {
         stopped || (self.bound && self.listing == Listing::NotDue && nothing_waits && self.rests_until.is_none())
     }
 
+    /// When time alone brings something about; nothing that waits for an answer.
     pub(super) fn next_due(&self) -> Option<Moment> {
         if self.halt.is_some() || self.paused {
             return None;
         }
         if self.rests_until.is_some() {
             return self.rests_until;
+        }
+        if self.probing || (self.listing == Listing::Running && !self.listed_once) {
+            return None;
         }
         let delayed = self.delayed.keys().next().copied();
         [delayed, self.next_audit].into_iter().flatten().min()
@@ -341,6 +348,7 @@ impl Lane {
         if self.listing == Listing::Due && (self.unknown == 0 || desk.is_scanned()) {
             self.listing = Listing::Running;
             (self.list_folder, self.foreign, self.unknown) = (None, 0, 0);
+            self.list_blind = !desk.is_scanned();
             commands.push(Command::List(self.id()));
         }
         if !self.listed_once {
@@ -552,7 +560,7 @@ impl Lane {
                 continue;
             }
             match verdict {
-                Verdict::Settled => return self.settle(index, path, batch),
+                Verdict::Settled => return self.settle(index, path, &open, limits, batch),
                 Verdict::Wait => return Ok(()),
                 Verdict::Read(Purpose::Compare) => {
                     self.overflowed |= !desk.want_hash(path.clone(), limits);
@@ -566,6 +574,9 @@ impl Lane {
                 }
                 Verdict::Adopt(base) => {
                     index.put_base(id, path, &base)?;
+                    if base.content == Content::FOLDER {
+                        self.made_room(index, path, limits)?;
+                    }
                     (open.attempts, open.sight) = (Vec::new(), Sight::Unseen);
                     index.put_open(id, path, &open)?;
                 }
@@ -573,7 +584,7 @@ impl Lane {
                     index.drop_base(id, path)?;
                     (open.attempts, open.sight) = (Vec::new(), Sight::Unseen);
                     index.put_open(id, path, &open)?;
-                    self.wake_parent(path, limits);
+                    self.made_room(index, path, limits)?;
                 }
                 Verdict::Moved => {
                     let Some(from) = open.origin.take() else { return Ok(()) };
@@ -608,12 +619,21 @@ impl Lane {
         })
     }
 
-    fn settle(&mut self, index: &mut Index, path: &RelPath, batch: &mut Batch) -> Result<()> {
+    fn settle(
+        &mut self,
+        index: &mut Index,
+        path: &RelPath,
+        open: &OpenRow,
+        limits: &Limits,
+        batch: &mut Batch,
+    ) -> Result<()> {
         self.drop_staged(path, batch);
         if let Some(from) = self.moves.remove(path) {
             self.undo_move(index, path, &from)?;
         }
-        index.close(self.id(), path)
+        index.close(self.id(), path)?;
+        // An attempt counts as ours until it is known to have come to nothing.
+        if open.attempts.is_empty() { Ok(()) } else { self.made_room(index, path, limits) }
     }
 
     fn drop_staged(&mut self, path: &RelPath, batch: &mut Batch) {
@@ -737,8 +757,8 @@ impl Lane {
             }
             Action::SetMeta { meta, guard } => {
                 let step = Step { path: path.clone(), change: Change::SetMeta { meta }, guard, replaces: None };
-                self.step(step, Claim::Fill, limits, batch);
-                Ok(())
+                let (Some(base), true) = (base, self.step(step, Claim::Fill, limits, batch)) else { return Ok(()) };
+                self.begin_attempt(index, path, open, base.content)
             }
             Action::Move { guard } => self.rename(index, desk, path, open, guard, limits, batch),
             Action::Remove { guard } => self.remove(index, path, open, base, guard, limits, now, batch),
@@ -762,7 +782,7 @@ impl Lane {
         index: &mut Index,
         desk: &mut Desk,
         path: &RelPath,
-        mut open: OpenRow,
+        open: OpenRow,
         seen: Seen,
         base: Option<Base>,
         content: Content,
@@ -801,10 +821,20 @@ impl Lane {
             if content == Content::FOLDER {
                 batch.made.insert(path.clone());
             }
-            begin_attempt(&mut open, content);
-            index.put_open(self.id(), path, &open)?;
+            self.begin_attempt(index, path, open, content)?;
         }
         Ok(())
+    }
+
+    /// Written down before it begins: whatever was seen there before proves nothing any more.
+    fn begin_attempt(&self, index: &mut Index, path: &RelPath, mut open: OpenRow, content: Content) -> Result<()> {
+        open.attempts.retain(|attempt| *attempt != content);
+        open.attempts.push(content);
+        if open.attempts.len() > ATTEMPTS_MAX {
+            open.attempts.remove(0);
+        }
+        open.sight = Sight::Unseen;
+        index.put_open(self.id(), path, &open)
     }
 
     /// Whether the folder that it goes into is there, or made before it in this batch. A folder that the target would make
@@ -819,11 +849,12 @@ impl Lane {
         batch: &mut Batch,
     ) -> Result<bool> {
         let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else { return Ok(true) };
+        let row = index.open_row(self.id(), &parent)?;
         let made = index.base(self.id(), &parent)?.is_some_and(|base| base.content == Content::FOLDER);
-        if made || batch.made.contains(&parent) {
+        if (made && row.as_ref().is_none_or(may_be_a_folder)) || batch.made.contains(&parent) {
             return Ok(true);
         }
-        match index.open_row(self.id(), &parent)? {
+        match row {
             Some(row) if row.hold.is_some() => {
                 let message = format!("its folder {parent} is held");
                 let hint = format!("see `driftline explain {parent}`");
@@ -865,7 +896,7 @@ impl Lane {
         index: &mut Index,
         desk: &mut Desk,
         path: &RelPath,
-        mut open: OpenRow,
+        open: OpenRow,
         guard: Guard,
         limits: &Limits,
         batch: &mut Batch,
@@ -882,8 +913,7 @@ impl Lane {
         let step = Step { path: path.clone(), change: Change::Move { from: from.clone() }, guard, replaces: None };
         if self.step(step, Claim::Whole, limits, batch) {
             self.claims.take(from, Claim::Whole);
-            begin_attempt(&mut open, base.content);
-            index.put_open(self.id(), path, &open)?;
+            self.begin_attempt(index, path, open, base.content)?;
         }
         Ok(())
     }
@@ -1082,7 +1112,6 @@ impl Lane {
     pub(super) fn list_ended(
         &mut self,
         index: &mut Index,
-        desk: &Desk,
         result: std::result::Result<(), Failure>,
         limits: &Limits,
         now: Now,
@@ -1095,7 +1124,7 @@ impl Lane {
                 self.rest(failure, limits, now);
             }
             // Listed again once it is known what the share has: only then can be told what is foreign.
-            Ok(()) if !self.listed_once && self.unknown > 0 && !desk.is_scanned() => self.listing = Listing::Due,
+            Ok(()) if !self.listed_once && self.unknown > 0 && self.list_blind => self.listing = Listing::Due,
             Ok(()) => {
                 self.unknown = 0;
                 self.listing = Listing::NotDue;
@@ -1145,8 +1174,9 @@ impl Lane {
         match result {
             Ok(found) => {
                 self.recovered();
+                self.check_below(index, &path, found.as_ref())?;
                 if found.is_none() {
-                    self.now_absent(index, &path)?;
+                    self.made_room(index, &path, limits)?;
                 }
                 open.doubt = false;
                 open.sight = found.map_or(Sight::Absent, |remote| Sight::Present((remote.stamp, remote.seen)));
@@ -1171,22 +1201,26 @@ impl Lane {
         Ok(())
     }
 
-    /// Nothing lies there: room was made, and if it was a folder, nothing lies below it either.
-    fn now_absent(&mut self, index: &mut Index, path: &RelPath) -> Result<()> {
+    /// Where a folder of ours is gone, nothing that we left in it is there either; no listing would tell.
+    fn check_below(&mut self, index: &mut Index, path: &RelPath, found: Option<&Remote>) -> Result<()> {
+        let is_folder = found.is_some_and(|remote| remote.seen.shape.kind == Kind::Folder);
         let was_folder = index.base(self.id(), path)?.is_some_and(|base| base.content.shape.kind == Kind::Folder);
-        if was_folder {
+        if was_folder && !is_folder {
             index.doubt_subtree(self.id(), path)?;
             self.sweep_again = true;
         }
-        self.wake_held(index)
+        Ok(())
     }
 
-    /// Room was made somewhere: whatever the target refused may fit now.
-    fn wake_held(&mut self, index: &mut Index) -> Result<()> {
-        if index.target_tally(self.id()).holds > 0 {
-            index.release_refusals(self.id())?;
-            self.sweep_again = true;
+    /// Nothing of ours lies at `path` any more, or it is a folder now: what waited for that, above, here or below, may
+    /// go on, and what the target refused there may fit.
+    fn made_room(&mut self, index: &mut Index, path: &RelPath, limits: &Limits) -> Result<()> {
+        for above in path.ancestors().filter(|above| !above.is_root()) {
+            if self.blocked.remove(&above) || path.parent().as_ref() == Some(&above) {
+                self.freshen(above, limits);
+            }
         }
+        self.sweep_again |= index.target_tally(self.id()).holds > 0 && index.release_refusals_near(self.id(), path)?;
         Ok(())
     }
 
@@ -1213,7 +1247,7 @@ impl Lane {
                     self.decide_staged(index, desk, &path, limits, now, &mut batch)?;
                 }
                 Err(StageFailure::Read(fault)) => {
-                    desk.not_read(index, path.clone(), fault, now)?;
+                    desk.not_read(index, path.clone(), fault, limits, now)?;
                     self.freshen(path, limits);
                 }
                 Err(StageFailure::Target(failure)) => {
@@ -1266,7 +1300,7 @@ impl Lane {
             Remedy::LetGo => {
                 index.drop_base(self.id(), path)?;
                 index.note(self.share(), Some(self.id()), path, "let go", &failure.message)?;
-                self.wake_parent(path, limits);
+                self.made_room(index, path, limits)?;
             }
             Remedy::SetAside => {
                 let open = index.open_row(self.id(), path)?;
@@ -1294,6 +1328,7 @@ impl Lane {
         steps: Vec<(Step, std::result::Result<Placed, Failure>)>,
         limits: &Limits,
         now: Now,
+        commands: &mut Vec<Command>,
     ) -> Result<()> {
         self.jobs -= 1;
         let mut rest = None;
@@ -1310,6 +1345,10 @@ impl Lane {
                 }
                 Err(failure) => {
                     self.not_applied(index, desk, &step, &failure, limits)?;
+                    if let Change::Publish { token, .. } = &step.change {
+                        // It was staged in vain.
+                        batch.discard.push(*token);
+                    }
                     rest = self.refused(index, &step.path, failure, limits, &mut batch)?.or(rest);
                 }
             }
@@ -1319,6 +1358,7 @@ impl Lane {
         }
         self.unblock();
         debug_assert!(batch.apply.is_empty() && batch.stage.is_empty(), "an answer only teaches the index");
+        self.send_rest(batch, false, commands);
         Ok(())
     }
 
@@ -1362,15 +1402,15 @@ impl Lane {
         let path = &step.path;
         match (&step.change, &placed.stamp) {
             (Change::Publish { content, meta, .. } | Change::Link { content, meta, .. }, Some(stamp)) => {
-                self.placed(index, path, Base { content: *content, meta: *meta, stamp: stamp.clone() })?;
+                self.placed(index, path, Base { content: *content, meta: *meta, stamp: stamp.clone() }, limits)?;
                 index.note(self.share(), Some(self.id()), path, "put", &content.digest.short())?;
             }
             (Change::MakeFolder { meta }, Some(stamp)) => {
-                self.placed(index, path, Base { content: Content::FOLDER, meta: *meta, stamp: stamp.clone() })?;
+                self.placed(index, path, Base { content: Content::FOLDER, meta: *meta, stamp: stamp.clone() }, limits)?;
             }
             (Change::SetMeta { meta }, Some(stamp)) => {
                 if let Some(base) = index.base(self.id(), path)? {
-                    self.placed(index, path, Base { meta: *meta, stamp: stamp.clone(), ..base })?;
+                    self.placed(index, path, Base { meta: *meta, stamp: stamp.clone(), ..base }, limits)?;
                 }
             }
             (Change::Move { from }, Some(stamp)) => {
@@ -1388,8 +1428,11 @@ impl Lane {
         Ok(())
     }
 
-    fn placed(&mut self, index: &mut Index, path: &RelPath, base: Base) -> Result<()> {
+    fn placed(&mut self, index: &mut Index, path: &RelPath, base: Base, limits: &Limits) -> Result<()> {
         index.put_base(self.id(), path, &base)?;
+        if base.content == Content::FOLDER {
+            self.made_room(index, path, limits)?;
+        }
         let Some(mut open) = index.open_row(self.id(), path)? else { return Ok(()) };
         if let Some(from) = open.origin.take() {
             self.undo_move(index, path, &from)?;
@@ -1407,16 +1450,7 @@ impl Lane {
             (open.attempts, open.sight, open.doubt) = (Vec::new(), Sight::Unseen, false);
             index.put_open(self.id(), path, &open)?;
         }
-        self.wake_parent(path, limits);
-        self.wake_held(index)
-    }
-
-    /// A folder waits until nothing of ours lies in it: one thing less does.
-    fn wake_parent(&mut self, path: &RelPath, limits: &Limits) {
-        if let Some(parent) = path.parent().filter(|parent| !parent.is_root()) {
-            self.blocked.remove(&parent);
-            self.freshen(parent, limits);
-        }
+        self.made_room(index, path, limits)
     }
 
     /// What lay at `from` lies at `to` now. Without a stamp, the stamp has not changed.
@@ -1438,14 +1472,14 @@ impl Lane {
             index.put_open(id, to, &open)?;
         }
         index.drop_base(id, from)?;
-        self.placed(index, to, base)?;
+        self.placed(index, to, base, limits)?;
         if is_folder {
             index.move_base_subtree(id, from, to)?;
             index.compare_subtree(id, to)?;
             self.sweep_again = true;
         }
         index.note(self.share(), Some(id), to, "move", &format!("from {from}"))?;
-        self.wake_held(index)?;
+        self.made_room(index, from, limits)?;
         self.freshen(from.clone(), limits);
         self.freshen(to.clone(), limits);
         self.unblock();
@@ -1466,14 +1500,14 @@ impl Lane {
     }
 }
 
-/// Written down before it begins: whatever was seen there before proves nothing any more.
-fn begin_attempt(open: &mut OpenRow, content: Content) {
-    open.attempts.retain(|attempt| *attempt != content);
-    open.attempts.push(content);
-    if open.attempts.len() > ATTEMPTS_MAX {
-        open.attempts.remove(0);
-    }
-    open.sight = Sight::Unseen;
+/// As far as was seen since it was left as a folder.
+fn may_be_a_folder(open: &OpenRow) -> bool {
+    let seen = match &open.sight {
+        Sight::Unseen => true,
+        Sight::Present((_, seen)) => seen.shape.kind == Kind::Folder,
+        Sight::Absent | Sight::Troubled => false,
+    };
+    seen && !open.doubt
 }
 
 fn remote_view(sight: &Sight<(Stamp, Seen)>) -> Sight<RemoteView<'_>> {

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::index::{Index, OpenRow, Result, TargetTally, row};
 use crate::model::{Kind, RelPath, ShareId, TargetId, Wall};
-use crate::plan::Base;
+use crate::plan::{Base, Hold};
 
 /// Where a sweep over the open paths of a target stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -252,22 +252,15 @@ impl Index {
 
     /// Every hold of the target is looked at and decided again.
     pub fn release_holds(&mut self, target: TargetId) -> Result<()> {
-        self.release(target, i64::MIN, i64::MAX, "1")
-    }
-
-    fn release(&mut self, target: TargetId, low: i64, high: i64, doubt: &str) -> Result<()> {
-        let sql = "SELECT count(*), ifnull(sum(bytes), 0) FROM open WHERE target = ? AND hold BETWEEN ? AND ?";
-        let range = params![target.0, low, high];
+        let sql = "SELECT count(*), ifnull(sum(bytes), 0) FROM open WHERE target = ? AND hold IS NOT NULL";
         let (count, bytes): (i64, i64) =
-            self.db.prepare_cached(sql)?.query_row(range, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            self.db.prepare_cached(sql)?.query_row([target.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
         if count == 0 {
             return Ok(());
         }
-        let sql = format!(
-            "UPDATE open SET hold = NULL, message = NULL, hint = NULL, doubt = doubt | {doubt}
-             WHERE target = ? AND hold BETWEEN ? AND ?"
-        );
-        self.db.prepare_cached(&sql)?.execute(params![target.0, low, high])?;
+        let sql = "UPDATE open SET hold = NULL, message = NULL, hint = NULL, doubt = 1
+                   WHERE target = ? AND hold IS NOT NULL";
+        self.db.prepare_cached(sql)?.execute([target.0])?;
         let tally = self.targets.entry(target).or_default();
         tally.holds -= count;
         tally.pending += count;
@@ -293,10 +286,34 @@ impl Index {
         Ok(())
     }
 
-    /// What the target refused is tried again.
-    pub fn release_refusals(&mut self, target: TargetId) -> Result<()> {
-        let code = row::hold_code(crate::plan::Hold::Refused);
-        self.release(target, code, code, "0")
+    /// What the target refused above, at or below a path is tried again. True if anything was.
+    pub fn release_refusals_near(&mut self, target: TargetId, path: &RelPath) -> Result<bool> {
+        let mut near: Vec<_> = path.ancestors().filter(|above| !above.is_root()).chain([path.clone()]).collect();
+        near.extend(self.refusals_below(target, path)?);
+        let mut released = false;
+        for path in near {
+            let Some(mut open) = self.open_row(target, &path)? else { continue };
+            if open.hold.take_if(|held| held.hold == Hold::Refused).is_some() {
+                self.put_open(target, &path, &open)?;
+                released = true;
+            }
+        }
+        Ok(released)
+    }
+
+    fn refusals_below(&mut self, target: TargetId, path: &RelPath) -> Result<Vec<RelPath>> {
+        let mut found = Vec::new();
+        for folder in self.folders_below(self.share_of(target), path)? {
+            let sql = "SELECT name FROM open WHERE target = ? AND folder = ? AND hold = ?";
+            let mut query = self.db.prepare_cached(sql)?;
+            let key = params![target.0, folder, row::hold_code(Hold::Refused)];
+            let names = query.query_map(key, |row| row.get::<_, Vec<u8>>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+            drop(query);
+            for name in names {
+                found.push(self.path_of(folder, &name)?);
+            }
+        }
+        Ok(found)
     }
 
     /// How many removals wait, without those that a rename explains.
@@ -356,12 +373,24 @@ impl Index {
 
     /// Opens all that we left in a folder which the share no longer has.
     pub(super) fn open_gone(&mut self, target: TargetId, folder: i64) -> Result<()> {
-        self.db
-            .prepare_cached("UPDATE open SET gone = 1 WHERE target = ? AND folder = ?")?
-            .execute(params![target.0, folder])?;
+        self.release_folder(target, folder)?;
         let sql = "INSERT OR IGNORE INTO open (target, folder, name, since, bytes, gone, doubt)
                    SELECT ?1, folder, name, ?3, 0, 1, 0 FROM base WHERE target = ?1 AND folder = ?2";
         self.insert_open(target, folder, sql)
+    }
+
+    /// Nothing will be sent to what is open in a folder, and whatever was held there is decided again.
+    fn release_folder(&mut self, target: TargetId, folder: i64) -> Result<()> {
+        let before = self.open_sum(target, folder)?;
+        let sql = "UPDATE open SET gone = 1, bytes = 0, hold = NULL, message = NULL, hint = NULL
+                   WHERE target = ? AND folder = ?";
+        self.db.prepare_cached(sql)?.execute(params![target.0, folder])?;
+        let after = self.open_sum(target, folder)?;
+        let tally = self.targets.entry(target).or_default();
+        tally.holds -= after.0 - before.0;
+        tally.pending += after.0 - before.0;
+        tally.pending_bytes += after.1 - before.1;
+        Ok(())
     }
 
     fn insert_open(&mut self, target: TargetId, folder: i64, sql: &str) -> Result<()> {

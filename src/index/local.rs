@@ -196,6 +196,17 @@ impl Index {
         rows.into_iter().map(|(folder, name)| self.path_of(folder, &name)).collect()
     }
 
+    /// True if anything was last seen below this path.
+    pub fn has_local_below(&mut self, share: ShareId, path: &RelPath) -> Result<bool> {
+        let mut query = self.db.prepare_cached("SELECT 1 FROM local WHERE folder = ? AND state <> 0 LIMIT 1")?;
+        for folder in self.folders_below(share, path)? {
+            if query.exists([folder])? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// A folder is gone, and all that was in it.
     pub fn vanish_subtree(&mut self, share: ShareId, path: &RelPath) -> Result<()> {
         self.end_troubles_below(share, path)?;

@@ -187,6 +187,7 @@ impl State {
         placed
     }
 
+    /// For outsiders, who do as they like.
     fn make_parents(&mut self, path: &RelPath) {
         for folder in path.ancestors() {
             if !self.nodes.contains_key(&folder) {
@@ -201,6 +202,9 @@ impl State {
             path.ancestors().any(|above| self.nodes.get(&above).is_some_and(|node| node.kind != Kind::Folder));
         if blocked || path.is_root() || path.is_reserved() {
             return Err((Fault::Unfit, "something that is not a folder lies on the way to it"));
+        }
+        if path.parent().is_some_and(|parent| !parent.is_root() && !self.nodes.contains_key(&parent)) {
+            return Err((Fault::NoFolder, "its folder is not there"));
         }
         Ok(())
     }
@@ -237,7 +241,6 @@ impl State {
         if let Some(old) = old {
             self.keep(&step.path, &old);
         }
-        self.make_parents(&step.path);
         Ok(self.insert(&step.path, kind, bytes, meta))
     }
 
@@ -289,7 +292,6 @@ impl State {
         }
         self.guarded(&step.path, &Guard::Absent)?;
         self.way_is_free(&step.path)?;
-        self.make_parents(&step.path);
         let nodes = std::mem::take(&mut self.nodes).into_iter();
         self.nodes = nodes.map(|(path, node)| (path.rebased(from, &step.path).unwrap_or(path), node)).collect();
         Ok(node.placed())

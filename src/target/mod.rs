@@ -6,7 +6,8 @@
 //! - `Ok` means durable; a refused guard has changed nothing; a repeated call does no harm;
 //! - what a change replaces or removes is in history before the change is visible;
 //! - no call touches anything unless the target is the one it was bound to ([`Fault::Offline`] otherwise);
-//! - foreign files are never changed except through [`Guard::Unchanged`] with *their* stamp.
+//! - foreign files are never changed except through [`Guard::Unchanged`] with *their* stamp;
+//! - no folder of the share is made but by [`Change::MakeFolder`]: what goes where none is gets [`Fault::NoFolder`].
 //!
 //! Calls block: each lane calls from threads of its own, so that a target that hangs stalls nothing else.
 //! Not here: what to do (`plan`), when and in which order (`engine`).

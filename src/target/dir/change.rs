@@ -44,7 +44,7 @@ impl Job<'_> {
         let old_parent = self.parent(from)?;
         let old = Spot::new(&old_parent, from.name());
         let (st, wanted) = guarded(old, &step.guard)?;
-        let new_parent = self.make_parent(&step.path)?;
+        let new_parent = self.parent_to_be(&step.path)?;
         let new = Spot::new(&new_parent, step.path.name());
         let ways = self.target.setup.ways;
         ways.place(old, new)?;

@@ -6,7 +6,7 @@ use crate::model::{Content, Kind, Meta, RelPath, Shape, Stamp};
 use crate::plan::Guard;
 use crate::sys::publish::{self as sys, Errno, Spot, Statx};
 use crate::sys::{beneath, stat};
-use crate::target::{Change, Placed, Step, TargetError, Token};
+use crate::target::{Change, Fault, Placed, Step, TargetError, Token};
 
 use super::DirTarget;
 use super::change::open_any;
@@ -86,6 +86,10 @@ pub(super) fn gone() -> Refusal {
     Refusal::stale("it is no longer on the target")
 }
 
+fn no_folder() -> Refusal {
+    Refusal::own(Fault::NoFolder, "its folder is not there on the target", "driftline looks for the folder first")
+}
+
 fn occupied() -> Refusal {
     Refusal::stale("something is there already on the target")
 }
@@ -158,7 +162,7 @@ impl Job<'_> {
     }
 
     fn make_new_folder(&mut self, step: &Step, meta: Meta) -> Outcome<Placed> {
-        let parent = self.make_parent(&step.path)?;
+        let parent = self.parent_to_be(&step.path)?;
         let at = Spot::new(&parent, step.path.name());
         match sys::make_folder(at) {
             Err(err) if is(&err, Errno::EXIST) => {}
@@ -198,7 +202,7 @@ impl Job<'_> {
     /// Makes what is in staging visible at the step's path, if the guard holds. Returns the open parent.
     fn put(&mut self, step: &Step, fresh: &Fresh) -> Outcome<OwnedFd> {
         let parent = match &step.guard {
-            Guard::Absent => self.make_parent(&step.path)?,
+            Guard::Absent => self.parent_to_be(&step.path)?,
             Guard::Unchanged(_) => self.parent(&step.path)?,
         };
         let dest = Spot::new(&parent, step.path.name());
@@ -282,10 +286,11 @@ impl Job<'_> {
         Ok(open)
     }
 
-    /// The folder that `path` lies in, made if it is missing. Noted as touched.
-    pub(super) fn make_parent(&mut self, path: &RelPath) -> Outcome<OwnedFd> {
+    /// The folder that `path` is to lie in; never made on the way. Noted as touched.
+    pub(super) fn parent_to_be(&mut self, path: &RelPath) -> Outcome<OwnedFd> {
         let parent = path.parent().unwrap_or_else(RelPath::root);
-        let open = self.touched.make(self.place, &parent)?;
+        let open = beneath::open_folder(self.place.root(), &parent);
+        let open = open.map_err(|err| if is(&err, Errno::NOENT) { no_folder() } else { err.into() })?;
         self.touched.note(&parent, &open)?;
         Ok(open)
     }

@@ -1,4 +1,5 @@
-//! The folders that one call changes: made on the way, their times put back, flushed before anything is called done.
+//! The folders that one call changes: their times put back, flushed before anything is called done; and our own, made
+//! where they are missing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,8 +12,6 @@ use crate::sys::{beneath, stat};
 use super::fault::is;
 use super::identity::Place;
 
-/// Permission bits of folders that are made because something lies in them.
-const FOLDER_MODE: u32 = 0o755;
 /// Permission bits of our own folders: versions in history must not be easier to read than where they lay.
 const OUR_MODE: u32 = 0o700;
 /// From this many folders on, a local file system is flushed as a whole.
@@ -59,8 +58,10 @@ impl Touched {
         self.whole = true;
     }
 
-    /// Opens `folder`; makes it and the folders above it where they are missing.
+    /// Opens a folder of ours; makes it and the folders above it where they are missing. The share's folders are never
+    /// made on the way: nobody would know that they are ours.
     pub(super) fn make(&mut self, place: &Place, folder: &RelPath) -> io::Result<OwnedFd> {
+        debug_assert!(folder.is_reserved(), "only our own folders are made on the way");
         let (mut reached, mut at, mut missing) = nearest(place, folder)?;
         while let Some(next) = missing.pop() {
             self.note(&at, &reached)?;
@@ -110,7 +111,7 @@ fn make_one(parent: &OwnedFd, path: &RelPath) -> io::Result<OwnedFd> {
     };
     let folder = sys::open_folder(spot)?;
     if newly {
-        sys::set_mode(folder.as_fd(), if path.is_reserved() { OUR_MODE } else { FOLDER_MODE })?;
+        sys::set_mode(folder.as_fd(), OUR_MODE)?;
     }
     Ok(folder)
 }

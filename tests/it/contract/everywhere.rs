@@ -31,6 +31,7 @@ macro_rules! contract {
             a_move_takes_all_that_lies_below,
             a_move_replaces_nothing,
             a_file_on_the_way_is_not_written_through,
+            no_folder_is_made_on_the_way,
             names_of_ours_are_refused,
             steps_of_one_call_are_made_in_order,
             what_is_discarded_cannot_be_published,
@@ -50,6 +51,7 @@ pub(super) use contract;
 pub(super) fn a_file_is_what_was_brought(fixture: &dyn Fixture) {
     let (target, a) = (fixture.target(), path("x/y/a"));
     let bytes: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+    folders_above(target, &a);
     let placed = one(target, publish_step(target, &a, &bytes, Guard::Absent, None)).unwrap();
     assert_eq!(placed.meta, Some(meta()));
     assert_eq!(fixture.bytes(&a), Some(bytes.clone()));
@@ -264,6 +266,7 @@ pub(super) fn a_source_that_restarts_is_its_last_version(fixture: &dyn Fixture) 
 pub(super) fn each_of_many_files_gets_its_own_answer(fixture: &dyn Fixture) {
     let target = fixture.target();
     let paths: Vec<_> = (0..60).map(|n| path(format!("f{}/{n}", n % 20))).collect();
+    paths.iter().for_each(|path| folders_above(target, path));
     let answers = target.stage(&paths, &mut |path, sink| {
         if path.name().ends_with(b"7") { Err(ReadFault::Absent) } else { bring(path.as_bytes(), sink) }
     });
@@ -423,6 +426,7 @@ pub(super) fn a_move_takes_all_that_lies_below(fixture: &dyn Fixture) {
     put(target, &path("f/g/a"), b"one");
     put(target, &path("f-not/a"), b"two");
     let guard = Guard::Unchanged(stamp_at(target, &path("f")));
+    folder(target, &path("new"));
     let step = change(&path("new/place"), Change::Move { from: path("f") }, guard.clone());
     one(target, step).unwrap();
     assert_eq!(fixture.bytes(&path("new/place/g/a")), Some(b"one".to_vec()));
@@ -451,6 +455,32 @@ pub(super) fn a_file_on_the_way_is_not_written_through(fixture: &dyn Fixture) {
     assert_eq!(target.look(&path("a/b"), Depth::Content).unwrap(), None);
 }
 
+pub(super) fn no_folder_is_made_on_the_way(fixture: &dyn Fixture) {
+    let (target, a) = (fixture.target(), path("a"));
+    let stamp = put(target, &a, b"ours");
+    let before = listing(target);
+    let steps = |at: &RelPath| {
+        [
+            publish_step(target, at, b"x", Guard::Absent, None),
+            change(at, link_to(b"x"), Guard::Absent),
+            change(at, Change::MakeFolder { meta: meta() }, Guard::Absent),
+            change(at, Change::Move { from: a.clone() }, Guard::Unchanged(stamp.clone())),
+        ]
+    };
+    for (at, refusal) in [("f/x", Fault::NoFolder), ("f/g/x", Fault::NoFolder), ("a/x", Fault::Unfit)] {
+        let steps = steps(&path(at));
+        // Under itself is another matter.
+        for step in steps.iter().take(if at == "a/x" { 3 } else { 4 }) {
+            assert_eq!(fault(one(target, step.clone())), refusal, "{step:?}");
+            assert_eq!(listing(target), before, "{step:?}");
+        }
+    }
+    let staged = publish_step(target, &path("f/x"), b"later", Guard::Absent, None);
+    assert_eq!(fault(one(target, staged.clone())), Fault::NoFolder);
+    folder(target, &path("f"));
+    one(target, staged).expect("what was staged is still there once its folder is");
+}
+
 pub(super) fn names_of_ours_are_refused(fixture: &dyn Fixture) {
     let target = fixture.target();
     for at in [RelPath::root(), path(".driftline"), path(".driftline/identity")] {
@@ -464,6 +494,7 @@ pub(super) fn steps_of_one_call_are_made_in_order(fixture: &dyn Fixture) {
     let old = put(target, &path("f/a"), b"one");
     let f = stamp_at(target, &path("f"));
     let steps = [
+        change(&path("g"), Change::MakeFolder { meta: meta() }, Guard::Absent),
         change(&path("g/a"), Change::Move { from: path("f/a") }, Guard::Unchanged(old)),
         change(&path("f"), Change::Remove, Guard::Unchanged(f)),
         publish_step(target, &path("f"), b"a file now", Guard::Absent, None),

@@ -74,8 +74,17 @@ pub(super) fn change(at: &RelPath, change: Change, guard: Guard) -> Step {
     Step { path: at.clone(), change, guard, replaces: None }
 }
 
-/// Puts a file where nothing is, and returns its stamp.
+/// Makes the folders above a path, as far as they are not there.
+pub(super) fn folders_above(target: &dyn Target, at: &RelPath) {
+    let mut above: Vec<_> = at.ancestors().filter(|up| !up.is_root()).collect();
+    above.sort();
+    above.retain(|up| target.look(up, Depth::Stamp).unwrap().is_none());
+    above.iter().for_each(|up| _ = folder(target, up));
+}
+
+/// Puts a file where nothing is, in a folder that is made first, and returns its stamp.
 pub(super) fn put(target: &dyn Target, at: &RelPath, bytes: &[u8]) -> Stamp {
+    folders_above(target, at);
     one(target, publish_step(target, at, bytes, Guard::Absent, None)).unwrap().stamp.unwrap()
 }
 
