@@ -376,7 +376,8 @@ mod tests {
 
     #[test]
     fn the_states_are_the_json_that_was_agreed() {
-        let json = r#"{"state":"offline","why":"gone","scanned":true,"watch":{"mode":"inotify","coverage":0.5,"note":null}}"#;
+        let json =
+            r#"{"state":"offline","why":"gone","scanned":true,"watch":{"mode":"inotify","coverage":0.5,"note":null}}"#;
         let share = ShareState::parse(json);
         assert_eq!(share.to_json(), json);
         let json = r#"{"state":"unreachable","error":{"message":"m","hint":"h","since":5},"since":null}"#;

@@ -8,7 +8,8 @@
 mod copies;
 mod local;
 mod places;
-//mod read;
+mod read;
+mod request;
 mod row;
 mod schema;
 
@@ -22,7 +23,10 @@ use crate::model::{RelPath, ShareId, TargetId};
 
 pub use copies::Cursor;
 pub use places::{ShareInfo, TargetInfo, What};
-//pub use read::{OpenMatter, Overview, PathStory, ShareOverview, TargetOverview, TargetStory};
+pub use read::{
+    JournalLine, OpenMatter, Overview, PathStory, Reader, ShareOverview, TargetOverview, TargetStory, TroubleMatter,
+};
+pub use request::{Request, Requests};
 pub use row::{HoldRow, LocalRow, OpenRow, Presence};
 
 /// Folder paths remembered, at most (count); then all are forgotten and read again.
