@@ -106,11 +106,12 @@ impl Heartbeat {
         self.file.set_modified(system_time(now))
     }
 
-    /// Who worked here last, and when it was last well; `None` if nobody ever did.
+    /// Who worked here last, and when it was last well; `None` if nobody ever did, or nobody's words are readable.
     pub fn read(state_dir: &Path) -> io::Result<Option<(Beat, Wall)>> {
         let Some(mut file) = found(File::open(state_dir.join(HEARTBEAT)))? else { return Ok(None) };
         let at = wall(file.metadata()?.modified()?);
-        Ok(Some((serde_json::from_str(&text(&mut file)?)?, at)))
+        let beat: Option<Beat> = serde_json::from_str(&text(&mut file)?).ok();
+        Ok(beat.map(|beat| (beat, at)))
     }
 }
 

@@ -13,6 +13,10 @@ use crate::plan::Base;
 const BUSY: Duration = Duration::from_millis(100);
 /// Open paths looked through for the oldest that is not held (count); beyond, the oldest of all is told.
 const OLDEST_LOOKED_AT: i64 = 10_000;
+/// Open paths of which it is asked when they were changed (count): those that were noticed first.
+const CHANGES_LOOKED_AT: i64 = 2_000;
+/// A change that is noticed so long after it was made was not noticed by the watcher.
+const NOTICED_LATE: Duration = Duration::from_secs(300);
 /// Journal lines told of one path (count).
 const LINES_MAX: i64 = 20;
 
@@ -77,12 +81,23 @@ pub struct TargetOverview {
     pub tally: TargetTally,
     /// Files there that are not ours.
     pub foreign: u64,
-    /// Since when the oldest open path is open, held or not.
-    pub oldest: Option<Wall>,
+    /// The oldest change that is open, held or not.
+    pub oldest: Oldest,
     /// Since when the oldest path waits that is not held.
     pub oldest_pending: Option<Wall>,
     /// What the agent says of it, as JSON; empty if none has.
     pub state: String,
+}
+
+/// The oldest change that is not on a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oldest {
+    /// All changes are there.
+    None,
+    /// It was made then, or noticed then if that was earlier.
+    Since(Wall),
+    /// Too many changes are open that were noticed long after they were made: it cannot be told cheaply.
+    Unknown,
 }
 
 /// A path that is open on a target.
@@ -199,15 +214,38 @@ impl Reader {
     }
 
     fn with_oldest(&self, target: TargetOverview) -> Result<TargetOverview> {
-        let sql = "SELECT min(since) FROM open WHERE target = ?";
-        let oldest: Option<i64> = self.db.prepare_cached(sql)?.query_row([target.id.0], |row| row.get(0))?;
-        let oldest = oldest.map(Wall);
         let oldest_pending = match (target.tally.pending, target.tally.holds) {
             (..=0, _) => None,
-            (_, 0) => oldest,
-            _ => self.oldest_not_held(target.id)?.or(oldest),
+            (_, 0) => self.oldest_open(target.id)?,
+            _ => self.oldest_not_held(target.id)?.or(self.oldest_open(target.id)?),
         };
-        Ok(TargetOverview { oldest, oldest_pending, ..target })
+        Ok(TargetOverview { oldest: self.oldest_change(target.id)?, oldest_pending, ..target })
+    }
+
+    fn oldest_open(&self, target: TargetId) -> Result<Option<Wall>> {
+        let sql = "SELECT min(since) FROM open WHERE target = ?";
+        let oldest: Option<i64> = self.db.prepare_cached(sql)?.query_row([target.0], |row| row.get(0))?;
+        Ok(oldest.map(Wall))
+    }
+
+    /// A change may be older than its notice: it was made while no agent ran, or before the target was one.
+    fn oldest_change(&self, target: TargetId) -> Result<Oldest> {
+        let sql = "SELECT o.since, min(o.since, ifnull(l.ctime, o.since)) FROM open o INDEXED BY open_since LEFT JOIN local l
+                   ON l.folder = o.folder AND l.name = o.name AND l.state = 1 WHERE o.target = ? ORDER BY o.since LIMIT ?";
+        let mut query = self.db.prepare_cached(sql)?;
+        let mut rows = query.query(params![target.0, CHANGES_LOOKED_AT])?;
+        let (mut oldest, mut seen, mut late) = (None, 0, false);
+        while let Some(row) = rows.next()? {
+            let (noticed, made) = (Wall(row.get(0)?), Wall(row.get(1)?));
+            seen += 1;
+            late |= noticed.since(made) > NOTICED_LATE;
+            oldest = Some(oldest.map_or(made, |oldest: Wall| oldest.min(made)));
+        }
+        Ok(match oldest {
+            None => Oldest::None,
+            Some(_) if late && seen == CHANGES_LOOKED_AT => Oldest::Unknown,
+            Some(oldest) => Oldest::Since(oldest),
+        })
     }
 
     fn oldest_not_held(&self, target: TargetId) -> Result<Option<Wall>> {
@@ -427,7 +465,7 @@ fn target_row(row: &Row<'_>) -> rusqlite::Result<TargetOverview> {
         paused: row.get(6)?,
         tally,
         foreign: count(row, 13)?,
-        oldest: None,
+        oldest: Oldest::None,
         oldest_pending: None,
         state: row.get(14)?,
     })

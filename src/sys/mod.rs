@@ -7,6 +7,7 @@ pub mod bytes;
 pub mod cause;
 pub mod folder;
 pub mod fskind;
+pub mod host;
 pub mod lease;
 pub mod publish;
 pub mod stat;

@@ -50,7 +50,7 @@ fn check(reader: &Reader) {
     assert_eq!((share.scanned, share.scans, share.missed), (Some(Wall(90)), 1, 2));
     let [target] = &share.targets[..] else { panic!("{share:?}") };
     assert_eq!((target.tally.files, target.tally.pending, target.tally.holds), (1, 1, 1));
-    assert_eq!((target.oldest, target.oldest_pending), (Some(Wall(50)), Some(Wall(100))));
+    assert_eq!((target.oldest, target.oldest_pending), (Oldest::Since(Wall(8)), Some(Wall(100))));
 }
 
 #[test]
