@@ -11,7 +11,7 @@ use crate::cli::report::When;
 use crate::cli::text::{Screen, bytes, counted};
 use crate::cli::{Exit, Failure, logs, say, say_json, source};
 use crate::config::Config;
-use crate::engine::state::Heartbeat;
+use crate::engine::state::{Beat, Heartbeat};
 use crate::engine::{
     Ending, Engine, Keeper, LaneEnd, LaneState, Mode, Snapshot, StartError, StateFolder, Stopper, clock, preview,
 };
@@ -103,7 +103,7 @@ fn work(config: &Config, mode: Mode, tell: &mut dyn FnMut(&Engine)) -> Result<Pa
         let folder = StateFolder::open(dir, mode).map_err(not_started)?;
         let (index, guard) = folder.split();
         let heartbeat = match mode {
-            Mode::Run | Mode::Sync => Some(Heartbeat::begin(dir, &agent).map_err(|error| {
+            Mode::Run | Mode::Sync => Some(Heartbeat::start(dir, &beat(&agent), clock::wall()).map_err(|error| {
                 Failure::cannot(Exit::Internal, format!("write the heartbeat in {}", dir.display()), error)
             })?),
             Mode::Plan => None,
@@ -126,6 +126,10 @@ fn work(config: &Config, mode: Mode, tell: &mut dyn FnMut(&Engine)) -> Result<Pa
         drop(engine);
         drop(guard);
     }
+}
+
+fn beat(agent: &str) -> Beat {
+    Beat { name: agent.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() }
 }
 
 fn not_started(error: StartError) -> Failure {

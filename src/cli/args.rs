@@ -84,15 +84,12 @@ pub struct Places {
     pub state_dir: Option<PathBuf>,
 }
 
-/// Whose index to ask.
+/// Whose index to ask: named as for `run`, or by the state folder alone.
 #[derive(Clone, Debug, Default, Args)]
 pub struct StateArgs {
-    /// The configuration file [default: /etc/driftline/config.toml]
-    #[arg(long, value_name = "FILE", conflicts_with = "state_dir")]
-    pub config: Option<PathBuf>,
-    /// Where the index lies, instead of asking the configuration
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
+    /// As for `run`.
+    #[command(flatten)]
+    pub places: Places,
 }
 
 /// `init`.
@@ -154,7 +151,7 @@ pub struct StatusArgs {
     /// How to print it.
     #[command(flatten)]
     pub output: Output,
-    /// Print again every two seconds, until interrupted
+    /// Print again each second, until interrupted
     #[arg(long)]
     pub watch: bool,
 }

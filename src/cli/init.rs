@@ -1,6 +1,6 @@
 //! `init`: a commented configuration for a share and targets that exist.
 //!
-//! Not here: binding the places to each other, which is the engine's and is done after this.
+//! Not here: binding the places, which is done after this (`bind`).
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -5,7 +5,12 @@
 
 mod agent;
 pub mod args;
+mod ask;
+mod asked;
+mod bind;
+mod collect;
 mod errors;
+mod explain;
 mod init;
 mod logs;
 mod out;
@@ -53,26 +58,27 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Init(args) => run_init(args),
         Command::Run(args) => agent::run(cli, args),
         Command::Sync(args) => agent::sync(cli, args),
-        Command::Status(args) => source::state_dir(&args.state).and_then(|_| Err(not_wired("status"))),
-        Command::Pending(_) => Err(not_wired("pending")),
-        Command::Problems(_) => Err(not_wired("problems")),
-        Command::Explain(_) => Err(not_wired("explain")),
-        Command::Approve(_) => Err(not_wired("approve")),
-        Command::Pause(_) => Err(not_wired("pause")),
-        Command::Resume(_) => Err(not_wired("resume")),
+        Command::Status(args) => ask::status(args),
+        Command::Pending(args) => ask::pending(args),
+        Command::Problems(args) => ask::problems(args),
+        Command::Explain(args) => explain::explain(args),
+        Command::Approve(args) => asked::approve(args),
+        Command::Pause(args) => asked::pause(args),
+        Command::Resume(args) => asked::resume(args),
     }
 }
 
-fn not_wired(command: &str) -> Failure {
-    Failure::cannot(Exit::Internal, command, "this build has no engine")
-}
-
 fn run_init(args: &args::InitArgs) -> Result<Exit, Failure> {
-    let (_, written) = init(args)?;
+    bind::check_state_dir(&source::absolute(&args.state_dir)?)?;
+    let (config, written) = init(args)?;
     let path = text::harmless(&args.config.to_string_lossy());
     say(&match written {
-        Written::New => format!("Wrote {path}. Start the agent with: driftline run --config {path}\n"),
+        Written::New => format!("Wrote {path}.\n"),
         Written::Same => format!("{path} holds this already.\n"),
     })?;
+    for line in bind::bind(&config)? {
+        say(&format!("{line}\n"))?;
+    }
+    say(&format!("Start the agent with: driftline run --config {path}\n"))?;
     Ok(Exit::Fine)
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Exit;
-use crate::model::{Problem, Wall};
+use crate::model::Wall;
 
 /// A point in time that is printed as RFC 3339 in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +68,17 @@ pub struct Status {
     pub agent: AgentStatus,
     /// In the order of the configuration.
     pub shares: Vec<ShareStatus>,
+    /// Why nothing more is known.
+    pub error: Option<Notice>,
+}
+
+/// Something that people have to know, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
 }
 
 impl Status {
@@ -81,7 +92,12 @@ impl Status {
             Some(_) => verdict(&shares),
             None => Verdict::Unknown,
         };
-        Self { verdict, as_of, agent, shares }
+        Self { verdict, as_of, agent, shares, error: None }
+    }
+
+    /// The same, when what the index knows could not be learned: nothing is claimed.
+    pub fn with_error(self, error: Notice) -> Self {
+        Self { verdict: Verdict::Unknown, error: Some(error), ..self }
     }
 
     /// How `status` ends.
@@ -89,6 +105,7 @@ impl Status {
         match (self.agent.state, self.verdict) {
             (AgentState::Stopped, _) => Exit::NotRunning,
             (AgentState::Hung, _) | (_, Verdict::Halted | Verdict::Attention) => Exit::Problems,
+            (AgentState::Running, Verdict::Unknown) if self.error.is_some() => Exit::Problems,
             (AgentState::Running, Verdict::Safe | Verdict::Syncing | Verdict::Unknown) => Exit::Fine,
         }
     }
@@ -143,6 +160,14 @@ pub struct ShareStatus {
     pub scanned: Option<When>,
     /// Paths that cannot be read.
     pub problems: u64,
+    /// Paths that are told of and are no problem: sockets, devices, names that differ only in case.
+    pub notes: u64,
+    /// Files with more than one name: on targets each name is a file of its own.
+    pub hard_links: u64,
+    /// Changes that a full scan found and no event had told.
+    pub missed: u64,
+    /// Why it is offline.
+    pub error: Option<String>,
     /// How changes are noticed.
     pub watch: WatchStatus,
     /// In the order of the configuration.
@@ -168,6 +193,8 @@ pub struct WatchStatus {
     pub mode: WatchMode,
     /// The part of its folders that is watched, 0.0 to 1.0; the rest is found by scans.
     pub coverage: f64,
+    /// Why it is not all of them.
+    pub note: Option<String>,
 }
 
 /// By which means changes are noticed.
@@ -203,16 +230,18 @@ pub struct TargetStatus {
     pub oldest_pending_s: Option<u64>,
     /// Every change that had settled on the share before is durable there.
     pub protected_as_of: Option<When>,
-    /// Paths that failed there.
+    /// 1 if a fault of the target as a whole makes it rest for long. Paths that failed there are holds.
     pub problems: u64,
     /// Paths that wait for a person.
     pub holds: u64,
+    /// Files there that are not ours, when it was last listed.
+    pub foreign: u64,
     /// What was read back and found equal.
     pub verified: Verified,
     /// What is the matter with the target as a whole.
     pub error: Option<TargetTrouble>,
-    /// Requests made since the agent started.
-    pub requests: Requests,
+    /// Requests made since the agent started; `None` where they are not counted.
+    pub requests: Option<Requests>,
 }
 
 /// What a target is.
@@ -288,9 +317,27 @@ pub struct Requests {
     pub copy: u64,
 }
 
+/// What sort of thing a line of `pending` or `problems` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ItemKind {
+    /// A share or a target as a whole.
+    Place,
+    /// A path of the share that cannot be read.
+    Problem,
+    /// A path that waits for a person.
+    Hold,
+    /// A path that waits.
+    Pending,
+    /// Told, and no problem.
+    Note,
+}
+
 /// One line of `pending` or `problems`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
+    /// What sort of thing it is.
+    pub kind: ItemKind,
     /// Which share.
     pub share: String,
     /// Which target, if it concerns one.
@@ -305,31 +352,33 @@ pub struct Item {
     pub since: When,
 }
 
-impl From<Problem> for Item {
-    fn from(problem: Problem) -> Self {
-        let Problem { share, target, path, trouble, since } = problem;
-        Self { share, target, path, message: trouble.message, hint: trouble.hint, since: When(since) }
-    }
-}
-
-/// The answer that follows from the shares: unknown, until every one was scanned; then the worst that is the case.
+/// The answer that follows from the shares: the worst that is the case. A place that does not answer is told before a scan
+/// has ended too, for it may be why none ends; of all else nothing is said until every share was scanned.
 fn verdict(shares: &[ShareStatus]) -> Verdict {
+    let targets = || shares.iter().flat_map(|share| &share.targets);
+    let halted = targets().any(|target| target.state == TargetState::Halted);
+    let away = shares.iter().any(|share| share.state == ShareState::Offline) || targets().any(is_away);
     let scanned = |share: &ShareStatus| share.scanned.is_some() && !share.targets.is_empty();
-    if shares.is_empty() || !shares.iter().all(scanned) {
+    if !away && (shares.is_empty() || !shares.iter().all(scanned)) {
         return Verdict::Unknown;
     }
-    let targets = || shares.iter().flat_map(|share| &share.targets);
-    if targets().any(|target| target.state == TargetState::Halted) {
+    if halted {
         return Verdict::Halted;
     }
-    let troubled = |share: &ShareStatus| share.state == ShareState::Offline || share.problems > 0;
-    if shares.iter().any(troubled) || targets().any(needs_attention) {
+    if away || shares.iter().any(|share| share.problems > 0) || targets().any(needs_attention) {
         return Verdict::Attention;
     }
     if targets().all(|target| target.pending == 0 && target.protected_as_of.is_some()) {
         return Verdict::Safe;
     }
     Verdict::Syncing
+}
+
+fn is_away(target: &TargetStatus) -> bool {
+    match target.state {
+        TargetState::Unresponsive | TargetState::Unreachable => true,
+        TargetState::Ok | TargetState::Resting | TargetState::Halted | TargetState::Paused => false,
+    }
 }
 
 fn needs_attention(target: &TargetStatus) -> bool {
@@ -364,7 +413,8 @@ pub(super) mod tests {
             holds: 0,
             verified: Verified::default(),
             error: None,
-            requests: Requests::default(),
+            foreign: 0,
+            requests: Some(Requests::default()),
         }
     }
 
@@ -377,7 +427,11 @@ pub(super) mod tests {
             state: ShareState::Ok,
             scanned: Some(at(-60)),
             problems: 0,
-            watch: WatchStatus { mode: WatchMode::Inotify, coverage: 1.0 },
+            notes: 0,
+            hard_links: 0,
+            missed: 0,
+            error: None,
+            watch: WatchStatus { mode: WatchMode::Inotify, coverage: 1.0, note: None },
             targets,
         }
     }
@@ -391,7 +445,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_worst_that_is_the_case_is_the_verdict() {
-        let table: [Case; 18] = [
+        let table: [Case; 20] = [
             (Verdict::Safe, "nothing waits", |_| {}),
             (Verdict::Safe, "a scan is repeated", |s| s[0].state = ShareState::Scanning),
             (Verdict::Safe, "resting with nothing to do", |s| s[0].targets[0].state = TargetState::Resting),
@@ -416,6 +470,14 @@ pub(super) mod tests {
             (Verdict::Unknown, "never scanned", |s| s[0].scanned = None),
             (Verdict::Unknown, "never scanned, and halted", |s| {
                 s[0].scanned = None;
+                s[1].targets[0].state = TargetState::Halted;
+            }),
+            (Verdict::Attention, "never scanned, for it is gone", |s| {
+                s[0].scanned = None;
+                s[0].state = ShareState::Offline;
+            }),
+            (Verdict::Halted, "halted, and gone", |s| {
+                s[0].state = ShareState::Offline;
                 s[1].targets[0].state = TargetState::Halted;
             }),
             (Verdict::Unknown, "no targets", |s| s[0].targets.clear()),
@@ -454,25 +516,28 @@ pub(super) mod tests {
             Some(TargetTrouble { message: "no answer".into(), hint: "look at the mount".into(), since: at(-360) });
         let status = Status::new(agent(AgentState::Running), vec![share("projects", vec![one])], at(0));
         let json = serde_json::to_value(&status).expect("plain values");
-        let wanted = serde_json::json!({
+        let wanted = r#"{
             "verdict": "attention",
             "as_of": "2026-11-23T14:03:21Z",
             "agent": { "name": "office-01", "state": "running", "pid": 812, "version": "0.1.0",
                        "heartbeat": "2026-11-23T14:03:19Z" },
             "shares": [{
-                "name": "projects", "path": "/srv/projects", "files": 12345, "bytes": 3_650_722_201_u64,
+                "name": "projects", "path": "/srv/projects", "files": 12345, "bytes": 3650722201,
                 "state": "ok", "scanned": "2026-11-23T14:02:21Z", "problems": 0,
-                "watch": { "mode": "inotify", "coverage": 1.0 },
+                "notes": 0, "hard_links": 0, "missed": 0, "error": null,
+                "watch": { "mode": "inotify", "coverage": 1.0, "note": null },
                 "targets": [{
                     "name": "efs", "kind": "directory", "state": "unresponsive", "files": 12345,
-                    "bytes": 3_650_722_201_u64, "pending": 0, "pending_bytes": 0, "oldest_pending_s": 360,
+                    "bytes": 3650722201, "pending": 0, "pending_bytes": 0, "oldest_pending_s": 360,
                     "protected_as_of": "2026-11-23T14:03:20Z", "problems": 0, "holds": 0,
-                    "verified": { "files": 0, "oldest": null },
+                    "foreign": 0, "verified": { "files": 0, "oldest": null },
                     "error": { "message": "no answer", "hint": "look at the mount", "since": "2026-11-23T13:57:21Z" },
                     "requests": { "put": 0, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 }
                 }]
-            }]
-        });
+            }],
+            "error": null
+        }"#;
+        let wanted: serde_json::Value = serde_json::from_str(wanted).expect("JSON");
         assert_eq!(json, wanted);
         let back: Status = serde_json::from_value(json).expect("its own words");
         assert_eq!(back, status);

@@ -23,12 +23,23 @@ pub fn config(places: &Places) -> Result<Config, Failure> {
     quick(&places.share, &places.target, state_dir)
 }
 
-/// The folder that holds the index.
-pub fn state_dir(args: &StateArgs) -> Result<PathBuf, Failure> {
-    match &args.state_dir {
-        Some(dir) => absolute(dir),
-        None => Ok(read(args.config.as_deref().unwrap_or(Path::new(CONFIG)))?.agent.state_dir),
+/// Whose index is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The folder that holds it.
+    pub dir: PathBuf,
+    /// What it was made for, unless only the folder was named.
+    pub config: Option<Config>,
+}
+
+/// The state folder that a command asks, and the configuration where one was named or is needed to find it.
+pub fn state(args: &StateArgs) -> Result<State, Failure> {
+    let places = &args.places;
+    if let (Some(dir), None, []) = (&places.state_dir, &places.config, &places.share[..]) {
+        return Ok(State { dir: absolute(dir)?, config: None });
     }
+    let config = config(places)?;
+    Ok(State { dir: config.agent.state_dir.clone(), config: Some(config) })
 }
 
 /// One share and its targets, as typed.
@@ -44,7 +55,7 @@ fn folder(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// The path from the root, with `.` and `..` resolved; links in it are followed where it exists.
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     let plain = || std::path::absolute(path);
     path.canonicalize()
         .or_else(|_| plain())
@@ -92,6 +103,21 @@ mod tests {
         let share = vec![dir.path().to_owned()];
         let places = Places { share: share.clone(), target: share, state_dir, config: None };
         assert_eq!(config(&places).map_err(|failure| failure.exit()), Err(Exit::Usage));
+    }
+
+    #[test]
+    fn a_state_folder_alone_needs_no_configuration() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let named = |share: &[&str], target: &[&str]| {
+            let paths = |names: &[&str]| names.iter().map(|name| dir.path().join(name)).collect();
+            let state_dir = Some(dir.path().join("state"));
+            let places = Places { config: None, share: paths(share), target: paths(target), state_dir };
+            state(&StateArgs { places }).expect("found")
+        };
+        assert_eq!(named(&[], &[]), State { dir: dir.path().join("state"), config: None });
+        let quick = named(&["papers"], &["copy"]);
+        assert_eq!(quick.dir, dir.path().join("state"));
+        assert_eq!(quick.config.map(|config| config.shares[0].name.clone()), Some("papers".to_owned()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `status` for people, on one screen: the verdict with its date, the places, and what to do next.
 
 use crate::cli::report::{
-    AgentState, Item, ShareState, ShareStatus, Status, TargetState, TargetStatus, Verdict, WatchMode,
+    AgentState, Item, ItemKind, ShareState, ShareStatus, Status, TargetState, TargetStatus, Verdict, WatchMode,
 };
 use crate::cli::text::{Screen, Set, bytes, counted, cut, grouped, harmless, table};
 
@@ -9,8 +9,11 @@ use crate::cli::text::{Screen, Set, bytes, counted, cut, grouped, harmless, tabl
 pub fn render_status(status: &Status, screen: &Screen) -> String {
     let mut text = cut(&headline(status, screen), screen.width) + "\n";
     text += &cut(&agent_line(status, screen), screen.width);
-    text += "\n\n";
-    text += &places(status, screen);
+    text.push('\n');
+    if !status.shares.is_empty() {
+        text.push('\n');
+        text += &places(status, screen);
+    }
     let todo = what_to_do(status, screen);
     if !todo.is_empty() {
         text += "\nWhat to do\n";
@@ -32,6 +35,9 @@ pub fn in_colour(status: &Status, text: &str) -> String {
 
 fn headline(status: &Status, screen: &Screen) -> String {
     let time = screen.time(status.as_of);
+    if let Some(error) = &status.error {
+        return format!("UNKNOWN: {}", harmless(&error.message));
+    }
     if status.agent.heartbeat.is_none() {
         return "UNKNOWN: the agent has never run".to_owned();
     }
@@ -166,15 +172,17 @@ fn target_row(target: &TargetStatus, screen: &Screen) -> [String; 8] {
 
 fn what_to_do(status: &Status, screen: &Screen) -> String {
     let mut text = String::new();
-    if status.agent.state != AgentState::Running {
+    if let Some(error) = &status.error {
+        text += &format!("  {}\n", harmless(&error.hint));
+    }
+    if status.agent.state == AgentState::Hung {
+        text += "  look at its log, then start it anew: systemctl restart driftline where it is a service\n";
+    }
+    if status.agent.state == AgentState::Stopped {
         text += "  start the agent: driftline run, or systemctl start driftline where it is a service\n";
     }
     for share in status.shares.iter().filter(|share| share.state == ShareState::Offline) {
-        text += &format!(
-            "  share {}: mount or restore {}; nothing is deleted meanwhile\n",
-            share.name,
-            harmless(&share.path)
-        );
+        text += &offline_advice(share);
     }
     for (share, target) in status.lanes() {
         text += &target_advice(share, target, screen);
@@ -184,6 +192,14 @@ fn what_to_do(status: &Status, screen: &Screen) -> String {
         text += "  see each path with its cause: driftline problems\n";
     }
     text
+}
+
+fn offline_advice(share: &ShareStatus) -> String {
+    let hint = format!("mount or restore {}; nothing is deleted meanwhile", harmless(&share.path));
+    match &share.error {
+        Some(why) => format!("  share {}: {}\n    hint: {hint}\n", share.name, harmless(why)),
+        None => format!("  share {}: {hint}\n", share.name),
+    }
 }
 
 fn target_advice(share: &ShareStatus, target: &TargetStatus, screen: &Screen) -> String {
@@ -212,6 +228,7 @@ pub fn render_items(items: &[Item], nothing: &str, screen: &Screen) -> String {
 fn render_item(item: &Item, screen: &Screen) -> String {
     let place = item.target.as_ref().map_or_else(|| item.share.clone(), |target| format!("{}/{target}", item.share));
     let what = if item.path.is_empty() { place } else { format!("{place}: {}", harmless(&item.path)) };
+    let what = if item.kind == ItemKind::Note { format!("{what} (only told, no problem)") } else { what };
     let since = format!("{}, since {}", harmless(&item.message), screen.time(item.since));
     let hint = if item.hint.is_empty() { String::new() } else { format!("  hint: {}\n", harmless(&item.hint)) };
     format!("{what}\n  {since}\n{hint}")
@@ -328,6 +345,7 @@ What to do
     #[test]
     fn a_list_says_what_why_and_what_to_do() {
         let item = Item {
+            kind: ItemKind::Hold,
             share: "projects".into(),
             target: Some("efs".into()),
             path: "a/b\n.txt".into(),
@@ -343,7 +361,9 @@ projects/efs: a/b\\n.txt
 projects
   someone else changed the copy, since 2026-11-22 14:03:21
 ";
-        assert_eq!(render_items(&[item, whole], "Nothing waits.", &screen()), wanted);
+        assert_eq!(render_items(&[item, whole.clone()], "Nothing waits.", &screen()), wanted);
+        let note = Item { kind: ItemKind::Note, ..whole };
+        assert!(render_items(&[note], "", &screen()).starts_with("projects (only told, no problem)\n"));
         assert_eq!(render_items(&[], "Nothing waits.", &screen()), "Nothing waits.\n");
     }
 

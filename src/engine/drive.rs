@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use crate::config::{Config, Ownership};
 use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob, Tell};
-use crate::engine::state::{Heartbeat, ShareState, StateWord, TargetError, TargetState, WatchMode, WatchState};
+use crate::engine::state::{
+    ErrorState, Heartbeat, ShareCondition, ShareState, TargetCondition, TargetState, WatchState, WatchWay,
+};
 use crate::engine::{Command, Core, Event, Failure, LaneReport, LaneState, Limits, ShareSetup, TargetSetup, clock};
 use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
 use crate::local::{Ignore, Mode as WatchedBy, RootId, root_id};
@@ -428,7 +430,7 @@ impl Engine {
 
     fn each_second(&mut self, heartbeat: Option<&Heartbeat>) -> Result<()> {
         if let Some(heartbeat) = heartbeat
-            && let Err(error) = heartbeat.beat(clock::wall())
+            && let Err(error) = heartbeat.touch(clock::wall())
         {
             tracing::warn!("the heartbeat in the state folder cannot be written: {error}");
         }
@@ -526,7 +528,7 @@ impl Engine {
     fn write_states(&mut self) -> Result<()> {
         let mut shares = Vec::new();
         for seat in &self.shares {
-            let text = serde_json::to_string(&self.share_state(seat)).unwrap_or_default();
+            let text = self.share_state(seat).to_json();
             if text != seat.state {
                 shares.push((seat.id, text));
             }
@@ -537,7 +539,7 @@ impl Engine {
             let silent = seat.monitor.silent_since(&seat.hands.pulse, now).map(|since| now.since(since));
             let silent = silent.filter(|silence| *silence >= SILENCE);
             let Some(report) = self.core.lane_report(seat.id) else { continue };
-            let text = serde_json::to_string(&target_state(&report, silent)).unwrap_or_default();
+            let text = target_state(&report, silent).to_json();
             if text != seat.state {
                 targets.push((seat.id, text));
             }
@@ -565,9 +567,9 @@ impl Engine {
         let why = self.core.offline(seat.id).map(str::to_owned);
         let scanned = self.core.is_scanned(seat.id);
         let state = match () {
-            () if why.is_some() => StateWord::Offline,
-            () if seat.scanning.is_some() => StateWord::Scanning,
-            () => StateWord::Ok,
+            () if why.is_some() => ShareCondition::Offline,
+            () if seat.scanning.is_some() => ShareCondition::Scanning,
+            () => ShareCondition::Ok,
         };
         ShareState { state, why, scanned, watch: seat.watch_state() }
     }
@@ -641,37 +643,38 @@ impl ShareSeat {
         let watch = self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match watch {
             Some(watch) if watch.mode() == WatchedBy::Inotify => {
-                WatchState { mode: WatchMode::Inotify, coverage: watch.coverage(), note: None }
+                WatchState { mode: WatchWay::Inotify, coverage: watch.coverage(), note: None }
             }
             Some(_) => {
                 let note =
                     "a network file system tells nothing of changes made elsewhere: the share is polled".to_owned();
-                WatchState { mode: WatchMode::Poll, coverage: 0.0, note: Some(note) }
+                WatchState { mode: WatchWay::Poll, coverage: 0.0, note: Some(note) }
             }
-            None => WatchState { mode: WatchMode::Poll, coverage: 0.0, note: None },
+            None => WatchState { mode: WatchWay::Poll, coverage: 0.0, note: None },
         }
     }
 }
 
 fn target_state(report: &LaneReport, silent: Option<Duration>) -> TargetState {
-    let error = report.error.as_ref().map(|(failure, since)| TargetError {
+    let error = report.error.as_ref().map(|(failure, since)| ErrorState {
         message: failure.message.clone(),
         hint: failure.hint.clone(),
-        since: *since,
+        since: since.0,
     });
-    let now = clock::wall();
-    match (report.state, silent) {
+    let (state, error) = match (report.state, silent) {
         (_, Some(silence)) => {
             // To the second: the text must not change while nothing else does.
-            let since = Wall(now.before(silence).0 / 1_000_000_000 * 1_000_000_000);
+            let since = clock::wall().before(silence).0 / 1_000_000_000 * 1_000_000_000;
             let message = "a call to the target has not come back".to_owned();
             let hint = "check the mount and the line to its server; it goes on by itself".to_owned();
-            TargetState { state: StateWord::Unresponsive, error: Some(TargetError { message, hint, since }) }
+            (TargetCondition::Unresponsive, Some(ErrorState { message, hint, since }))
         }
-        (LaneState::Unreachable, None) => TargetState { state: StateWord::Unreachable, error },
-        (LaneState::Resting, None) => TargetState { state: StateWord::Resting, error },
-        (LaneState::Ok | LaneState::Halted | LaneState::Paused, None) => TargetState { state: StateWord::Ok, error },
-    }
+        (LaneState::Unreachable, None) => (TargetCondition::Unreachable, error),
+        (LaneState::Resting, None) => (TargetCondition::Resting, error),
+        (LaneState::Ok | LaneState::Halted | LaneState::Paused, None) => (TargetCondition::Ok, error),
+    };
+    let since = error.as_ref().map(|error| error.since);
+    TargetState { state, error, since }
 }
 
 impl StartError {

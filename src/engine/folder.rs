@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::engine::drive::StartError;
-use crate::engine::state::{INDEX, Lock};
+use crate::engine::state::{Holder, INDEX, Lock};
 use crate::engine::{Mode, clock};
 use crate::index::{Index, IndexError};
 use crate::sys::fskind;
@@ -51,16 +51,7 @@ impl StateFolder {
         std::fs::create_dir_all(dir)
             .map_err(|error| fault(format!("make the state folder {}", dir.display()), error, WRITABLE))?;
         refuse_network(dir)?;
-        let held = Lock::take(dir)
-            .map_err(|error| fault(format!("lock the state folder {}", dir.display()), error, WRITABLE))?;
-        let lock = held.map_err(|held| {
-            let who = held.pid.map_or_else(|| "another agent".to_owned(), |pid| format!("another agent (pid {pid})"));
-            fault(
-                format!("use the state folder {}", dir.display()),
-                format!("{who} uses it"),
-                "stop that agent first, or name another folder with --state-dir",
-            )
-        })?;
+        let lock = Lock::take(dir).map_err(|error| not_locked(dir, &error))?;
         let path = dir.join(INDEX);
         let index = match open_sound(&path) {
             Err(error) if error.is_damage() => {
@@ -87,6 +78,18 @@ impl StateFolder {
         let index = opened.map_err(|error| index_fault(&path, &error))?;
         Ok(Self { index, keeper: Keeper { _lock: None, scratch: Some(scratch) } })
     }
+}
+
+fn not_locked(dir: &Path, error: &std::io::Error) -> StartError {
+    if error.kind() != std::io::ErrorKind::WouldBlock {
+        return fault(format!("lock the state folder {}", dir.display()), error, WRITABLE);
+    }
+    let who = match Lock::holder(dir) {
+        Ok(Holder::Process(Some(pid))) => format!("another agent (pid {pid})"),
+        Ok(Holder::Process(None) | Holder::Nobody) | Err(_) => "another agent".to_owned(),
+    };
+    let hint = "stop that agent first, or name another folder with --state-dir";
+    fault(format!("use the state folder {}", dir.display()), format!("{who} uses it"), hint)
 }
 
 const WRITABLE: &str = "name a folder that the agent's user may write with --state-dir or state_dir";

@@ -8,7 +8,8 @@
 mod copies;
 mod local;
 mod places;
-//mod read;
+mod read;
+mod request;
 mod row;
 mod schema;
 
@@ -22,7 +23,11 @@ use crate::model::{RelPath, ShareId, TargetId};
 
 pub use copies::Cursor;
 pub use places::{ShareInfo, TargetInfo, What};
-//pub use read::{OpenMatter, Overview, PathStory, ShareOverview, TargetOverview, TargetStory};
+pub use read::{
+    JournalLine, Oldest, OpenMatter, Overview, PathStory, Reader, ShareOverview, TargetOverview, TargetStory,
+    TroubleMatter,
+};
+pub use request::{Request, Requests};
 pub use row::{HoldRow, LocalRow, OpenRow, Presence};
 
 /// Folder paths remembered, at most (count); then all are forgotten and read again.
@@ -58,6 +63,12 @@ impl IndexError {
             Self::Damaged(_) => true,
             Self::Sqlite(error) => matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)),
         }
+    }
+
+    /// True if another process has the file to itself just now.
+    pub fn is_busy(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        matches!(self, Self::Sqlite(error) if matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked)))
     }
 
     /// True if the disk under the index has no room.

@@ -117,6 +117,12 @@ impl Index {
         Ok(())
     }
 
+    /// An administrator says that the target is another place from now on: what lies there has to be listed first.
+    pub fn bind_target_anew(&self, target: TargetId, id: &str) -> Result<()> {
+        self.db.execute("UPDATE target SET bound = ?, listed = NULL WHERE id = ?", params![id, target.0])?;
+        Ok(())
+    }
+
     /// A full scan has ended; `missed` paths had changed without an event.
     pub fn scan_ended(&self, share: ShareId, at: Wall, missed: u64) -> Result<()> {
         let sql = "UPDATE share SET scanned = ?, scans = scans + 1, missed = missed + ? WHERE id = ?";

@@ -78,6 +78,16 @@ pub(super) fn migrate(db: &mut Connection) -> Result<(), IndexError> {
     Ok(())
 }
 
+/// Whether the file can be read as it is: false if it was never finished, an error if it is newer than this program.
+pub(super) fn readable(db: &Connection) -> Result<bool, IndexError> {
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(IndexError::Newer { found, known });
+    }
+    Ok(found > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -95,6 +95,29 @@ impl Ignore {
         self.ignores(path, false)
     }
 
+    /// The pattern that hides `path` or a folder above it, as it was written; for people.
+    pub fn rule(&self, path: &RelPath) -> Option<String> {
+        let above: Vec<_> = path.ancestors().collect();
+        let mut all = above.iter().rev().map(|folder| (folder, true)).chain([(path, false), (path, true)]);
+        all.find(|(path, is_folder)| self.ignores(path, *is_folder))
+            .map(|(path, is_folder)| self.pattern(path, is_folder))
+    }
+
+    fn pattern(&self, path: &RelPath, is_folder: bool) -> String {
+        if path.as_bytes() == RESERVED {
+            return String::from_utf8_lossy(RESERVED).into_owned();
+        }
+        if let Match::Ignore(glob) = self.own.matched(Path::new(path.as_os_str()), is_folder) {
+            return glob.original().to_owned();
+        }
+        let hides = |line: &&&str| {
+            let mut builder = GitignoreBuilder::new("");
+            let added = builder.add_line(None, line).is_ok();
+            added && builder.build().is_ok_and(|one| one.matched(Path::new(path.as_os_str()), is_folder).is_ignore())
+        };
+        BUILT_IN.iter().find(hides).map_or_else(String::new, |line| (*line).to_owned())
+    }
+
     /// As [`Ignore::ignores`], for the entries of one folder, without making a path for each of them.
     pub(super) fn of_folder(&self, folder: &RelPath) -> IgnoreIn<'_> {
         let mut path = folder.as_bytes().to_vec();
@@ -295,6 +318,22 @@ mod tests {
         }
         for kept in ["build", "x/build/y", "x/.driftline/y", "builds/a"] {
             assert!(!ignore.ignores_below(&path(kept)), "{kept}");
+        }
+    }
+
+    #[test]
+    fn the_pattern_that_hides_a_path_is_named() {
+        let ignore = ignore(&["*.bak", "/build/"]);
+        let table = [
+            ("x/y.bak", Some("*.bak")),
+            ("build/a/b", Some("/build/")),
+            ("x/~$offer.docx", Some("~$*")),
+            ("lost+found/1", Some("/lost+found/")),
+            (".driftline/identity", Some(".driftline")),
+            ("x/plan.txt", None),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(ignore.rule(&path(text)).as_deref(), wanted, "{text}");
         }
     }
 

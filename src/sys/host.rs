@@ -1,6 +1,14 @@
-//! What this machine calls itself.
+//! This machine.
 
-/// The host's name, as `uname` gives it.
+/// The host's name, as the kernel has it.
 pub fn name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_machine_has_a_name() {
+        assert!(!super::name().is_empty());
+    }
 }

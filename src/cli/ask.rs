@@ -1,0 +1,239 @@
+//! `status`, `pending` and `problems`: what people ask of the index.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::cli::args::{ListArgs, Output, StatusArgs};
+use crate::cli::collect::{self, Found, patiently};
+use crate::cli::report::{AgentState, Item, ItemKind, ShareState, Status, TargetState, When};
+use crate::cli::source::{self, State};
+use crate::cli::status_text::{in_colour, render_items, render_status};
+use crate::cli::text::{Screen, bytes, grouped};
+use crate::cli::{Exit, Failure, say, say_json};
+use crate::engine::clock::wall as now;
+use crate::engine::state;
+use crate::index::{IndexError, OpenMatter, Reader, TroubleMatter};
+
+/// Lines listed (count); more are only counted.
+const ITEMS_MAX: usize = 10_000;
+/// Time between two paintings of `status --watch`.
+const REPAINT: Duration = Duration::from_secs(1);
+
+/// `status`.
+pub(super) fn status(args: &StatusArgs) -> Result<Exit, Failure> {
+    let asked = source::state(&args.state)?;
+    loop {
+        let status = known(&asked)?.0;
+        if args.watch && !wants_json(&args.output) {
+            clear()?;
+        }
+        show_status(&status, &args.output)?;
+        if !args.watch {
+            return Ok(status.exit());
+        }
+        std::thread::sleep(REPAINT);
+    }
+}
+
+fn wants_json(output: &Output) -> bool {
+    output.json || output.query.is_some()
+}
+
+/// An empty screen, with the cursor at its top.
+fn clear() -> Result<(), Failure> {
+    if std::io::stdout().is_terminal() { say("\x1b[H\x1b[2J\x1b[3J") } else { Ok(()) }
+}
+
+fn show_status(status: &Status, output: &Output) -> Result<(), Failure> {
+    if wants_json(output) {
+        return say_json(status, output.query.as_deref());
+    }
+    say(&in_colour(status, &render_status(status, &Screen::here(When(now())))))
+}
+
+fn known(asked: &State) -> Result<(Status, Found), Failure> {
+    let at = now();
+    let found = Found::look(&asked.dir, at)?;
+    Ok((collect::status(asked, &found, at), found))
+}
+
+/// `pending`.
+pub(super) fn pending(args: &ListArgs) -> Result<Exit, Failure> {
+    let asked = source::state(&args.state)?;
+    let status = known(&asked)?.0;
+    let matters = read(&asked.dir, |reader| reader.pending(ITEMS_MAX))?.unwrap_or_default();
+    let items = matters.iter().filter(|matter| is_asked(&status, &matter.share, Some(&matter.target)));
+    let items: Vec<_> = items.map(|matter| pending_item(matter, &status)).collect();
+    let all: u64 = status.lanes().map(|(_, target)| target.pending).sum();
+    show_items(&items, all, &nothing(&status, "Nothing waits."), &args.output)?;
+    Ok(Exit::Fine)
+}
+
+/// `problems`.
+pub(super) fn problems(args: &ListArgs) -> Result<Exit, Failure> {
+    let asked = source::state(&args.state)?;
+    let status = known(&asked)?.0;
+    let lists = read(&asked.dir, |reader| Ok((reader.holds(ITEMS_MAX)?, reader.troubles(ITEMS_MAX)?)))?;
+    let (holds, troubles) = lists.unwrap_or_default();
+    let mut items = places(&status);
+    items.extend(troubles.iter().map(trouble_item).filter(|item| is_asked(&status, &item.share, None)));
+    let holds = holds.iter().filter(|matter| is_asked(&status, &matter.share, Some(&matter.target)));
+    items.extend(holds.map(hold_item));
+    // What needs a person first.
+    items.sort_by_key(|item| item.kind == ItemKind::Note);
+    let on_shares: u64 = status.shares.iter().map(|share| share.problems + share.notes).sum();
+    let holds: u64 = status.lanes().map(|(_, target)| target.holds).sum();
+    let whole = items.iter().filter(|item| item.kind == ItemKind::Place).count();
+    let all = on_shares + holds + u64::try_from(whole).unwrap_or(0);
+    show_items(&items, all, &nothing(&status, "No problems."), &args.output)?;
+    let grave = items.iter().any(|item| item.kind != ItemKind::Note);
+    Ok(if grave { Exit::Problems } else { Exit::Fine })
+}
+
+/// Asks the index; `None` if there is none.
+pub(super) fn read<T>(dir: &Path, ask: impl Fn(&Reader) -> Result<T, IndexError>) -> Result<Option<T>, Failure> {
+    let answer = patiently(|| match Reader::open(&dir.join(state::INDEX))? {
+        Some(reader) => ask(&reader).map(Some),
+        None => Ok(None),
+    });
+    answer.map_err(|error| unreadable(dir, &error))
+}
+
+/// The index cannot be asked.
+pub(super) fn unreadable(dir: &Path, error: &IndexError) -> Failure {
+    let notice = collect::index_notice(error);
+    Failure::cannot(Exit::Internal, format!("use the index in {}", dir.display()), notice.message).hint(notice.hint)
+}
+
+/// An empty list means something only if an agent has looked.
+fn nothing(status: &Status, fine: &str) -> String {
+    let unscanned = status.shares.is_empty() || status.shares.iter().any(|share| share.scanned.is_none());
+    match (&status.error, unscanned) {
+        (Some(error), _) => format!("Nothing is known: {}.", error.message),
+        (None, true) => format!("{fine} But no full scan has ended yet: see driftline status."),
+        (None, false) => fine.to_owned(),
+    }
+}
+
+fn show_items(items: &[Item], all: u64, nothing: &str, output: &Output) -> Result<(), Failure> {
+    if wants_json(output) {
+        return say_json(&items, output.query.as_deref());
+    }
+    let mut text = render_items(items, nothing, &Screen::here(When(now())));
+    let left = all.saturating_sub(u64::try_from(items.len()).unwrap_or(u64::MAX));
+    if items.len() >= ITEMS_MAX && left > 0 {
+        text += &format!("and {} more\n", grouped(left));
+    }
+    say(&text)
+}
+
+/// What is in the index and configured no more is not told.
+fn is_asked(status: &Status, share: &str, target: Option<&str>) -> bool {
+    let mut shares = status.shares.iter().filter(|known| known.name == share);
+    shares.any(|known| target.is_none_or(|target| known.targets.iter().any(|one| one.name == target)))
+}
+
+/// Shares and targets that are in trouble as a whole.
+fn places(status: &Status) -> Vec<Item> {
+    let mut items = Vec::new();
+    for share in status.shares.iter().filter(|share| share.state == ShareState::Offline) {
+        let message = share.error.clone().unwrap_or_else(|| "it is offline".to_owned());
+        let hint = format!("mount or restore {}; nothing is deleted meanwhile", share.path);
+        let since = share.scanned.unwrap_or(status.as_of);
+        let share = share.name.clone();
+        items.push(Item { kind: ItemKind::Place, share, target: None, path: String::new(), message, hint, since });
+    }
+    for (share, target) in status.lanes() {
+        let Some(error) = &target.error else { continue };
+        items.push(Item {
+            kind: ItemKind::Place,
+            share: share.name.clone(),
+            target: Some(target.name.clone()),
+            path: String::new(),
+            message: error.message.clone(),
+            hint: error.hint.clone(),
+            since: error.since,
+        });
+    }
+    items
+}
+
+fn trouble_item(matter: &TroubleMatter) -> Item {
+    Item {
+        kind: if matter.is_problem { ItemKind::Problem } else { ItemKind::Note },
+        share: matter.share.clone(),
+        target: None,
+        path: matter.path.to_string(),
+        message: matter.trouble.message.clone(),
+        hint: matter.trouble.hint.clone(),
+        since: When(matter.since),
+    }
+}
+
+fn hold_item(matter: &OpenMatter) -> Item {
+    let (message, hint) = match &matter.open.hold {
+        Some(hold) => (hold.message.clone(), hold.hint.clone()),
+        None => (String::new(), String::new()),
+    };
+    item(ItemKind::Hold, matter, message, hint)
+}
+
+fn pending_item(matter: &OpenMatter, status: &Status) -> Item {
+    let message = format!("{}{}", waits_for(matter), obstacle(matter, status));
+    item(ItemKind::Pending, matter, message, way_on(matter, status))
+}
+
+fn item(kind: ItemKind, matter: &OpenMatter, message: String, hint: String) -> Item {
+    Item {
+        kind,
+        share: matter.share.clone(),
+        target: Some(matter.target.clone()),
+        path: matter.path.to_string(),
+        message,
+        hint,
+        since: When(matter.open.since),
+    }
+}
+
+/// What is still to be done about it.
+fn waits_for(matter: &OpenMatter) -> String {
+    let open = &matter.open;
+    match &open.origin {
+        Some(from) => format!("waits to be renamed there from {from}"),
+        None if open.doubt => "waits to be looked at there".to_owned(),
+        None if open.gone => "is gone from the share, and waits to be moved into history there".to_owned(),
+        None if !open.attempts.is_empty() => format!("is being sent ({})", bytes(open.bytes)),
+        None if open.bytes > 0 => format!("waits to be sent ({})", bytes(open.bytes)),
+        None => "waits to be compared".to_owned(),
+    }
+}
+
+fn target_state(matter: &OpenMatter, status: &Status) -> Option<TargetState> {
+    let mut lanes = status.lanes();
+    lanes.find(|(share, target)| share.name == matter.share && target.name == matter.target).map(|(_, t)| t.state)
+}
+
+fn obstacle(matter: &OpenMatter, status: &Status) -> String {
+    match (status.agent.state, target_state(matter, status)) {
+        (AgentState::Stopped, _) => "; no agent runs".to_owned(),
+        (AgentState::Hung, _) => "; the agent does not answer".to_owned(),
+        (AgentState::Running, Some(TargetState::Ok) | None) => String::new(),
+        (AgentState::Running, Some(state)) => format!("; the target is {state}"),
+    }
+}
+
+fn way_on(matter: &OpenMatter, status: &Status) -> String {
+    match (status.agent.state, target_state(matter, status)) {
+        (AgentState::Stopped, _) => "start the agent: driftline run".to_owned(),
+        (AgentState::Hung, _) => "look at the agent's log, then start it anew".to_owned(),
+        (AgentState::Running, Some(TargetState::Halted)) => {
+            format!("if that is right: driftline approve {}/{}", matter.share, matter.target)
+        }
+        (AgentState::Running, Some(TargetState::Paused)) => "go on with: driftline resume".to_owned(),
+        (AgentState::Running, Some(TargetState::Unresponsive | TargetState::Unreachable)) => {
+            "see driftline status; it goes on by itself once the target answers".to_owned()
+        }
+        (AgentState::Running, Some(TargetState::Ok | TargetState::Resting) | None) => String::new(),
+    }
+}

@@ -1,0 +1,312 @@
+//! From lock, heartbeat and index to what `status` says.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::cli::report::{
+    AgentState, AgentStatus, Notice, ShareState, ShareStatus, Status, TargetKind, TargetState, TargetStatus,
+    TargetTrouble, Verified, WatchMode, WatchStatus, When,
+};
+use crate::cli::source::State;
+use crate::cli::{Exit, Failure};
+use crate::config::{self, Config};
+use crate::engine::state::{self, Liveness, Pulse, ShareCondition, TargetCondition, WatchWay};
+use crate::index::{IndexError, Oldest, Overview, Reader, ShareOverview, TargetOverview};
+use crate::model::{RelPath, Wall};
+
+/// How often a busy index is asked (count); each time SQLite waits for 100 ms.
+const TRIES: u32 = 2;
+/// A fault that makes a target rest for longer than this needs a person.
+const FAULT_LASTS: Duration = Duration::from_secs(60);
+
+/// What was found in a state folder.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Whether an agent works.
+    pub(super) pulse: Pulse,
+    /// What the index knows; `Ok(None)` if there is none.
+    pub(super) overview: Result<Option<Overview>, IndexError>,
+}
+
+impl Found {
+    /// Looks into a state folder, without ever waiting for long.
+    pub(super) fn look(dir: &Path, now: Wall) -> Result<Self, Failure> {
+        let pulse = feel(dir, now)?;
+        let overview = patiently(|| match Reader::open(&dir.join(state::INDEX))? {
+            Some(reader) => reader.overview().map(Some),
+            None => Ok(None),
+        });
+        Ok(Self { pulse, overview })
+    }
+}
+
+/// Whether an agent works with the state folder.
+pub(super) fn feel(dir: &Path, now: Wall) -> Result<Pulse, Failure> {
+    Pulse::feel(dir, now).map_err(|error| {
+        Failure::cannot(Exit::Internal, format!("look into the state folder {}", dir.display()), error)
+            .hint("run it as root, or as the agent's user")
+    })
+}
+
+/// Asks again while another process has the index to itself.
+pub(super) fn patiently<T>(mut ask: impl FnMut() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    for _ in 1..TRIES {
+        match ask() {
+            Err(error) if error.is_busy() => {}
+            answer => return answer,
+        }
+    }
+    ask()
+}
+
+/// What the index would not say, and what to do about it.
+pub(super) fn index_notice(error: &IndexError) -> Notice {
+    let hint = match error {
+        IndexError::Newer { .. } => "ask with the newer driftline: see which one the service runs",
+        error if error.is_busy() => "ask again: another process has the index to itself just now",
+        error if error.is_damage() => {
+            "restart the agent: it sets the damaged index aside and finds the truth again from the targets"
+        }
+        IndexError::Sqlite(_) | IndexError::Damaged(_) => "run it as root, or as the agent's user",
+    };
+    Notice { message: error.to_string(), hint: hint.to_owned() }
+}
+
+/// The notice of a folder in which no agent ever worked.
+pub(super) fn never_ran(dir: &Path) -> Notice {
+    Notice {
+        message: format!("no agent ever ran with the state folder {}", dir.display()),
+        hint: "if it runs with another one, name that with --config or --state-dir".to_owned(),
+    }
+}
+
+/// All that `status` says. Pure.
+pub(super) fn status(asked: &State, found: &Found, now: Wall) -> Status {
+    let agent = agent(asked, &found.pulse);
+    let none = Overview::default();
+    let (overview, error) = match &found.overview {
+        Ok(Some(overview)) => (overview, None),
+        Ok(None) if found.pulse.liveness == Liveness::Stopped => (&none, Some(never_ran(&asked.dir))),
+        Ok(None) => (&none, None),
+        Err(error) => (&none, Some(index_notice(error))),
+    };
+    let shares = match &asked.config {
+        Some(config) => configured(config, overview, &found.pulse, now),
+        None => overview.shares.iter().map(|share| share_status(share, &found.pulse, now)).collect(),
+    };
+    let status = Status::new(agent, shares, When(now));
+    match error {
+        Some(error) => status.with_error(error),
+        None => status,
+    }
+}
+
+fn agent(asked: &State, pulse: &Pulse) -> AgentStatus {
+    let named = asked.config.as_ref().and_then(|config| config.agent.name.clone());
+    let (name, version) = match &pulse.beat {
+        Some((beat, _)) => (beat.name.clone(), beat.version.clone()),
+        None => (named.unwrap_or_else(crate::sys::host::name), env!("CARGO_PKG_VERSION").to_owned()),
+    };
+    let state = match pulse.liveness {
+        Liveness::Running | Liveness::Starting => AgentState::Running,
+        Liveness::Hung => AgentState::Hung,
+        Liveness::Stopped => AgentState::Stopped,
+    };
+    AgentStatus { name, state, pid: pulse.pid, version, heartbeat: pulse.beat.as_ref().map(|(_, at)| When(*at)) }
+}
+
+/// What is configured, in its order; of what no agent has seen yet nothing is known. What is configured no more is left
+/// out.
+fn configured(config: &Config, overview: &Overview, pulse: &Pulse, now: Wall) -> Vec<ShareStatus> {
+    let one = |share: &config::Share| {
+        let known = overview.shares.iter().find(|known| known.name == share.name);
+        let mut status = match known {
+            Some(known) => share_status(known, pulse, now),
+            None => unseen_share(share),
+        };
+        let mut seen = std::mem::take(&mut status.targets);
+        status.targets = share.targets.iter().map(|target| take(&mut seen, target)).collect();
+        status
+    };
+    config.shares.iter().map(one).collect()
+}
+
+fn take(seen: &mut Vec<TargetStatus>, target: &config::Target) -> TargetStatus {
+    match seen.iter().position(|known| known.name == target.name) {
+        Some(at) => seen.swap_remove(at),
+        None => unseen_target(&target.name),
+    }
+}
+
+fn unseen_share(share: &config::Share) -> ShareStatus {
+    ShareStatus {
+        name: share.name.clone(),
+        path: shown(&share.path),
+        files: 0,
+        bytes: 0,
+        state: ShareState::Ok,
+        scanned: None,
+        problems: 0,
+        notes: 0,
+        hard_links: 0,
+        missed: 0,
+        error: None,
+        watch: WatchStatus { mode: WatchMode::Poll, coverage: 0.0, note: None },
+        targets: Vec::new(),
+    }
+}
+
+fn unseen_target(name: &str) -> TargetStatus {
+    TargetStatus {
+        name: name.to_owned(),
+        kind: TargetKind::Directory,
+        state: TargetState::Ok,
+        files: 0,
+        bytes: 0,
+        pending: 0,
+        pending_bytes: 0,
+        oldest_pending_s: None,
+        protected_as_of: None,
+        problems: 0,
+        holds: 0,
+        foreign: 0,
+        verified: Verified::default(),
+        error: None,
+        requests: None,
+    }
+}
+
+/// A path for printing.
+pub(super) fn shown(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bytes = path.as_os_str().as_bytes();
+    match RelPath::new(bytes.strip_prefix(b"/").unwrap_or(bytes)) {
+        Ok(rest) if bytes.starts_with(b"/") => format!("/{rest}"),
+        Ok(_) | Err(_) => crate::cli::text::harmless(&path.to_string_lossy()),
+    }
+}
+
+/// What the agent last said of a share; nothing if one has just started and has not said anything.
+fn said_of_share(share: &ShareOverview, pulse: &Pulse) -> state::ShareState {
+    match pulse.liveness {
+        Liveness::Starting => state::ShareState::default(),
+        Liveness::Running | Liveness::Hung | Liveness::Stopped => state::ShareState::parse(&share.state),
+    }
+}
+
+fn said_of_target(target: &TargetOverview, pulse: &Pulse) -> state::TargetState {
+    match pulse.liveness {
+        Liveness::Starting => state::TargetState::default(),
+        Liveness::Running | Liveness::Hung | Liveness::Stopped => state::TargetState::parse(&target.state),
+    }
+}
+
+pub(super) fn share_status(share: &ShareOverview, pulse: &Pulse, now: Wall) -> ShareStatus {
+    let said = said_of_share(share, pulse);
+    let scanned = match pulse.liveness {
+        Liveness::Stopped => share.scanned,
+        Liveness::Running | Liveness::Starting | Liveness::Hung => share.scanned.filter(|_| said.scanned),
+    };
+    let state = match said.state {
+        ShareCondition::Ok => ShareState::Ok,
+        ShareCondition::Scanning => ShareState::Scanning,
+        ShareCondition::Offline => ShareState::Offline,
+    };
+    let mode = match said.watch.mode {
+        WatchWay::Inotify => WatchMode::Inotify,
+        WatchWay::Poll => WatchMode::Poll,
+    };
+    let seen_until = seen_until(share, &said, pulse);
+    ShareStatus {
+        name: share.name.clone(),
+        path: shown(&share.root),
+        files: unsigned(share.tally.files),
+        bytes: unsigned(share.tally.bytes),
+        state,
+        scanned: scanned.map(When),
+        problems: share.problems,
+        notes: share.notes,
+        hard_links: unsigned(share.tally.hard_links),
+        missed: share.missed,
+        error: said.why.filter(|_| state == ShareState::Offline),
+        watch: WatchStatus { mode, coverage: said.watch.coverage, note: said.watch.note },
+        targets: share.targets.iter().map(|target| target_status(share, target, seen_until, pulse, now)).collect(),
+    }
+}
+
+/// All changes that settled on the share before are known: up to the last heartbeat of an agent that has scanned the share
+/// and still sees it, else up to the end of its last full scan.
+fn seen_until(share: &ShareOverview, said: &state::ShareState, pulse: &Pulse) -> Option<Wall> {
+    let scanned = share.scanned?;
+    let follows = said.scanned && said.state != ShareCondition::Offline;
+    let beat = pulse.beat.as_ref().map(|(_, at)| *at);
+    Some(if follows { beat.unwrap_or(scanned) } else { scanned })
+}
+
+fn target_status(
+    share: &ShareOverview,
+    target: &TargetOverview,
+    seen_until: Option<Wall>,
+    pulse: &Pulse,
+    now: Wall,
+) -> TargetStatus {
+    let said = said_of_target(target, pulse);
+    let state = target_state(target, &said);
+    let error = target_trouble(share, target, state, &said, now);
+    let lasts = error.as_ref().is_some_and(|error| now.since(error.since.0) > FAULT_LASTS);
+    // Before its first listing nothing was put there, and nothing is known of what is.
+    let protected = seen_until.filter(|_| target.listed.is_some()).and_then(|seen| match target.oldest {
+        Oldest::None => Some(seen),
+        Oldest::Since(change) => Some(change.min(seen)),
+        Oldest::Unknown => None,
+    });
+    TargetStatus {
+        state,
+        files: unsigned(target.tally.files),
+        bytes: unsigned(target.tally.bytes),
+        pending: unsigned(target.tally.pending),
+        pending_bytes: unsigned(target.tally.pending_bytes),
+        oldest_pending_s: target.oldest_pending.map(|since| now.since(since).as_secs()),
+        protected_as_of: protected.map(When),
+        problems: u64::from(state == TargetState::Resting && lasts),
+        holds: unsigned(target.tally.holds),
+        foreign: target.foreign,
+        error,
+        ..unseen_target(&target.name)
+    }
+}
+
+fn target_state(target: &TargetOverview, said: &state::TargetState) -> TargetState {
+    match said.state {
+        _ if target.halt.is_some() => TargetState::Halted,
+        _ if target.paused => TargetState::Paused,
+        TargetCondition::Ok => TargetState::Ok,
+        TargetCondition::Resting => TargetState::Resting,
+        TargetCondition::Unresponsive => TargetState::Unresponsive,
+        TargetCondition::Unreachable => TargetState::Unreachable,
+    }
+}
+
+fn target_trouble(
+    share: &ShareOverview,
+    target: &TargetOverview,
+    state: TargetState,
+    said: &state::TargetState,
+    now: Wall,
+) -> Option<TargetTrouble> {
+    if let Some(halt) = &target.halt {
+        let hint = format!("look at what is gone from {} before it is gone from the target too", shown(&share.root));
+        let since = said.since.map_or(now, Wall);
+        return Some(TargetTrouble { message: halt.clone(), hint, since: When(since) });
+    }
+    let error = said.error.as_ref().filter(|_| state != TargetState::Ok)?;
+    let (message, hint) = (error.message.clone(), error.hint.clone());
+    Some(TargetTrouble { message, hint, since: When(Wall(error.since)) })
+}
+
+fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

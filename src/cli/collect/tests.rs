@@ -1,0 +1,205 @@
+use super::*;
+use crate::cli::report::Verdict;
+use crate::engine::state::{Beat, WatchState};
+use crate::index::{Index, LocalRow};
+use crate::model::{Content, Digest, Kind, Meta, RelPath, Shape, ShareId, Stamp, Stat, TargetId};
+use crate::plan::Base;
+
+const NOW: Wall = Wall(1_795_442_601_000_000_000);
+
+fn at(seconds: i64) -> Wall {
+    Wall(NOW.0 + seconds * 1_000_000_000)
+}
+
+fn pulse(liveness: Liveness, beat: Option<i64>) -> Pulse {
+    let beat = beat.map(|seconds| (Beat { name: "office-01".into(), version: "0.1.0".into(), pid: 7 }, at(seconds)));
+    Pulse { liveness, pid: (liveness != Liveness::Stopped).then_some(7), beat }
+}
+
+fn said(scanned: bool, state: ShareCondition) -> String {
+    let watch = WatchState { mode: WatchWay::Inotify, coverage: 1.0, note: None };
+    let why = (state == ShareCondition::Offline).then(|| "it went away".to_owned());
+    state::ShareState { state, why, scanned, watch }.to_json()
+}
+
+/// An index with one file, which lies on the target too; scanned 60 s ago.
+struct World {
+    dir: tempfile::TempDir,
+    index: Index,
+    share: ShareId,
+    target: TargetId,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut index = Index::open(&dir.path().join(state::INDEX)).expect("made");
+        index.begin(at(-100)).expect("begun");
+        let share = index.register_share("projects", b"/srv/projects", "uid").expect("known").id;
+        let target = index.register_target(share, "efs", "/mnt/efs").expect("known").id;
+        index.listing_ended(target, at(-90), 3).expect("told");
+        let digest = Digest([5; 32]);
+        let meta = Meta { mode: 0o644, mtime: at(-500), uid: 0, gid: 0 };
+        let content = Content::file(digest, 33);
+        index.put_base(target, &path("c"), &Base { content, meta, stamp: Stamp(b"s".as_slice().into()) }).expect("put");
+        index.commit().expect("committed");
+        let mut world = Self { dir, index, share, target };
+        world.see("c", 33, Some(digest), -500, -80);
+        world.index.scan_ended(share, at(-60), 0).expect("told");
+        world.index.set_share_state(share, &said(true, ShareCondition::Ok)).expect("told");
+        world
+    }
+
+    /// A file that was changed at `made` is noticed at `noticed`.
+    fn see(&mut self, name: &str, len: u64, digest: Option<Digest>, made: i64, noticed: i64) {
+        let meta = Meta { mode: 0o644, mtime: at(made), uid: 0, gid: 0 };
+        let shape = Shape { kind: Kind::File, len };
+        let stat = Stat { shape, ino: 1, ctime: at(made), meta, nlink: 1, mounted: false };
+        self.index.begin(at(noticed)).expect("begun");
+        let row = LocalRow::fresh(stat, digest, self.index.run());
+        self.index.put_local(self.share, &path(name), &row).expect("put");
+        self.index.commit().expect("committed");
+    }
+
+    fn status(&self, pulse: Pulse) -> Status {
+        let overview = Reader::open(&self.dir.path().join(state::INDEX))
+            .and_then(|found| found.expect("there").overview().map(Some));
+        status(&State { dir: self.dir.path().to_owned(), config: None }, &Found { pulse, overview }, NOW)
+    }
+
+    fn protected(&self, pulse: Pulse) -> Option<Wall> {
+        self.status(pulse).shares[0].targets[0].protected_as_of.map(|when| when.0)
+    }
+}
+
+fn path(text: &str) -> RelPath {
+    RelPath::new(text).expect("a test's path is fine")
+}
+
+#[test]
+fn with_nothing_open_all_is_safe_up_to_the_heartbeat() {
+    let world = World::new();
+    let status = world.status(pulse(Liveness::Running, Some(-1)));
+    assert_eq!((status.verdict, status.exit()), (Verdict::Safe, Exit::Fine));
+    let target = &status.shares[0].targets[0];
+    assert_eq!((target.files, target.bytes, target.foreign, target.pending), (1, 33, 3, 0));
+    assert_eq!(target.protected_as_of, Some(When(at(-1))));
+    let stopped = world.status(pulse(Liveness::Stopped, Some(-50)));
+    assert_eq!((stopped.verdict, stopped.exit(), stopped.as_of), (Verdict::Safe, Exit::NotRunning, When(at(-50))));
+    assert_eq!(world.protected(pulse(Liveness::Stopped, Some(-50))), Some(at(-50)));
+}
+
+#[test]
+fn what_is_open_bounds_what_is_protected_by_when_it_was_made() {
+    let mut world = World::new();
+    world.see("new", 5, None, -9, -8);
+    assert_eq!(world.protected(pulse(Liveness::Running, Some(0))), Some(at(-9)));
+    world.see("weekend", 5, None, -40, -7);
+    assert_eq!(world.protected(pulse(Liveness::Running, Some(0))), Some(at(-40)));
+    let status = world.status(pulse(Liveness::Running, Some(0)));
+    assert_eq!(status.verdict, Verdict::Syncing);
+    assert_eq!(status.shares[0].targets[0].oldest_pending_s, Some(8));
+}
+
+#[test]
+fn before_a_scan_has_ended_in_this_run_nothing_is_claimed_of_now() {
+    let world = World::new();
+    world.index.set_share_state(world.share, &said(false, ShareCondition::Scanning)).expect("told");
+    let running = world.status(pulse(Liveness::Running, Some(0)));
+    assert_eq!((running.verdict, running.shares[0].scanned), (Verdict::Unknown, None));
+    assert_eq!(running.shares[0].targets[0].protected_as_of, Some(When(at(-60))), "up to the last scan");
+    assert_eq!(world.status(pulse(Liveness::Stopped, Some(-50))).verdict, Verdict::Safe);
+    let starting = world.status(pulse(Liveness::Starting, Some(-50)));
+    assert_eq!((starting.verdict, starting.agent.state), (Verdict::Unknown, AgentState::Running));
+}
+
+#[test]
+fn an_offline_share_is_attention_with_its_reason_and_claims_nothing_since() {
+    let world = World::new();
+    world.index.set_share_state(world.share, &said(true, ShareCondition::Offline)).expect("told");
+    let status = world.status(pulse(Liveness::Running, Some(0)));
+    assert_eq!((status.verdict, status.shares[0].error.as_deref()), (Verdict::Attention, Some("it went away")));
+    assert_eq!(status.shares[0].targets[0].protected_as_of, Some(When(at(-60))));
+}
+
+#[test]
+fn a_target_is_as_its_columns_and_its_words_say() {
+    let world = World::new();
+    let tell = |state, since: Option<i64>| {
+        let error = since.map(|since| state::ErrorState { message: "no room".into(), hint: "free some".into(), since });
+        let said = state::TargetState { state, error, since };
+        world.index.set_target_state(world.target, &said.to_json()).expect("told");
+        world.status(pulse(Liveness::Running, Some(0)))
+    };
+    let facts =
+        |status: &Status| (status.verdict, status.shares[0].targets[0].state, status.shares[0].targets[0].problems);
+    let short = tell(TargetCondition::Resting, Some(at(-5).0));
+    assert_eq!(facts(&short), (Verdict::Safe, TargetState::Resting, 0));
+    let long = tell(TargetCondition::Resting, Some(at(-61).0));
+    assert_eq!(facts(&long), (Verdict::Attention, TargetState::Resting, 1));
+    let away = tell(TargetCondition::Unreachable, Some(at(-5).0));
+    assert_eq!(facts(&away), (Verdict::Attention, TargetState::Unreachable, 0));
+    assert_eq!(away.shares[0].targets[0].error.as_ref().map(|e| e.message.as_str()), Some("no room"));
+    world.index.set_paused(world.target, true).expect("told");
+    assert_eq!(facts(&tell(TargetCondition::Ok, None)), (Verdict::Attention, TargetState::Paused, 0));
+    world.index.set_halt(world.target, Some("an accident")).expect("told");
+    let halted = tell(TargetCondition::Ok, Some(at(-3).0));
+    assert_eq!(facts(&halted), (Verdict::Halted, TargetState::Halted, 0));
+    let error = halted.shares[0].targets[0].error.as_ref().expect("told why");
+    assert_eq!((error.message.as_str(), error.since), ("an accident", When(at(-3))));
+}
+
+#[test]
+fn where_nothing_ever_ran_nothing_is_known_and_it_is_said() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let asked = State { dir: dir.path().join("state"), config: None };
+    let status = status(&asked, &Found::look(&asked.dir, NOW).expect("looked"), NOW);
+    assert_eq!((status.verdict, status.exit()), (Verdict::Unknown, Exit::NotRunning));
+    let told = status.error.expect("told").message;
+    assert_eq!(told, format!("no agent ever ran with the state folder {}", asked.dir.display()));
+    assert!(!asked.dir.exists());
+}
+
+#[test]
+fn a_damaged_or_locked_index_is_said_to_be_so_at_once() {
+    let world = World::new();
+    let asked = State { dir: world.dir.path().to_owned(), config: None };
+    for (text, cause) in
+        [("not a database at all, and long enough to be taken for a page of one".repeat(20), "not a database")]
+    {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join(state::INDEX), text).expect("written");
+        let found = Found::look(dir.path(), NOW).expect("looked");
+        let told = status(&State { dir: dir.path().to_owned(), config: None }, &found, NOW);
+        assert_eq!(told.verdict, Verdict::Unknown);
+        assert!(told.error.expect("told").message.contains(cause));
+    }
+    let busy = IndexError::Sqlite(rusqlite_busy());
+    let found = Found { pulse: pulse(Liveness::Running, Some(0)), overview: Err(busy) };
+    let told = status(&asked, &found, NOW);
+    assert_eq!((told.verdict, told.exit()), (Verdict::Unknown, Exit::Problems));
+}
+
+/// What SQLite answers while another process has the file to itself.
+fn rusqlite_busy() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)
+}
+
+#[test]
+fn what_is_configured_is_told_in_its_order_and_what_is_new_is_unknown() {
+    let world = World::new();
+    let text = "[[share]]\nname = \"new\"\npath = \"/srv/new\"\n[[share.target]]\nname = \"t\"\npath = \"/mnt/new\"\n\
+                [[share]]\nname = \"projects\"\npath = \"/srv/projects\"\n\
+                [[share.target]]\nname = \"nas\"\npath = \"/mnt/nas\"\n\
+                [[share.target]]\nname = \"efs\"\npath = \"/mnt/efs\"\n";
+    let config = Some(Config::parse(text).expect("fine"));
+    let overview = Reader::open(&world.dir.path().join(state::INDEX)).expect("opened").expect("there").overview();
+    let found = Found { pulse: pulse(Liveness::Running, Some(0)), overview: overview.map(Some) };
+    let told = status(&State { dir: world.dir.path().to_owned(), config }, &found, NOW);
+    let names: Vec<_> = told.lanes().map(|(share, target)| format!("{}/{}", share.name, target.name)).collect();
+    assert_eq!(
+        (names, told.verdict),
+        (["new/t", "projects/nas", "projects/efs"].map(str::to_owned).to_vec(), Verdict::Unknown)
+    );
+    assert_eq!(told.shares[1].targets.iter().map(|target| target.files).collect::<Vec<_>>(), [0, 1]);
+}

@@ -1,0 +1,309 @@
+//! `explain PATH`: all that is known of one path, and what is decided about it. Reads the index, touches no place.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::args::ExplainArgs;
+use crate::cli::ask::read;
+use crate::cli::collect::{never_ran, shown};
+use crate::cli::report::When;
+use crate::cli::source::{self, State};
+use crate::cli::text::{Screen, bytes, harmless};
+use crate::cli::{Exit, Failure, say, say_json};
+use crate::engine::clock::wall as now;
+use crate::index::{HoldRow, LocalRow, PathStory, Presence, Reader, ShareOverview, TargetStory};
+use crate::local::Ignore;
+use crate::model::{Content, Kind, RelPath, Seen, Shape, Sight};
+use crate::plan::{self, Action, Drift, Hold, Origin, Policy, Purpose, RemoteView, Verdict, View};
+
+/// All that is known of one path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// Its share's name.
+    pub share: String,
+    /// The path in the share, escaped for printing.
+    pub path: String,
+    /// The pattern that hides it, if one does.
+    pub ignored_by: Option<String>,
+    /// As it was last seen on the share, in words.
+    pub local: String,
+    /// What is the matter with it there.
+    pub troubles: Vec<String>,
+    /// On each target.
+    pub targets: Vec<TargetExplanation>,
+    /// What was done to it, the newest first.
+    pub journal: Vec<Line>,
+}
+
+/// One target's part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TargetExplanation {
+    /// The target's name.
+    pub name: String,
+    /// What we left there, in words.
+    pub left: String,
+    /// When it was last put or confirmed there.
+    pub at: Option<When>,
+    /// Whether what the target last showed is what we left; `None` if nothing has been looked at since.
+    pub as_left: Option<bool>,
+    /// What is decided, in words.
+    pub decision: String,
+    /// What to do about it; empty if nothing.
+    pub hint: String,
+}
+
+/// A line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// When.
+    pub at: When,
+    /// On which target.
+    pub target: Option<String>,
+    /// What was done.
+    pub what: String,
+    /// With which effect.
+    pub detail: String,
+}
+
+/// `explain`.
+pub(super) fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
+    let asked = source::state(&args.state)?;
+    let what = format!("explain {}", shown(&args.path));
+    let overview = read(&asked.dir, Reader::overview)?.ok_or_else(|| {
+        let notice = never_ran(&asked.dir);
+        Failure::cannot(Exit::Usage, &what, notice.message).hint(notice.hint)
+    })?;
+    let places = places(&args.path, &overview.shares);
+    let mut told = Vec::new();
+    for (share, path) in &places {
+        let story = read(&asked.dir, |reader| reader.story(share.id, path))?;
+        told.extend(story.map(|story| explained(&asked, share, path, &story)));
+    }
+    // A relative path may be one of several shares: those that know nothing of it are left out, unless none does.
+    let is_known = |one: &Explanation| one.local != NEVER_SEEN || one.targets.iter().any(|target| target.at.is_some());
+    if told.iter().any(is_known) {
+        told.retain(is_known);
+    }
+    if told.is_empty() {
+        let roots: Vec<_> = overview.shares.iter().map(|share| shown(&share.root)).collect();
+        let failure = Failure::cannot(Exit::Usage, what, "it lies in no share");
+        return Err(failure.hint(format!("the shares are {}", roots.join(", "))));
+    }
+    if args.output.json || args.output.query.is_some() {
+        say_json(&told, args.output.query.as_deref())?;
+    } else {
+        let screen = Screen::here(When(now()));
+        say(&told.iter().map(|one| render(one, &screen)).collect::<Vec<_>>().join("\n"))?;
+    }
+    Ok(Exit::Fine)
+}
+
+const NEVER_SEEN: &str = "never seen";
+
+/// Every place that a path may mean.
+fn places<'a>(path: &Path, shares: &'a [ShareOverview]) -> Vec<(&'a ShareOverview, RelPath)> {
+    let within = |path: &Path| {
+        let below = |share: &'a ShareOverview| {
+            let rest = path.strip_prefix(&share.root).ok()?;
+            Some((share, RelPath::new(rest.as_os_str().as_bytes()).ok()?))
+        };
+        shares.iter().filter_map(below).collect::<Vec<_>>()
+    };
+    let from_root = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut found = within(&from_root);
+    if found.is_empty()
+        && let Some((folder, name)) = from_root.parent().zip(from_root.file_name())
+        && let Ok(folder) = folder.canonicalize()
+    {
+        // The folder may have been named through a link.
+        found = within(&folder.join(name));
+    }
+    if path.is_absolute() || !found.is_empty() {
+        return found;
+    }
+    let relative: std::path::PathBuf = path.components().filter(|part| *part != std::path::Component::CurDir).collect();
+    match RelPath::new(relative.as_os_str().as_bytes()) {
+        Ok(path) => shares.iter().map(|share| (share, path.clone())).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn explained(asked: &State, share: &ShareOverview, path: &RelPath, story: &PathStory) -> Explanation {
+    let configured =
+        asked.config.as_ref().and_then(|config| config.shares.iter().find(|known| known.name == share.name));
+    let patterns = configured.map(|share| share.ignore.clone()).unwrap_or_default();
+    let ignored_by = Ignore::new(&patterns).ok().and_then(|ignore| ignore.rule(path));
+    let policy = |name: &str| {
+        let target = configured.and_then(|share| share.targets.iter().find(|target| target.name == name));
+        target.map(crate::config::Target::policy).unwrap_or_default()
+    };
+    let targets = story.targets.iter().map(|target| on_target(story, target, &policy(&target.name))).collect();
+    let journal = story.lines.iter().cloned();
+    Explanation {
+        share: share.name.clone(),
+        path: path.to_string(),
+        ignored_by,
+        local: local_words(story.local.as_ref()),
+        troubles: story
+            .troubles
+            .iter()
+            .map(|told| format!("{}; {}", told.trouble.message, told.trouble.hint))
+            .collect(),
+        targets,
+        journal: journal
+            .map(|line| Line { at: When(line.at), target: line.target, what: line.what, detail: line.detail })
+            .collect(),
+    }
+}
+
+fn local_words(row: Option<&LocalRow>) -> String {
+    let Some(row) = row else { return NEVER_SEEN.to_owned() };
+    match row.state {
+        Presence::Absent => "gone".to_owned(),
+        Presence::Troubled => "there, and cannot be read".to_owned(),
+        Presence::Present => {
+            let digest =
+                row.digest.map_or_else(|| "not read yet".to_owned(), |digest| format!("content {}", digest.short()));
+            thing(row.stat.shape, (row.stat.shape.kind != Kind::Folder).then_some(digest), row.stat.meta.mtime)
+        }
+    }
+}
+
+fn thing(shape: Shape, digest: Option<String>, mtime: crate::model::Wall) -> String {
+    let kind = match shape.kind {
+        Kind::File => format!("file, {}", bytes(shape.len)),
+        Kind::Symlink => "symbolic link".to_owned(),
+        Kind::Folder => "folder".to_owned(),
+    };
+    let digest = digest.map(|digest| format!(", {digest}")).unwrap_or_default();
+    format!("{kind}{digest}, changed {}", When(mtime))
+}
+
+fn on_target(story: &PathStory, target: &TargetStory, policy: &Policy) -> TargetExplanation {
+    let left = target.base.as_ref().map_or_else(
+        || "nothing of ours".to_owned(),
+        |(base, _)| {
+            let Content { shape, digest } = base.content;
+            let digest = (shape.kind != Kind::Folder).then(|| format!("content {}", digest.short()));
+            thing(shape, digest, base.meta.mtime)
+        },
+    );
+    let as_left = match (&target.base, target.open.as_ref().map(|open| &open.sight)) {
+        (Some((base, _)), Some(Sight::Present((stamp, _)))) => Some(*stamp == base.stamp),
+        (Some(_), Some(Sight::Absent)) => Some(false),
+        (Some(_), Some(Sight::Unseen | Sight::Troubled) | None) | (None, _) => None,
+    };
+    let (decision, hint) = decision(story, target, policy);
+    let at = target.base.as_ref().map(|(_, at)| When(*at));
+    TargetExplanation { name: target.name.clone(), left, at, as_left, decision, hint }
+}
+
+/// What would be decided now, from what the index knows.
+fn verdict(story: &PathStory, target: &TargetStory, policy: &Policy) -> Verdict {
+    let local = story.local.as_ref().map_or(Sight::Unseen, |row| row.sight(story.run));
+    let unseen = Sight::Unseen;
+    let sight = target.open.as_ref().map_or(&unseen, |open| &open.sight);
+    let remote: Sight<RemoteView<'_>> =
+        sight.as_ref().map(|(stamp, seen): &(_, Seen)| RemoteView { stamp, seen: *seen });
+    let view = View {
+        local,
+        base: target.base.as_ref().map(|(base, _)| base),
+        attempts: target.open.as_ref().map_or(&[], |open| &open.attempts),
+        remote,
+        origin: target.origin.as_ref().map(|(base, as_left)| Origin { base, as_left: *as_left }),
+    };
+    plan::reconcile(&view, policy)
+}
+
+fn decision(story: &PathStory, target: &TargetStory, policy: &Policy) -> (String, String) {
+    if let Some(HoldRow { message, hint, .. }) = target.open.as_ref().and_then(|open| open.hold.as_ref()) {
+        return (format!("held: {message}"), hint.clone());
+    }
+    if target.open.as_ref().is_some_and(|open| open.doubt) {
+        return (
+            "the target is looked at first: it may hold something else than what we left".to_owned(),
+            String::new(),
+        );
+    }
+    if story.local.is_none() && target.base.is_none() && target.open.is_none() {
+        return ("nothing to do: it is known neither here nor there".to_owned(), String::new());
+    }
+    let verdict = verdict(story, target, policy);
+    (words(&verdict, target).to_owned(), hint(&verdict, policy).to_owned())
+}
+
+fn words(verdict: &Verdict, target: &TargetStory) -> &'static str {
+    match verdict {
+        Verdict::Settled if target.base.is_some() => "nothing to do: the target holds what the share holds",
+        Verdict::Settled => "nothing to do",
+        Verdict::Wait => "nothing yet: the share was not looked at in this run",
+        Verdict::Read(Purpose::Send) => "it is read and sent",
+        Verdict::Read(Purpose::Compare) => "it is read, to see whether the target holds just that already",
+        Verdict::Examine => "the target's copy is read, to see what it holds",
+        Verdict::Adopt(_) => "nothing is sent: the target holds this content already",
+        Verdict::Forget => "forgotten: nothing of ours is there any more",
+        Verdict::Moved => "nothing to do: it was renamed there",
+        Verdict::Act(Action::Put { .. }) => "it is sent",
+        Verdict::Act(Action::SetMeta { .. }) => "only its mode, time or owner is carried over",
+        Verdict::Act(Action::Move { .. }) => "it is renamed there",
+        Verdict::Act(Action::Remove { .. }) => "it is moved into history there",
+        Verdict::Hold(Hold::Drifted) => "held: someone else changed it there",
+        Verdict::Hold(Hold::LocalTroubled) => "held: the share's file cannot be read",
+        Verdict::Hold(Hold::RemoteTroubled) => "held: the target's file cannot be read",
+        Verdict::Hold(Hold::Refused) => "held: the target refuses it",
+    }
+}
+
+fn hint(verdict: &Verdict, policy: &Policy) -> &'static str {
+    match (verdict, policy.drift) {
+        (Verdict::Hold(Hold::Drifted), Drift::Keep) => {
+            "remove or rename it there, or set drift = \"overwrite\" (theirs then goes to history)"
+        }
+        (Verdict::Hold(_), _) => "see driftline problems",
+        (
+            Verdict::Settled
+            | Verdict::Wait
+            | Verdict::Read(_)
+            | Verdict::Examine
+            | Verdict::Adopt(_)
+            | Verdict::Forget
+            | Verdict::Moved
+            | Verdict::Act(_),
+            _,
+        ) => "",
+    }
+}
+
+fn render(one: &Explanation, screen: &Screen) -> String {
+    let mut text = format!("{}: {}\n", one.share, one.path);
+    if let Some(rule) = &one.ignored_by {
+        text += &format!("  it is left out: the pattern {} hides it\n", harmless(rule));
+    }
+    text += &format!("  on the share: {}\n", one.local);
+    for trouble in &one.troubles {
+        text += &format!("    {}\n", harmless(trouble));
+    }
+    for target in &one.targets {
+        let at = target.at.map(|at| format!(", put or confirmed {}", screen.time(at))).unwrap_or_default();
+        let moved = if target.as_left == Some(false) { "; it is not there as we left it" } else { "" };
+        text += &format!("  on {}: {}{at}{moved}\n", target.name, target.left);
+        text += &format!("    {}\n", harmless(&target.decision));
+        if !target.hint.is_empty() {
+            text += &format!("    hint: {}\n", harmless(&target.hint));
+        }
+    }
+    if !one.journal.is_empty() {
+        text += "  what was done\n";
+    }
+    for line in &one.journal {
+        let target = line.target.as_ref().map(|target| format!(" on {target}")).unwrap_or_default();
+        text +=
+            &format!("    {}  {}{target}: {}\n", screen.time(line.at), harmless(&line.what), harmless(&line.detail));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

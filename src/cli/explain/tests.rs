@@ -1,0 +1,109 @@
+use super::*;
+use crate::config::Config;
+use crate::engine::state;
+use crate::index::{Index, What};
+use crate::model::{Digest, Meta, Stamp, Stat, Trouble, Wall};
+use crate::plan::Base;
+
+const NOW: Wall = Wall(1_795_442_601_000_000_000);
+
+fn path(text: &str) -> RelPath {
+    RelPath::new(text).expect("a test's path is fine")
+}
+
+fn meta() -> Meta {
+    Meta { mode: 0o644, mtime: NOW, uid: 0, gid: 0 }
+}
+
+fn row(index: &Index, len: u64, digest: Option<u8>) -> LocalRow {
+    let shape = Shape { kind: Kind::File, len };
+    let stat = Stat { shape, ino: 1, ctime: NOW, meta: meta(), nlink: 1, mounted: false };
+    LocalRow::fresh(stat, digest.map(|byte| Digest([byte; 32])), index.run())
+}
+
+/// A share of which `same` lies on the target, `edited` in another version, `new` not at all; `gone` lies there only, and
+/// `odd` cannot be read.
+fn asked(dir: &Path) -> State {
+    let root = dir.join("papers");
+    std::fs::create_dir(&root).expect("made");
+    let mut index = Index::open(&dir.join(state::INDEX)).expect("made");
+    index.begin(NOW).expect("begun");
+    let share = index.register_share("papers", root.as_os_str().as_bytes(), "uid").expect("known").id;
+    let target = index.register_target(share, "efs", "/mnt/efs").expect("known").id;
+    for (name, left) in [("same", 1), ("edited", 1), ("gone", 1)] {
+        let content = Content::file(Digest([left; 32]), 5);
+        let stamp = Stamp(b"s".as_slice().into());
+        index.put_base(target, &path(name), &Base { content, meta: meta(), stamp }).expect("put");
+    }
+    for (name, digest) in [("same", Some(1)), ("edited", Some(2)), ("new", None)] {
+        let row = row(&index, 5, digest);
+        index.put_local(share, &path(name), &row).expect("put");
+    }
+    let gone = LocalRow { state: Presence::Absent, ..row(&index, 5, Some(1)) };
+    index.put_local(share, &path("gone"), &gone).expect("put");
+    let trouble = Trouble { message: "cannot be read".into(), hint: "let it".into() };
+    index.begin_trouble(share, &path("odd"), What::Unreadable, &trouble).expect("told");
+    index.note(share, Some(target), &path("same"), "put", "01010101").expect("noted");
+    index.commit().expect("committed");
+    let target_dir = dir.join("copy");
+    let config = Config::quick(&[root], &[target_dir], dir.join("state")).expect("fine");
+    State { dir: dir.to_owned(), config: Some(config) }
+}
+
+fn told(asked: &State, of: &str) -> Explanation {
+    let reader = Reader::open(&asked.dir.join(state::INDEX)).expect("opened").expect("there");
+    let overview = reader.overview().expect("read");
+    let found = places(Path::new(of), &overview.shares);
+    let [(share, path)] = &found[..] else { panic!("{found:?}") };
+    explained(asked, share, path, &reader.story(share.id, path).expect("read"))
+}
+
+#[test]
+fn the_decision_is_told_in_plain_words() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let asked = asked(dir.path());
+    let table = [
+        ("same", "nothing to do: the target holds what the share holds"),
+        ("edited", "it is sent"),
+        ("new", "it is read and sent"),
+        ("gone", "it is moved into history there"),
+        ("never/heard/of", "nothing to do: it is known neither here nor there"),
+    ];
+    for (name, decision) in table {
+        assert_eq!(told(&asked, name).targets[0].decision, decision, "{name}");
+    }
+}
+
+#[test]
+fn the_whole_story_is_on_one_screen() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let asked = asked(dir.path());
+    let screen = Screen { width: 100, zone: jiff::tz::TimeZone::UTC, now: When(NOW) };
+    let wanted = "\
+papers: same
+  on the share: file, 5 B, content 01010101, changed 2026-11-23T14:03:21Z
+  on efs: file, 5 B, content 01010101, changed 2026-11-23T14:03:21Z, put or confirmed 14:03:21
+    nothing to do: the target holds what the share holds
+  what was done
+    14:03:21  put on efs: 01010101
+";
+    assert_eq!(render(&told(&asked, "same"), &screen), wanted);
+    let hidden = render(&told(&asked, "x/~$offer.docx"), &screen);
+    assert!(hidden.contains("\n  it is left out: the pattern ~$* hides it\n  on the share: never seen\n"), "{hidden}");
+    assert!(render(&told(&asked, "odd"), &screen).contains("\n    cannot be read; let it\n"));
+}
+
+#[test]
+fn a_path_from_the_root_and_one_in_the_share_are_the_same() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let asked = asked(dir.path());
+    let absolute = dir.path().join("papers/same");
+    assert_eq!(told(&asked, absolute.to_str().expect("plain")), told(&asked, "./same"));
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(dir.path().join("papers"), &link).expect("linked");
+    assert_eq!(told(&asked, link.join("same").to_str().expect("plain")), told(&asked, "same"));
+    let reader = Reader::open(&asked.dir.join(state::INDEX)).expect("opened").expect("there");
+    let shares = reader.overview().expect("read").shares;
+    assert_eq!(places(Path::new("/elsewhere/same"), &shares), []);
+    assert_eq!(places(Path::new("../same"), &shares), []);
+}
