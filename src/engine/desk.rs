@@ -508,6 +508,7 @@ impl Desk {
             self.handed_out.remove(path);
         }
         self.take_found(index, path, found, By::Look)?;
+        self.refuted.remove(path);
         self.tell(path);
         Ok(())
     }
@@ -658,7 +659,8 @@ impl Desk {
         }
         self.bury(index, from)?;
         self.write_present(index, to, stat, None)?;
-        index.set_origin(self.id, to, from)?;
+        // What was opened below the two is too much to name.
+        self.news.all |= !index.set_origin(self.id, to, from)?;
         self.news.paths.push(from.clone());
         Ok(())
     }

@@ -257,8 +257,9 @@ impl Index {
     }
 
     /// A path of the share was renamed: each target on which we left the old one may rename it too; on the others, all that
-    /// differs below the two is opened.
-    pub fn set_origin(&mut self, share: ShareId, to: &RelPath, from: &RelPath) -> Result<()> {
+    /// differs below the two is opened. True if all of them may.
+    pub fn set_origin(&mut self, share: ShareId, to: &RelPath, from: &RelPath) -> Result<bool> {
+        let mut all = true;
         for target in self.active.get(&share).cloned().unwrap_or_default() {
             if self.base(target, from)?.is_some()
                 && self.base(target, to)?.is_none()
@@ -267,11 +268,12 @@ impl Index {
                 open.origin = Some(from.clone());
                 self.put_open(target, to, &open)?;
             } else {
+                all = false;
                 self.compare_subtree(target, to)?;
                 self.compare_subtree(target, from)?;
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// What the target refused above, at or below a path is tried again. True if anything was.
