@@ -500,6 +500,11 @@ impl Lane {
         if open.doubt {
             return self.examine(index, path, limits, batch);
         }
+        if open.hold.is_some() {
+            // Whatever may change that releases it.
+            self.drop_staged(path, batch);
+            return Ok(());
+        }
         if self.waits_for_move(index, path)? {
             self.block(path.clone(), limits);
             return Ok(());

@@ -87,6 +87,8 @@ struct World {
     links: BTreeMap<Content, Box<[u8]>>,
     targets: BTreeMap<TargetId, TargetWorld>,
     foreign: BTreeSet<Content>,
+    /// Folders that an outsider made, or that were ours when the index was lost: a folder keeps its stamp.
+    strange_folders: BTreeSet<Stamp>,
     pending: Vec<Pending>,
     /// Changes whose sender gave up on them, but which will still be made.
     late: Vec<(TargetId, Vec<Step>)>,
@@ -134,6 +136,12 @@ impl World {
     fn serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
+    }
+
+    /// Nobody may know any more that it is ours, or it never was.
+    fn is_strange(&self, there: &There) -> bool {
+        let content = &there.content;
+        self.strange_folders.contains(&there.stamp) || self.foreign.contains(content) || self.orphans.contains(content)
     }
 
     fn some_path(&mut self) -> RelPath {
@@ -290,7 +298,11 @@ impl World {
             if let Some(old) = target.now.get(&at) {
                 target.history.insert(old.content);
             }
-            self.foreign.insert(content);
+            if content == Content::FOLDER {
+                self.strange_folders.insert(stamp(serial));
+            } else {
+                self.foreign.insert(content);
+            }
             target.now.insert(at, There { content, meta, stamp: stamp(serial) });
         }
     }
@@ -536,9 +548,7 @@ impl World {
             (Guard::Unchanged(stamp), Some(there)) if *stamp == there.stamp => {}
             _ => return Err(Fault::Stale),
         }
-        if let Some(there) =
-            there.as_ref().filter(|there| foreign.contains(&there.content) && there.content != Content::FOLDER)
-        {
+        if let Some(there) = there.as_ref().filter(|there| foreign.contains(&there.content)) {
             assert!(policy.drift == Drift::Overwrite, "a foreign file was touched at {at}: {there:?} by {step:?}");
         }
         if at.ancestors().any(|up| target.now.get(&up).is_some_and(|there| there.content != Content::FOLDER)) {
@@ -656,6 +666,7 @@ impl Run {
             links: BTreeMap::new(),
             targets: BTreeMap::from([(TargetId(1), TargetWorld::default()), (TargetId(2), TargetWorld::default())]),
             foreign: BTreeSet::new(),
+            strange_folders: BTreeSet::new(),
             pending: Vec::new(),
             late: Vec::new(),
             orphans: BTreeSet::new(),
@@ -732,8 +743,13 @@ impl Run {
         self.world.trace.push("index lost".into());
         self.world.lost_index = true;
         let there = self.world.targets.values().flat_map(|target| target.now.values());
-        let files = there.map(|there| there.content).filter(|content| *content != Content::FOLDER);
-        self.world.orphans.extend(files);
+        for there in there {
+            if there.content == Content::FOLDER {
+                self.world.strange_folders.insert(there.stamp.clone());
+            } else {
+                self.world.orphans.insert(there.content);
+            }
+        }
         Index::in_memory().unwrap()
     }
 
@@ -850,19 +866,12 @@ impl Run {
         let open = index.open_row(id, at).unwrap();
         let hold = open.as_ref().and_then(|open| open.hold.as_ref()).map(|hold| hold.hold);
         let foreign = |other: &RelPath| {
-            (*other == *at || near(other, at))
-                && there.get(other).is_some_and(|there| {
-                    self.world.foreign.contains(&there.content) || self.world.orphans.contains(&there.content)
-                })
+            (*other == *at || near(other, at)) && there.get(other).is_some_and(|there| self.world.is_strange(there))
         };
         let foreign_near = there.keys().any(foreign);
         let retained_near = self.world.policy.deletes == Deletes::Retain && there.keys().any(|other| near(other, at));
         let excused = match hold {
-            Some(Hold::Drifted) => {
-                // A folder that was ours is nobody's once the index is lost.
-                let forgotten = self.world.lost_index && theirs.is_some_and(|there| there.content == Content::FOLDER);
-                self.world.policy.drift == Drift::Keep && self.has_strangers() && (foreign_near || forgotten)
-            }
+            Some(Hold::Drifted) => self.world.policy.drift == Drift::Keep && self.has_strangers() && foreign_near,
             Some(Hold::Refused) => (self.has_strangers() && foreign_near) || retained_near,
             Some(Hold::LocalTroubled | Hold::RemoteTroubled) | None => false,
         };
@@ -875,13 +884,9 @@ impl Run {
 
     fn check_not_left(&self, id: TargetId, at: &RelPath) {
         let there = &self.world.targets[&id].now;
-        let foreign = |other: &RelPath| {
-            let content = &there[other].content;
-            self.world.foreign.contains(content) || self.world.orphans.contains(content)
-        };
-        let holds_foreign = there.keys().any(|other| (at == other || at.is_above(other)) && foreign(other));
-        // A folder that an outsider made again, or made for his file, is his.
-        let theirs = holds_foreign || (there[at].content == Content::FOLDER && self.has_strangers());
+        let foreign = |other: &RelPath| self.world.is_strange(&there[other]);
+        // A folder is left for what is in it.
+        let theirs = there.keys().any(|other| (at == other || at.is_above(other)) && foreign(other));
         let stray = !self.world.local.contains_key(at) && !theirs && self.world.policy.deletes == Deletes::Propagate;
         assert!(!stray, "seed {} {id:?}: ours left behind at {at}: {:?}", self.seed, there[at]);
     }
@@ -952,7 +957,7 @@ impl Run {
             };
             index.visit_folder(SHARE, &folder, &mut see).unwrap();
         }
-        // A folder that was renamed shows up below its new name only.
+        // Renames make more names than these: the count tells of them.
         assert!(is_there.is_superset(&believed), "seed {}: believed {believed:?}, there {is_there:?}", self.seed);
         assert_eq!(index.share_tally(SHARE).files, is_there.len() as i64, "seed {}", self.seed);
     }
