@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::core::{Limits, News, Now, TargetSetup};
 use crate::engine::desk::Desk;
 use crate::engine::{Command, Failure, LookJob, ReadJob, StageFailure};
-use crate::index::{Cursor, HoldRow, Index, IndexError, OpenRow};
+use crate::index::{Cursor, HoldRow, Index, IndexError, OpenRow, Presence};
 use crate::model::{Content, Kind, Moment, RelPath, Seen, ShareId, Sight, Stamp, TargetId, Wall};
 use crate::plan::{
     self, Action, Base, Census, Claim, Claims, Deletes, Guard, Hold, Origin, Purpose, RemoteView, Verdict, View,
@@ -1256,7 +1256,9 @@ impl Lane {
                     self.freshen(path, limits);
                 }
                 Err(StageFailure::Target(failure)) => {
-                    rest = self.refused(index, &path, failure, limits, &mut batch)?.or(rest);
+                    let seen = index.local(self.share(), &path)?.filter(|row| row.is_present());
+                    let wanted = seen.is_some_and(|row| row.stat.shape.kind == Kind::File);
+                    rest = self.refused(index, &path, wanted, failure, limits, &mut batch)?.or(rest);
                 }
             }
         }
@@ -1289,11 +1291,28 @@ impl Lane {
         Ok(())
     }
 
+    /// Whether the share still wants what this step was to bring about.
+    fn is_wanted(&self, index: &mut Index, step: &Step) -> Result<bool> {
+        let row = index.local(self.share(), &step.path)?.filter(|row| row.state != Presence::Absent);
+        Ok(match (&step.change, row) {
+            (Change::Remove, row) => row.is_none(),
+            (_, None) => false,
+            (Change::Publish { content, .. } | Change::Link { content, .. }, Some(row)) => {
+                row.seen().holds(content) != Some(false)
+            }
+            (Change::MakeFolder { .. }, Some(row)) => row.stat.shape.kind == Kind::Folder,
+            (Change::SetMeta { meta }, Some(row)) => row.stat.meta == *meta,
+            (Change::Move { .. }, Some(_)) => true,
+        })
+    }
+
     /// The one place where a fault on a path becomes what is done about it. Returns the failure if the lane must rest.
+    /// What is not wanted any more is not held: it is decided again.
     fn refused(
         &mut self,
         index: &mut Index,
         path: &RelPath,
+        wanted: bool,
         failure: Failure,
         limits: &Limits,
         batch: &mut Batch,
@@ -1307,6 +1326,7 @@ impl Lane {
                 index.note(self.share(), Some(self.id()), path, "let go", &failure.message)?;
                 self.made_room(index, path, limits)?;
             }
+            Remedy::SetAside if !wanted => {}
             Remedy::SetAside => {
                 let open = index.open_row(self.id(), path)?;
                 if let Some(open) = open {
@@ -1354,7 +1374,8 @@ impl Lane {
                         // It was staged in vain.
                         batch.discard.push(*token);
                     }
-                    rest = self.refused(index, &step.path, failure, limits, &mut batch)?.or(rest);
+                    let wanted = self.is_wanted(index, &step)?;
+                    rest = self.refused(index, &step.path, wanted, failure, limits, &mut batch)?.or(rest);
                 }
             }
         }

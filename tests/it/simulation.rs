@@ -529,7 +529,9 @@ impl World {
                 if let Change::Publish { content, .. } | Change::Link { content, .. } = &step.change {
                     self.orphans.insert(*content);
                 }
-                drop(self.apply(target, step));
+                if let (Change::MakeFolder { .. }, Ok(placed)) = (&step.change, self.apply(target, step)) {
+                    self.strange_folders.extend(placed.stamp);
+                }
             }
         }
     }
@@ -875,6 +877,9 @@ impl Run {
             Some(Hold::Refused) => (self.has_strangers() && foreign_near) || retained_near,
             Some(Hold::LocalTroubled | Hold::RemoteTroubled) | None => false,
         };
+        if self.world.show {
+            eprintln!("{id:?} {at} is held: {open:?}");
+        }
         assert!(
             excused,
             "seed {} {:?} {id:?} {at}: on the share {local:?}, there {theirs:?}, open {open:?}",
