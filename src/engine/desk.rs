@@ -652,6 +652,10 @@ impl Desk {
 
     fn renamed(&mut self, index: &mut Index, from: &RelPath, to: &RelPath, stat: Stat) -> Result<()> {
         self.vanished.remove(from);
+        if index.has_local_below(self.id, to)? {
+            index.vanish_subtree(self.id, to)?;
+            self.news.all = true;
+        }
         if stat.shape.kind == Kind::Folder {
             index.move_local_subtree(self.id, from, to)?;
             self.news.moves.push((to.clone(), from.clone()));

@@ -611,6 +611,10 @@ impl Lane {
             // Too late to rename it; but a rename that began before may have been made.
             return Ok(if open.attempts.is_empty() { OldName::None } else { OldName::Gone(base) });
         }
+        if base.content == Content::FOLDER && index.has_attempts_below(self.id(), from)? {
+            // What may lie in it without our knowing would be carried along, and never be found again.
+            return Ok(if open.attempts.is_empty() { OldName::None } else { OldName::Gone(base) });
+        }
         let Some(row) = index.open_row(self.id(), from)? else { return Ok(OldName::AsLeft(base)) };
         if row.doubt || self.claims.contains(from) {
             return Ok(OldName::NotYet);
@@ -1180,6 +1184,7 @@ impl Lane {
             Ok(found) => {
                 self.recovered();
                 self.check_below(index, &path, found.as_ref())?;
+                self.learn_folder_meta(index, &path, found.as_ref())?;
                 if found.is_none() {
                     self.made_room(index, &path, limits)?;
                 }
@@ -1203,6 +1208,16 @@ impl Lane {
         }
         index.put_open(self.id(), &path, &open)?;
         self.freshen(path, limits);
+        Ok(())
+    }
+
+    /// A folder's stamp does not tell of its mode and time: what was last set may have been set in vain, or be set still.
+    fn learn_folder_meta(&self, index: &mut Index, path: &RelPath, found: Option<&Remote>) -> Result<()> {
+        let (Some(remote), Some(base)) = (found, index.base(self.id(), path)?) else { return Ok(()) };
+        let same_folder = base.content == Content::FOLDER && base.stamp == remote.stamp;
+        if same_folder && base.meta != remote.seen.meta {
+            index.put_base(self.id(), path, &Base { meta: remote.seen.meta, ..base })?;
+        }
         Ok(())
     }
 
@@ -1501,6 +1516,8 @@ impl Lane {
         self.placed(index, to, base, limits)?;
         if is_folder {
             index.move_base_subtree(id, from, to)?;
+            index.forget_sights_below(id, from)?;
+            index.forget_sights_below(id, to)?;
             index.compare_subtree(id, to)?;
             self.sweep_again = true;
         }

@@ -89,12 +89,30 @@ impl Index {
             if query.exists(params![target.0, folder])? {
                 return Ok(true);
             }
-            let sql = "SELECT 1 FROM open WHERE target = ? AND folder = ? AND attempts IS NOT NULL LIMIT 1";
-            if self.db.prepare_cached(sql)?.exists(params![target.0, folder])? {
+        }
+        self.has_attempts_below(target, path)
+    }
+
+    /// True if a put below this path began, and its end is not known.
+    pub fn has_attempts_below(&mut self, target: TargetId, path: &RelPath) -> Result<bool> {
+        let sql = "SELECT 1 FROM open WHERE target = ? AND folder = ? AND attempts IS NOT NULL LIMIT 1";
+        let mut query = self.db.prepare_cached(sql)?;
+        for folder in self.folders_below(self.share_of(target), path)? {
+            if query.exists(params![target.0, folder])? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// What was believed of what is open below a path is no longer so.
+    pub fn forget_sights_below(&mut self, target: TargetId, path: &RelPath) -> Result<()> {
+        let sql = "UPDATE open SET sight = NULL WHERE target = ? AND folder = ?";
+        let mut query = self.db.prepare_cached(sql)?;
+        for folder in self.folders_below(self.share_of(target), path)? {
+            query.execute(params![target.0, folder])?;
+        }
+        Ok(())
     }
 
     /// Visits what we left in a folder of the target, sorted by name.
