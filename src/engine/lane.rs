@@ -1221,11 +1221,10 @@ impl Lane {
         Ok(())
     }
 
-    /// Where a folder of ours is gone, nothing that we left in it is there either; no listing would tell.
+    /// Where there is no folder, nothing that we left in it is there either; no listing would tell.
     fn check_below(&mut self, index: &mut Index, path: &RelPath, found: Option<&Remote>) -> Result<()> {
         let is_folder = found.is_some_and(|remote| remote.seen.shape.kind == Kind::Folder);
-        let was_folder = index.base(self.id(), path)?.is_some_and(|base| base.content.shape.kind == Kind::Folder);
-        if was_folder && !is_folder {
+        if !is_folder && index.has_ours_below(self.id(), path)? {
             index.doubt_subtree(self.id(), path)?;
             self.sweep_again = true;
         }
