@@ -558,7 +558,8 @@ impl Desk {
         index.end_trouble(self.id, path, What::Unreadable)?;
         let known = old.as_ref().filter(|row| row.is_present());
         if known.is_some_and(|row| row.stat == stat && !row.racy) {
-            return Ok(());
+            // A scan that began earlier may have seen things below it, when it was a folder.
+            return if by == By::Look { self.clear_below(index, path, old.as_ref(), stat.shape.kind) } else { Ok(()) };
         }
         let is_new = known.is_none_or(|row| row.stat.ino != stat.ino || row.stat.shape.kind != stat.shape.kind);
         if is_new && self.suppose(index, path, &stat, known.is_none())? {

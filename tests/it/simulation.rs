@@ -634,7 +634,17 @@ impl World {
                 Ok(Placed { stamp: Some(stamp), meta: None })
             }
             Change::Remove => {
-                if target.now.keys().any(|other| at.is_above(other)) {
+                let holds: Vec<_> = target.now.iter().filter(|(other, _)| at.is_above(other)).collect();
+                if !holds.is_empty() {
+                    // It is left to whoever put something into it, for good: also once that is gone.
+                    let strange = |there: &There| {
+                        self.strange_folders.contains(&there.stamp)
+                            || foreign.contains(&there.content)
+                            || self.orphans.contains(&there.content)
+                    };
+                    if holds.iter().any(|(_, there)| strange(there)) {
+                        self.strange_folders.extend(there.map(|there| there.stamp));
+                    }
                     return Err(Fault::Occupied);
                 }
                 target.history.insert(target.now.remove(at).ok_or(Fault::Stale)?.content);
