@@ -508,6 +508,7 @@ impl Desk {
             self.handed_out.remove(path);
         }
         self.take_found(index, path, found, By::Look)?;
+        self.refuted.remove(path);
         self.tell(path);
         Ok(())
     }
@@ -557,7 +558,8 @@ impl Desk {
         index.end_trouble(self.id, path, What::Unreadable)?;
         let known = old.as_ref().filter(|row| row.is_present());
         if known.is_some_and(|row| row.stat == stat && !row.racy) {
-            return Ok(());
+            // A scan that began earlier may have seen things below it, when it was a folder.
+            return if by == By::Look { self.clear_below(index, path, old.as_ref(), stat.shape.kind) } else { Ok(()) };
         }
         let is_new = known.is_none_or(|row| row.stat.ino != stat.ino || row.stat.shape.kind != stat.shape.kind);
         if is_new && self.suppose(index, path, &stat, known.is_none())? {
@@ -651,6 +653,10 @@ impl Desk {
 
     fn renamed(&mut self, index: &mut Index, from: &RelPath, to: &RelPath, stat: Stat) -> Result<()> {
         self.vanished.remove(from);
+        if index.has_local_below(self.id, to)? {
+            index.vanish_subtree(self.id, to)?;
+            self.news.all = true;
+        }
         if stat.shape.kind == Kind::Folder {
             index.move_local_subtree(self.id, from, to)?;
             self.news.moves.push((to.clone(), from.clone()));
@@ -658,7 +664,8 @@ impl Desk {
         }
         self.bury(index, from)?;
         self.write_present(index, to, stat, None)?;
-        index.set_origin(self.id, to, from)?;
+        // What was opened below the two is too much to name.
+        self.news.all |= !index.set_origin(self.id, to, from)?;
         self.news.paths.push(from.clone());
         Ok(())
     }

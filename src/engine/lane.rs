@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::core::{Limits, News, Now, TargetSetup};
 use crate::engine::desk::Desk;
 use crate::engine::{Command, Failure, LookJob, ReadJob, StageFailure};
-use crate::index::{Cursor, HoldRow, Index, IndexError, OpenRow};
+use crate::index::{Cursor, HoldRow, Index, IndexError, OpenRow, Presence};
 use crate::model::{Content, Kind, Moment, RelPath, Seen, ShareId, Sight, Stamp, TargetId, Wall};
 use crate::plan::{
     self, Action, Base, Census, Claim, Claims, Deletes, Guard, Hold, Origin, Purpose, RemoteView, Verdict, View,
@@ -500,6 +500,11 @@ impl Lane {
         if open.doubt {
             return self.examine(index, path, limits, batch);
         }
+        if open.hold.is_some() {
+            // Whatever may change that releases it.
+            self.drop_staged(path, batch);
+            return Ok(());
+        }
         if self.waits_for_move(index, path)? {
             self.block(path.clone(), limits);
             return Ok(());
@@ -604,6 +609,10 @@ impl Lane {
         let Some(base) = index.base(self.id(), from)? else { return Ok(OldName::None) };
         if !vacant {
             // Too late to rename it; but a rename that began before may have been made.
+            return Ok(if open.attempts.is_empty() { OldName::None } else { OldName::Gone(base) });
+        }
+        if base.content == Content::FOLDER && index.has_attempts_below(self.id(), from)? {
+            // What may lie in it without our knowing would be carried along, and never be found again.
             return Ok(if open.attempts.is_empty() { OldName::None } else { OldName::Gone(base) });
         }
         let Some(row) = index.open_row(self.id(), from)? else { return Ok(OldName::AsLeft(base)) };
@@ -1175,6 +1184,7 @@ impl Lane {
             Ok(found) => {
                 self.recovered();
                 self.check_below(index, &path, found.as_ref())?;
+                self.learn_folder_meta(index, &path, found.as_ref())?;
                 if found.is_none() {
                     self.made_room(index, &path, limits)?;
                 }
@@ -1201,11 +1211,20 @@ impl Lane {
         Ok(())
     }
 
-    /// Where a folder of ours is gone, nothing that we left in it is there either; no listing would tell.
+    /// A folder's stamp does not tell of its mode and time: what was last set may have been set in vain, or be set still.
+    fn learn_folder_meta(&self, index: &mut Index, path: &RelPath, found: Option<&Remote>) -> Result<()> {
+        let (Some(remote), Some(base)) = (found, index.base(self.id(), path)?) else { return Ok(()) };
+        let same_folder = base.content == Content::FOLDER && base.stamp == remote.stamp;
+        if same_folder && base.meta != remote.seen.meta {
+            index.put_base(self.id(), path, &Base { meta: remote.seen.meta, ..base })?;
+        }
+        Ok(())
+    }
+
+    /// Where there is no folder, nothing that we left in it is there either; no listing would tell.
     fn check_below(&mut self, index: &mut Index, path: &RelPath, found: Option<&Remote>) -> Result<()> {
         let is_folder = found.is_some_and(|remote| remote.seen.shape.kind == Kind::Folder);
-        let was_folder = index.base(self.id(), path)?.is_some_and(|base| base.content.shape.kind == Kind::Folder);
-        if was_folder && !is_folder {
+        if !is_folder && index.has_ours_below(self.id(), path)? {
             index.doubt_subtree(self.id(), path)?;
             self.sweep_again = true;
         }
@@ -1251,7 +1270,9 @@ impl Lane {
                     self.freshen(path, limits);
                 }
                 Err(StageFailure::Target(failure)) => {
-                    rest = self.refused(index, &path, failure, limits, &mut batch)?.or(rest);
+                    let seen = index.local(self.share(), &path)?.filter(|row| row.is_present());
+                    let wanted = seen.is_some_and(|row| row.stat.shape.kind == Kind::File);
+                    rest = self.refused(index, &path, wanted, failure, limits, &mut batch)?.or(rest);
                 }
             }
         }
@@ -1284,11 +1305,28 @@ impl Lane {
         Ok(())
     }
 
+    /// Whether the share still wants what this step was to bring about.
+    fn is_wanted(&self, index: &mut Index, step: &Step) -> Result<bool> {
+        let row = index.local(self.share(), &step.path)?.filter(|row| row.state != Presence::Absent);
+        Ok(match (&step.change, row) {
+            (Change::Remove, row) => row.is_none(),
+            (_, None) => false,
+            (Change::Publish { content, .. } | Change::Link { content, .. }, Some(row)) => {
+                row.seen().holds(content) != Some(false)
+            }
+            (Change::MakeFolder { .. }, Some(row)) => row.stat.shape.kind == Kind::Folder,
+            (Change::SetMeta { meta }, Some(row)) => row.stat.meta == *meta,
+            (Change::Move { .. }, Some(_)) => true,
+        })
+    }
+
     /// The one place where a fault on a path becomes what is done about it. Returns the failure if the lane must rest.
+    /// What is not wanted any more is not held: it is decided again.
     fn refused(
         &mut self,
         index: &mut Index,
         path: &RelPath,
+        wanted: bool,
         failure: Failure,
         limits: &Limits,
         batch: &mut Batch,
@@ -1302,6 +1340,7 @@ impl Lane {
                 index.note(self.share(), Some(self.id()), path, "let go", &failure.message)?;
                 self.made_room(index, path, limits)?;
             }
+            Remedy::SetAside if !wanted => {}
             Remedy::SetAside => {
                 let open = index.open_row(self.id(), path)?;
                 if let Some(open) = open {
@@ -1349,7 +1388,8 @@ impl Lane {
                         // It was staged in vain.
                         batch.discard.push(*token);
                     }
-                    rest = self.refused(index, &step.path, failure, limits, &mut batch)?.or(rest);
+                    let wanted = self.is_wanted(index, &step)?;
+                    rest = self.refused(index, &step.path, wanted, failure, limits, &mut batch)?.or(rest);
                 }
             }
         }
@@ -1475,6 +1515,8 @@ impl Lane {
         self.placed(index, to, base, limits)?;
         if is_folder {
             index.move_base_subtree(id, from, to)?;
+            index.forget_sights_below(id, from)?;
+            index.forget_sights_below(id, to)?;
             index.compare_subtree(id, to)?;
             self.sweep_again = true;
         }

@@ -89,12 +89,30 @@ impl Index {
             if query.exists(params![target.0, folder])? {
                 return Ok(true);
             }
-            let sql = "SELECT 1 FROM open WHERE target = ? AND folder = ? AND attempts IS NOT NULL LIMIT 1";
-            if self.db.prepare_cached(sql)?.exists(params![target.0, folder])? {
+        }
+        self.has_attempts_below(target, path)
+    }
+
+    /// True if a put below this path began, and its end is not known.
+    pub fn has_attempts_below(&mut self, target: TargetId, path: &RelPath) -> Result<bool> {
+        let sql = "SELECT 1 FROM open WHERE target = ? AND folder = ? AND attempts IS NOT NULL LIMIT 1";
+        let mut query = self.db.prepare_cached(sql)?;
+        for folder in self.folders_below(self.share_of(target), path)? {
+            if query.exists(params![target.0, folder])? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// What was believed of what is open below a path is no longer so.
+    pub fn forget_sights_below(&mut self, target: TargetId, path: &RelPath) -> Result<()> {
+        let sql = "UPDATE open SET sight = NULL WHERE target = ? AND folder = ?";
+        let mut query = self.db.prepare_cached(sql)?;
+        for folder in self.folders_below(self.share_of(target), path)? {
+            query.execute(params![target.0, folder])?;
+        }
+        Ok(())
     }
 
     /// Visits what we left in a folder of the target, sorted by name.
@@ -269,8 +287,9 @@ impl Index {
     }
 
     /// A path of the share was renamed: each target on which we left the old one may rename it too; on the others, all that
-    /// differs below the two is opened.
-    pub fn set_origin(&mut self, share: ShareId, to: &RelPath, from: &RelPath) -> Result<()> {
+    /// differs below the two is opened. True if all of them may.
+    pub fn set_origin(&mut self, share: ShareId, to: &RelPath, from: &RelPath) -> Result<bool> {
+        let mut all = true;
         for target in self.active.get(&share).cloned().unwrap_or_default() {
             if self.base(target, from)?.is_some()
                 && self.base(target, to)?.is_none()
@@ -279,11 +298,12 @@ impl Index {
                 open.origin = Some(from.clone());
                 self.put_open(target, to, &open)?;
             } else {
+                all = false;
                 self.compare_subtree(target, to)?;
                 self.compare_subtree(target, from)?;
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// What the target refused above, at or below a path is tried again. True if anything was.

@@ -53,7 +53,7 @@ impl Index {
         self.count_local(share, old.as_ref(), -1);
         self.count_local(share, Some(new), 1);
         for target in self.active.get(&share).cloned().unwrap_or_default() {
-            self.open_if_unsettled(target, folder, path.name(), new)?;
+            self.open_if_unsettled(target, folder, path.name(), old.as_ref(), new)?;
         }
         if new.state == Presence::Absent {
             self.drop_local_if_gone(share, folder, path.name())?;
@@ -100,7 +100,14 @@ impl Index {
         }
     }
 
-    fn open_if_unsettled(&mut self, target: TargetId, folder: i64, name: &[u8], new: &LocalRow) -> Result<()> {
+    fn open_if_unsettled(
+        &mut self,
+        target: TargetId,
+        folder: i64,
+        name: &[u8],
+        old: Option<&LocalRow>,
+        new: &LocalRow,
+    ) -> Result<()> {
         let base = self.base_at(target, folder, name)?;
         let settled = match (&base, new.state) {
             (_, Presence::Troubled) => false,
@@ -119,8 +126,10 @@ impl Index {
         // A send is announced until a reading shows that nothing has to be sent.
         let sends = new.is_present() && base.is_none_or(|base| new.seen().holds(&base.content) != Some(true));
         now_open.bytes = if sends { new.stat.shape.len } else { 0 };
-        // What was held is decided again.
-        now_open.hold = None;
+        // What was held is decided again if there is news: two targets that both refuse a file would else wake each other.
+        if !old.is_some_and(|old| old.state == new.state && old.seen() == new.seen()) {
+            now_open.hold = None;
+        }
         self.put_open_at(target, folder, name, open.as_ref(), &now_open)
     }
 

@@ -23,7 +23,27 @@ use driftline::settle::SettleLimits;
 use driftline::target::{Bound, Change, Fault, Page, Placed, Remote, Staged, Step, Token};
 
 /// Seeds whose runs once failed, each for its own reason.
-const ONCE_FAILED: &[u64] = &[];
+const ONCE_FAILED: &[u64] = &[
+    0,    // the first listing had begun before the first scan had ended: what is ours was uploaded again
+    5,    // what was staged and then refused stayed in staging
+    32,   // a hold outlived the retained files that it was for
+    42,   // a lane whose share was offline was due all the time
+    51,   // the scan that followed a share's return was thrown away
+    294,  // a file was seen in a folder that was gone before it was seen itself
+    303,  // the answer to a change of meta was lost, and the file with it taken for a stranger's
+    471,  // a folder was doubted again before it could be made
+    709,  // a folder was replaced by a file on the target, and what lay in it was believed on
+    859,  // a hold outlived its path
+    1718, // a path that was no rename waited for a look for ever
+    1793, // a rename that a target could not make opened paths that its lane was not told of
+    1809, // what a scan saw below a folder outlived it, because the folder was taken for a file
+    2392, // an old version was refused, and the new one held for it
+    3134, // two targets that both refused a file woke each other
+    3422, // a file was renamed over a folder, and what lay in that was believed on
+    5040, // what was seen below a folder before its rename was adopted after it
+    8860, // what we had adopted below a stranger's folder was believed on when that was gone
+    8946, // the answer to a change of a folder's meta was lost, and its old meta believed
+];
 
 /// A small seeded generator (xorshift64; Marsaglia 2003): the whole run follows from the seed.
 struct Dice(u64);
@@ -87,6 +107,8 @@ struct World {
     links: BTreeMap<Content, Box<[u8]>>,
     targets: BTreeMap<TargetId, TargetWorld>,
     foreign: BTreeSet<Content>,
+    /// Folders that an outsider made, or that were ours when the index was lost: a folder keeps its stamp.
+    strange_folders: BTreeSet<Stamp>,
     pending: Vec<Pending>,
     /// Changes whose sender gave up on them, but which will still be made.
     late: Vec<(TargetId, Vec<Step>)>,
@@ -134,6 +156,12 @@ impl World {
     fn serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
+    }
+
+    /// Nobody may know any more that it is ours, or it never was.
+    fn is_strange(&self, there: &There) -> bool {
+        let content = &there.content;
+        self.strange_folders.contains(&there.stamp) || self.foreign.contains(content) || self.orphans.contains(content)
     }
 
     fn some_path(&mut self) -> RelPath {
@@ -290,7 +318,11 @@ impl World {
             if let Some(old) = target.now.get(&at) {
                 target.history.insert(old.content);
             }
-            self.foreign.insert(content);
+            if content == Content::FOLDER {
+                self.strange_folders.insert(stamp(serial));
+            } else {
+                self.foreign.insert(content);
+            }
             target.now.insert(at, There { content, meta, stamp: stamp(serial) });
         }
     }
@@ -517,7 +549,9 @@ impl World {
                 if let Change::Publish { content, .. } | Change::Link { content, .. } = &step.change {
                     self.orphans.insert(*content);
                 }
-                drop(self.apply(target, step));
+                if let (Change::MakeFolder { .. }, Ok(placed)) = (&step.change, self.apply(target, step)) {
+                    self.strange_folders.extend(placed.stamp);
+                }
             }
         }
     }
@@ -536,9 +570,7 @@ impl World {
             (Guard::Unchanged(stamp), Some(there)) if *stamp == there.stamp => {}
             _ => return Err(Fault::Stale),
         }
-        if let Some(there) =
-            there.as_ref().filter(|there| foreign.contains(&there.content) && there.content != Content::FOLDER)
-        {
+        if let Some(there) = there.as_ref().filter(|there| foreign.contains(&there.content)) {
             assert!(policy.drift == Drift::Overwrite, "a foreign file was touched at {at}: {there:?} by {step:?}");
         }
         if at.ancestors().any(|up| target.now.get(&up).is_some_and(|there| there.content != Content::FOLDER)) {
@@ -602,7 +634,17 @@ impl World {
                 Ok(Placed { stamp: Some(stamp), meta: None })
             }
             Change::Remove => {
-                if target.now.keys().any(|other| at.is_above(other)) {
+                let holds: Vec<_> = target.now.iter().filter(|(other, _)| at.is_above(other)).collect();
+                if !holds.is_empty() {
+                    // It is left to whoever put something into it, for good: also once that is gone.
+                    let strange = |there: &There| {
+                        self.strange_folders.contains(&there.stamp)
+                            || foreign.contains(&there.content)
+                            || self.orphans.contains(&there.content)
+                    };
+                    if holds.iter().any(|(_, there)| strange(there)) {
+                        self.strange_folders.extend(there.map(|there| there.stamp));
+                    }
                     return Err(Fault::Occupied);
                 }
                 target.history.insert(target.now.remove(at).ok_or(Fault::Stale)?.content);
@@ -656,6 +698,7 @@ impl Run {
             links: BTreeMap::new(),
             targets: BTreeMap::from([(TargetId(1), TargetWorld::default()), (TargetId(2), TargetWorld::default())]),
             foreign: BTreeSet::new(),
+            strange_folders: BTreeSet::new(),
             pending: Vec::new(),
             late: Vec::new(),
             orphans: BTreeSet::new(),
@@ -732,8 +775,13 @@ impl Run {
         self.world.trace.push("index lost".into());
         self.world.lost_index = true;
         let there = self.world.targets.values().flat_map(|target| target.now.values());
-        let files = there.map(|there| there.content).filter(|content| *content != Content::FOLDER);
-        self.world.orphans.extend(files);
+        for there in there {
+            if there.content == Content::FOLDER {
+                self.world.strange_folders.insert(there.stamp.clone());
+            } else {
+                self.world.orphans.insert(there.content);
+            }
+        }
         Index::in_memory().unwrap()
     }
 
@@ -850,22 +898,18 @@ impl Run {
         let open = index.open_row(id, at).unwrap();
         let hold = open.as_ref().and_then(|open| open.hold.as_ref()).map(|hold| hold.hold);
         let foreign = |other: &RelPath| {
-            (*other == *at || near(other, at))
-                && there.get(other).is_some_and(|there| {
-                    self.world.foreign.contains(&there.content) || self.world.orphans.contains(&there.content)
-                })
+            (*other == *at || near(other, at)) && there.get(other).is_some_and(|there| self.world.is_strange(there))
         };
         let foreign_near = there.keys().any(foreign);
         let retained_near = self.world.policy.deletes == Deletes::Retain && there.keys().any(|other| near(other, at));
         let excused = match hold {
-            Some(Hold::Drifted) => {
-                // A folder that was ours is nobody's once the index is lost.
-                let forgotten = self.world.lost_index && theirs.is_some_and(|there| there.content == Content::FOLDER);
-                self.world.policy.drift == Drift::Keep && self.has_strangers() && (foreign_near || forgotten)
-            }
+            Some(Hold::Drifted) => self.world.policy.drift == Drift::Keep && self.has_strangers() && foreign_near,
             Some(Hold::Refused) => (self.has_strangers() && foreign_near) || retained_near,
             Some(Hold::LocalTroubled | Hold::RemoteTroubled) | None => false,
         };
+        if self.world.show {
+            eprintln!("{id:?} {at} is held: {open:?}");
+        }
         assert!(
             excused,
             "seed {} {:?} {id:?} {at}: on the share {local:?}, there {theirs:?}, open {open:?}",
@@ -875,13 +919,9 @@ impl Run {
 
     fn check_not_left(&self, id: TargetId, at: &RelPath) {
         let there = &self.world.targets[&id].now;
-        let foreign = |other: &RelPath| {
-            let content = &there[other].content;
-            self.world.foreign.contains(content) || self.world.orphans.contains(content)
-        };
-        let holds_foreign = there.keys().any(|other| (at == other || at.is_above(other)) && foreign(other));
-        // A folder that an outsider made again, or made for his file, is his.
-        let theirs = holds_foreign || (there[at].content == Content::FOLDER && self.has_strangers());
+        let foreign = |other: &RelPath| self.world.is_strange(&there[other]);
+        // A folder is left for what is in it.
+        let theirs = there.keys().any(|other| (at == other || at.is_above(other)) && foreign(other));
         let stray = !self.world.local.contains_key(at) && !theirs && self.world.policy.deletes == Deletes::Propagate;
         assert!(!stray, "seed {} {id:?}: ours left behind at {at}: {:?}", self.seed, there[at]);
     }
@@ -934,19 +974,27 @@ impl Run {
         assert_eq!(tally, counted, "seed {} {id:?}", self.seed);
         let rows = index.open_page(id, &Default::default(), false, 99).unwrap().0;
         let gone = index.open_page(id, &Default::default(), true, 99).unwrap().0;
-        assert_eq!(tally.pending, 0, "seed {} {id:?}: {rows:?} wait, {gone:?} to go, though nothing is due", self.seed);
-        let files = self.world.local.values().filter(|node| node.content.shape.kind == Kind::File).count() as i64;
-        let mut believed = Vec::new();
-        for folder in NAMES.map(path).iter().flat_map(|at| at.ancestors()).collect::<BTreeSet<_>>() {
+        let core = &self.core;
+        assert_eq!(
+            tally.pending, 0,
+            "seed {} {id:?}: {rows:?} wait, {gone:?} to go, nothing is due: {core:?}",
+            self.seed
+        );
+        let is_there = self.world.local.iter().filter(|(_, node)| node.content.shape.kind == Kind::File);
+        let is_there: BTreeSet<_> = is_there.map(|(at, _)| at.clone()).collect();
+        let mut believed = BTreeSet::new();
+        let folders: BTreeSet<_> = NAMES.iter().flat_map(|name| path(name).ancestors().collect::<Vec<_>>()).collect();
+        for folder in folders.into_iter().chain([RelPath::root()]) {
             let mut see = |name: &[u8], row: &LocalRow| {
                 if row.state != Presence::Absent && row.stat.shape.kind == Kind::File {
-                    believed.push(folder.join(name).unwrap());
+                    believed.insert(folder.join(name).unwrap());
                 }
             };
             index.visit_folder(SHARE, &folder, &mut see).unwrap();
         }
-        assert_eq!(believed.len() as i64, files, "seed {}: believed on the share: {believed:?}", self.seed);
-        assert_eq!(index.share_tally(SHARE).files, files, "seed {}", self.seed);
+        // Renames make more names than these: the count tells of them.
+        assert!(is_there.is_superset(&believed), "seed {}: believed {believed:?}, there {is_there:?}", self.seed);
+        assert_eq!(index.share_tally(SHARE).files, is_there.len() as i64, "seed {}", self.seed);
     }
 }
 
