@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate, and the modules that it may name besides itself.
-const FLOORS: [(&str, &[&str]); 13] = [
+const FLOORS: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("sys", &["model"]),
     ("plan", &["model"]),
     ("settle", &["model", "plan"]),
     ("rest", &["model", "plan"]),
+    ("names", &["model", "plan"]),
     ("health", &["model", "plan"]),
     ("config", &["model", "plan"]),
     ("index", BELOW_ADAPTERS),
@@ -22,11 +23,11 @@ const FLOORS: [(&str, &[&str]); 13] = [
     ("cli", BELOW_CLI),
     ("lib", &[]),
 ];
-const BELOW_ADAPTERS: &[&str] = &["model", "sys", "plan", "settle", "rest", "health", "config"];
+const BELOW_ADAPTERS: &[&str] = &["model", "sys", "plan", "settle", "rest", "names", "health", "config"];
 const BELOW_ENGINE: &[&str] =
-    &["model", "sys", "plan", "settle", "rest", "health", "config", "index", "local", "target"];
+    &["model", "sys", "plan", "settle", "rest", "names", "health", "config", "index", "local", "target"];
 const BELOW_CLI: &[&str] =
-    &["model", "sys", "plan", "settle", "rest", "health", "config", "index", "local", "target", "engine"];
+    &["model", "sys", "plan", "settle", "rest", "names", "health", "config", "index", "local", "target", "engine"];
 
 /// Every dependency, and the paths under `src/` that may name it.
 const CRATES: [(&str, &[&str]); 23] = [
