@@ -20,7 +20,7 @@ use crate::plan::{self, Action, Drift, Hold, Origin, Policy, Purpose, RemoteView
 
 /// All that is known of one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Explanation {
+pub(super) struct Explanation {
     /// Its share's name.
     pub share: String,
     /// The path in the share, escaped for printing.
@@ -39,7 +39,7 @@ pub struct Explanation {
 
 /// One target's part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TargetExplanation {
+pub(super) struct TargetExplanation {
     /// The target's name.
     pub name: String,
     /// What we left there, in words.
@@ -56,7 +56,7 @@ pub struct TargetExplanation {
 
 /// A line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Line {
+pub(super) struct Line {
     /// When.
     pub at: When,
     /// On which target.

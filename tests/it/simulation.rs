@@ -5,6 +5,8 @@
 //!
 //! `DRIFTLINE_SEEDS=1000000` runs more seeds (from `DRIFTLINE_SEED_FROM`), `DRIFTLINE_SEED=17` shows one.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what a seed showed, for whoever asked for it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -161,28 +161,20 @@ fn where_nothing_ever_ran_nothing_is_known_and_it_is_said() {
 }
 
 #[test]
-fn a_damaged_or_locked_index_is_said_to_be_so_at_once() {
-    let world = World::new();
-    let asked = State { dir: world.dir.path().to_owned(), config: None };
-    for (text, cause) in
-        [("not a database at all, and long enough to be taken for a page of one".repeat(20), "not a database")]
-    {
-        let dir = tempfile::tempdir().expect("a folder");
-        std::fs::write(dir.path().join(state::INDEX), text).expect("written");
-        let found = Found::look(dir.path(), NOW).expect("looked");
-        let told = status(&State { dir: dir.path().to_owned(), config: None }, &found, NOW);
-        assert_eq!(told.verdict, Verdict::Unknown);
-        assert!(told.error.expect("told").message.contains(cause));
-    }
-    let busy = IndexError::Sqlite(rusqlite_busy());
-    let found = Found { pulse: pulse(Liveness::Running, Some(0)), overview: Err(busy) };
+fn an_index_that_cannot_be_read_is_said_to_be_so() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let text = "not a database, and long enough to be taken for one. ".repeat(40);
+    std::fs::write(dir.path().join(state::INDEX), text).expect("written");
+    let asked = State { dir: dir.path().to_owned(), config: None };
+    let mut found = Found::look(dir.path(), NOW).expect("looked");
+    let told = status(&asked, &found, NOW);
+    assert_eq!((told.verdict, told.exit()), (Verdict::Unknown, Exit::NotRunning));
+    assert!(told.error.expect("told").message.contains("not a database"));
+    let newer = IndexError::Newer { found: 9, known: 1 };
+    found = Found { pulse: pulse(Liveness::Running, Some(0)), overview: Err(newer) };
     let told = status(&asked, &found, NOW);
     assert_eq!((told.verdict, told.exit()), (Verdict::Unknown, Exit::Problems));
-}
-
-/// What SQLite answers while another process has the file to itself.
-fn rusqlite_busy() -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)
+    assert!(told.error.expect("told").hint.starts_with("ask with the newer driftline"));
 }
 
 #[test]

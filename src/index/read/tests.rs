@@ -151,6 +151,18 @@ fn no_index_is_none_and_a_newer_one_is_refused() {
 }
 
 #[test]
+fn who_has_the_file_to_himself_is_waited_for_a_short_while() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (index, file, ..) = filled(dir.path());
+    drop(index);
+    let greedy = Connection::open(&file).expect("opened");
+    greedy.pragma_update(None, "locking_mode", "EXCLUSIVE").expect("set");
+    greedy.execute("DELETE FROM request", []).expect("locked");
+    let error = Reader::open(&file).expect_err("busy");
+    assert!(error.is_busy(), "{error}");
+}
+
+#[test]
 fn requests_are_taken_in_their_order() {
     let dir = tempfile::tempdir().expect("a folder");
     let (index, file, _, target) = filled(dir.path());
