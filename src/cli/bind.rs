@@ -86,7 +86,7 @@ fn bind_share(index: &mut Index, share: &Share, writer: &str, lines: &mut Vec<St
         |cause: &dyn std::fmt::Display| Failure::cannot(Exit::Usage, format!("bind share {name} to {root}"), cause);
     let id = local::root_id(&share.path).map_err(|error| Fault::Told(cannot(&error)))?;
     index.begin(now())?;
-    let new_uid = share_uid(writer, name);
+    let new_uid = share_uid(writer, name, &share.path);
     let info = index.register_share(name, share.path.as_os_str().as_bytes(), &new_uid)?;
     let known = index.share_tally(info.id).files;
     let line = match info.bound {

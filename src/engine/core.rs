@@ -107,7 +107,6 @@ pub struct Core {
     limits: Limits,
     desks: BTreeMap<ShareId, Desk>,
     lanes: BTreeMap<TargetId, Lane>,
-    plan_only: bool,
     unfinished: bool,
 }
 
@@ -118,12 +117,12 @@ impl Core {
     pub fn new(shares: Vec<ShareSetup>, targets: Vec<TargetSetup>, limits: Limits) -> Self {
         let desks = shares.into_iter().map(|setup| (setup.id, Desk::new(setup))).collect();
         let lanes = targets.into_iter().map(|setup| (setup.id, Lane::new(setup))).collect();
-        Self { limits, desks, lanes, plan_only: false, unfinished: false }
+        Self { limits, desks, lanes, unfinished: false }
     }
 
     /// Looks and compares, and changes nothing on any target.
     pub fn plan_only(mut self) -> Self {
-        self.plan_only = true;
+        self.lanes.values_mut().for_each(Lane::plan_only);
         self
     }
 
@@ -149,7 +148,7 @@ impl Core {
         self.unfinished = false;
         for lane in self.lanes.values_mut() {
             let Some(desk) = self.desks.get_mut(&lane.share()) else { continue };
-            self.unfinished |= lane.ask(index, desk, &self.limits, now, self.plan_only, &mut commands)?;
+            self.unfinished |= lane.ask(index, desk, &self.limits, now, &mut commands)?;
         }
         for desk in self.desks.values_mut() {
             desk.ask(index, &self.limits, &mut commands)?;

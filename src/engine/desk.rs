@@ -8,6 +8,7 @@ use crate::engine::{Command, ReadJob};
 use crate::index::{Index, IndexError, LocalRow, Presence, What};
 use crate::local::{Found, Looked, PageEnd, ScanEnd, ScanPage};
 use crate::model::{Digest, Kind, Meta, Moment, ReadFault, Reading, RelPath, Shape, ShareId, Stat, Trouble, Wall};
+use crate::names::fold;
 use crate::settle::{Ready, ReadyPath, Settler};
 
 /// A clock step: a file read within this time of its last change may change again without its times moving.
@@ -871,18 +872,6 @@ fn is_known(row: &LocalRow, found: &Found) -> bool {
     match found {
         Found::Plain(stat) | Found::Link(stat, _) => row.is_present() && row.stat == *stat && !row.racy && !row.suspect,
         Found::Special(_) | Found::Troubled(_) => false,
-    }
-}
-
-/// What Windows and macOS take for the same name: composed letters, one case.
-fn fold(name: &[u8]) -> Vec<u8> {
-    use unicode_normalization::UnicodeNormalization;
-    if name.is_ascii() {
-        return name.to_ascii_lowercase();
-    }
-    match std::str::from_utf8(name) {
-        Ok(text) => text.nfc().flat_map(char::to_lowercase).collect::<String>().nfc().collect::<String>().into_bytes(),
-        Err(_) => name.to_vec(),
     }
 }
 

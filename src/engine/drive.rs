@@ -17,7 +17,7 @@ use crate::engine::state::{
 use crate::engine::{Command, Core, Event, Failure, LaneReport, LaneState, Limits, ShareSetup, TargetSetup, clock};
 use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
 use crate::local::{Ignore, Mode as WatchedBy, RootId, root_id};
-use crate::model::{Moment, ShareId, TargetId, Wall};
+use crate::model::{Digest, Moment, ShareId, TargetId, Wall};
 use crate::settle::SettleLimits;
 use crate::target::{Bind, DirSetup, DirTarget, Flush, Ways};
 
@@ -210,7 +210,6 @@ impl Engine {
         let (stop, under_way) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut start = Start { config, agent, index: &mut index, mode, out: &out, stop: &stop, under_way: &under_way };
         let (shares, lanes, core) = start.all()?;
-        let outside_version = index.outside_version().map_err(|error| StartError::index(&error))?;
         Ok(Self {
             mode,
             index,
@@ -223,7 +222,8 @@ impl Engine {
             under_way,
             stopping: None,
             next_second: Moment::default(),
-            outside_version,
+            // What was asked for while no agent ran is taken at once.
+            outside_version: 0,
         })
     }
 
@@ -405,6 +405,8 @@ impl Engine {
             }
             Command::List(target) => self.ask_lane(target, LaneJob::List),
             Command::Look(target, jobs) => self.ask_lane(target, LaneJob::Look(jobs)),
+            // The core asks for none of these in a plan; if it did, nothing would be done all the same.
+            Command::Stage(..) | Command::Apply(..) | Command::Discard(..) if self.mode == Mode::Plan => {}
             Command::Stage(target, jobs) => self.ask_lane(target, LaneJob::Stage(jobs)),
             Command::Apply(target, steps) => self.ask_lane(target, LaneJob::Apply(steps)),
             Command::Discard(target, tokens) => self.ask_lane(target, LaneJob::Discard(tokens)),
@@ -710,13 +712,15 @@ impl Start<'_> {
             }
             shares.push(seat);
         }
-        Ok((shares, lanes, Core::new(share_setups, target_setups, Limits::default())))
+        let core = Core::new(share_setups, target_setups, Limits::default());
+        let core = if self.mode == Mode::Plan { core.plan_only() } else { core };
+        Ok((shares, lanes, core))
     }
 
     fn share(&mut self, share: &crate::config::Share) -> Result<(ShareSeat, ShareInfo, ShareSetup), StartError> {
         let fault = |error: IndexError| StartError::index(&error);
         self.index.begin(clock::wall()).map_err(fault)?;
-        let uid = share_uid(self.agent, &share.name);
+        let uid = share_uid(self.agent, &share.name, &share.path);
         let info = self.index.register_share(&share.name, path_bytes(&share.path), &uid).map_err(fault)?;
         let bound = self.bind_share(share, &info)?;
         self.index.commit().map_err(fault)?;
@@ -863,9 +867,10 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartE
     })
 }
 
-/// The share's identity as targets carry it. It follows from the names alone, so that a lost index finds its targets.
-pub fn share_uid(agent: &str, share: &str) -> String {
-    let digest = crate::model::Digest::of(&[agent.as_bytes(), b"\0", share.as_bytes()].concat());
+/// The share's identity as targets carry it. It follows from names alone, so that an agent whose index is lost is
+/// known to its targets.
+pub fn share_uid(agent: &str, share: &str, root: &Path) -> String {
+    let digest = Digest::of(&[agent.as_bytes(), b"\0", share.as_bytes(), b"\0", path_bytes(root)].concat());
     digest.to_string()[..32].to_owned()
 }
 

@@ -112,6 +112,7 @@ struct Batch {
 #[derive(Debug)]
 pub(super) struct Lane {
     setup: TargetSetup,
+    plan_only: bool,
     bound: bool,
     probing: bool,
     listing: Listing,
@@ -157,6 +158,7 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn new(setup: TargetSetup) -> Self {
         Self {
+            plan_only: false,
             bound: false,
             probing: false,
             listing: Listing::NotDue,
@@ -191,6 +193,11 @@ impl Lane {
             started: false,
             setup,
         }
+    }
+
+    /// From now on nothing is staged and nothing is changed.
+    pub(super) fn plan_only(&mut self) {
+        self.plan_only = true;
     }
 
     fn id(&self) -> TargetId {
@@ -326,7 +333,6 @@ impl Lane {
         desk: &mut Desk,
         limits: &Limits,
         now: Now,
-        plan_only: bool,
         commands: &mut Vec<Command>,
     ) -> Result<bool> {
         self.note_moves(index)?;
@@ -356,7 +362,7 @@ impl Lane {
             return Ok(false);
         }
         self.take_delayed(now);
-        self.gather(index, desk, limits, now, plan_only, commands)
+        self.gather(index, desk, limits, now, commands)
     }
 
     fn is_resting(&mut self, now: Now) -> bool {
@@ -398,7 +404,6 @@ impl Lane {
         desk: &mut Desk,
         limits: &Limits,
         now: Now,
-        plan_only: bool,
         commands: &mut Vec<Command>,
     ) -> Result<bool> {
         let mut batch = Batch::default();
@@ -408,9 +413,9 @@ impl Lane {
             let Some(path) = self.next_path(index)? else { break };
             decided += 1;
             self.decide(index, desk, &path, limits, now, &mut batch)?;
-            self.send_full(&mut batch, limits, plan_only, commands);
+            self.send_full(&mut batch, limits, commands);
         }
-        self.send_rest(batch, plan_only, commands);
+        self.send_rest(batch, commands);
         let more = !self.fresh.is_empty() || self.sweep.is_some() || self.sweep_again;
         Ok(more && self.jobs < limits.jobs_max)
     }
@@ -435,15 +440,15 @@ impl Lane {
         }
     }
 
-    fn send_full(&mut self, batch: &mut Batch, limits: &Limits, plan_only: bool, commands: &mut Vec<Command>) {
+    fn send_full(&mut self, batch: &mut Batch, limits: &Limits, commands: &mut Vec<Command>) {
         let full = batch.stage.len() >= limits.batch_max || batch.stage_bytes >= limits.batch_bytes_max;
         let looks_full = batch.looks.len() >= limits.looks_max;
         if full || looks_full || batch.apply.len() >= limits.batch_max || !batch.big.is_empty() {
-            self.send_rest(std::mem::take(batch), plan_only, commands);
+            self.send_rest(std::mem::take(batch), commands);
         }
     }
 
-    fn send_rest(&mut self, batch: Batch, plan_only: bool, commands: &mut Vec<Command>) {
+    fn send_rest(&mut self, batch: Batch, commands: &mut Vec<Command>) {
         let id = self.id();
         if !batch.discard.is_empty() {
             commands.push(Command::Discard(id, batch.discard));
@@ -451,14 +456,6 @@ impl Lane {
         if !batch.looks.is_empty() {
             self.jobs += 1;
             commands.push(Command::Look(id, batch.looks));
-        }
-        if plan_only {
-            for path in
-                batch.stage.iter().chain(&batch.big).map(|job| &job.path).chain(batch.apply.iter().map(|s| &s.path))
-            {
-                self.claims.give_back(path);
-            }
-            return;
         }
         if !batch.apply.is_empty() {
             self.jobs += 1;
@@ -571,6 +568,8 @@ impl Lane {
                     self.overflowed |= !desk.want_hash(path.clone(), limits);
                     return Ok(());
                 }
+                // A plan is only made: it is read from what stays open.
+                Verdict::Read(Purpose::Send) | Verdict::Act(_) if self.plan_only => return Ok(()),
                 Verdict::Read(Purpose::Send) => return self.stage(desk, path, local, limits, batch),
                 Verdict::Examine => return self.examine(index, path, limits, batch),
                 Verdict::Hold(hold) => return self.hold_for(index, path, open, hold, batch),
@@ -1280,7 +1279,7 @@ impl Lane {
             self.rest(failure, limits, now);
         }
         self.unblock();
-        self.send_rest(batch, false, commands);
+        self.send_rest(batch, commands);
         Ok(())
     }
 
@@ -1398,7 +1397,7 @@ impl Lane {
         }
         self.unblock();
         debug_assert!(batch.apply.is_empty() && batch.stage.is_empty(), "an answer only teaches the index");
-        self.send_rest(batch, false, commands);
+        self.send_rest(batch, commands);
         Ok(())
     }
 
