@@ -9,7 +9,7 @@ use crate::cli::plan_text::{PlanGroup, PlanSummary, render_plans};
 use crate::cli::progress::{Progress, ProgressLine};
 use crate::cli::report::When;
 use crate::cli::text::{Screen, bytes, counted};
-use crate::cli::{Exit, Failure, logs, say, say_json, source};
+use crate::cli::{Exit, Failure, complain, logs, say, say_json, source};
 use crate::config::Config;
 use crate::engine::state::{Beat, Heartbeat};
 use crate::engine::{
@@ -48,6 +48,7 @@ pub(super) fn sync(cli: &Cli, args: &SyncArgs) -> Result<Exit, Failure> {
         say_json(&summary(&ending), args.output.query.as_deref())?;
     } else {
         say(&in_words(&ending))?;
+        failures(&ending).iter().for_each(complain);
     }
     Ok(if ending.is_fine() { Exit::Fine } else { Exit::Problems })
 }
@@ -61,7 +62,8 @@ fn plan(config: &Config, output: &Output) -> Result<Exit, Failure> {
     if output.json || output.query.is_some() {
         say_json(&plans, output.query.as_deref())?;
     } else {
-        say(&(render_plans(&plans, &Screen::here(When(clock::wall()))) + &troubles(&ending)))?;
+        say(&render_plans(&plans, &Screen::here(When(clock::wall()))))?;
+        failures(&ending).iter().filter(|_| !ending.offline.is_empty()).for_each(complain);
     }
     let reachable = ending.lanes.iter().all(|lane| lane.report.state != LaneState::Unreachable);
     Ok(if ending.offline.is_empty() && reachable { Exit::Fine } else { Exit::Problems })
@@ -285,31 +287,31 @@ fn why_not(lane: &LaneEnd, ending: &Ending) -> Option<(String, String)> {
         .then(|| (format!("{} waiting", counted(lane.pending, "change")), "see `driftline pending`".to_owned()))
 }
 
+/// What is complete, for standard output.
 fn in_words(ending: &Ending) -> String {
     let mut text = String::new();
-    for lane in &ending.lanes {
+    for lane in ending.lanes.iter().filter(|lane| why_not(lane, ending).is_none()) {
         let held = format!("{}, {}", counted(lane.files, "file"), bytes(lane.bytes));
-        let line = match why_not(lane, ending) {
-            None => format!("{} -> {}: complete, {held}\n", lane.share, lane.name),
-            Some((why, hint)) => {
-                format!("{} -> {}: not complete, {held}: {why}\n  hint: {hint}\n", lane.share, lane.name)
-            }
-        };
-        text.push_str(&line);
+        text.push_str(&format!("{} -> {}: complete, {held}\n", lane.share, lane.name));
     }
     if ending.stopped {
         text.push_str("Stopped before it was done; the next pass goes on from here.\n");
     }
-    text + &troubles(ending)
+    text
 }
 
-fn troubles(ending: &Ending) -> String {
-    let mut text = String::new();
-    for (share, why) in &ending.offline {
-        text.push_str(&format!("share {share} is offline: {why}\n"));
+/// What is not complete or cannot be read, each as an error with its hint.
+fn failures(ending: &Ending) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for lane in &ending.lanes {
+        if let Some((why, hint)) = why_not(lane, ending) {
+            let what = format!("complete {} -> {}", lane.share, lane.name);
+            failures.push(Failure::cannot(Exit::Problems, what, why).hint(hint));
+        }
     }
     if ending.problems > 0 {
-        text.push_str(&format!("{} cannot be read: see `driftline problems`\n", counted(ending.problems, "path")));
+        let what = format!("read {}", counted(ending.problems, "path"));
+        failures.push(Failure::cannot(Exit::Problems, what, "see `driftline problems`"));
     }
-    text
+    failures
 }

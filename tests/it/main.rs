@@ -15,7 +15,6 @@ mod live;
 mod mounts;
 mod office;
 mod people;
-mod recovery;
 mod roots;
 mod simulation;
 mod stories;

@@ -87,8 +87,8 @@ fn with_drift_overwritten_a_foreign_edit_goes_to_history() {
 }
 
 #[test]
-fn what_vanished_from_the_target_is_put_back() {
-    let office = Office::new();
+fn what_vanished_from_the_target_is_put_back_by_an_audit() {
+    let office = Office::configured("", "audit = \"1ms\"");
     office.save("a/plan.txt", b"first");
     office.save("b.txt", b"b");
     office.sync_well();
