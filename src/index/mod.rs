@@ -14,7 +14,7 @@ mod row;
 mod schema;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -138,10 +138,16 @@ impl Index {
         Self::set_up(Connection::open_in_memory()?)
     }
 
-    /// A copy of the file in a new file at `to`, on which a dry run may write.
+    /// A copy of the file in a new file at `to`, on which a dry run may write. Leaves nothing beside the file.
     pub fn copy(from: &Path, to: &Path) -> Result<()> {
-        let db = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        db.backup("main", to, None::<fn(rusqlite::backup::Progress)>)?;
+        let wal = PathBuf::from(format!("{}-wal", from.display()));
+        if std::fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0) {
+            let db = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            db.backup("main", to, None::<fn(rusqlite::backup::Progress)>)?;
+        } else {
+            // With nothing in the log the file is whole; even to open it would make a log.
+            std::fs::copy(from, to).map_err(|error| IndexError::Damaged(error.to_string()))?;
+        }
         Ok(())
     }
 

@@ -28,7 +28,6 @@ const STORIES: &[(u32, &str, &[&str])] = &[
         &[
             "a_deletion_that_looks_like_an_accident_waits_for_a_person",
             "a_deleted_file_leaves_the_target_and_stays_in_history",
-            "a_deleted_file_comes_back_in_its_last_version",
         ],
     ),
     (
@@ -88,11 +87,7 @@ const STORIES: &[(u32, &str, &[&str])] = &[
     (
         14,
         "nobody can see what is pending",
-        &[
-            "status_holds_what_other_programs_rely_on",
-            "pipes_and_sockets_are_named_as_problems_and_stop_nothing_else",
-            "history_and_explain_tell_what_became_of_a_file",
-        ],
+        &["status_holds_what_other_programs_rely_on", "pipes_and_sockets_are_named_as_problems_and_stop_nothing_else"],
     ),
     (
         17,
