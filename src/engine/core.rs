@@ -221,7 +221,10 @@ impl Core {
             Event::Applied(target, steps) => {
                 self.on_lane(target, |lane, desk| lane.applied(index, desk, steps, &limits, now, commands))
             }
-            Event::AuditDue(target) => self.on_lane(target, |lane, _| Ok(lane.audit())),
+            Event::AuditDue(target) => self.on_lane(target, |lane, _| {
+                lane.audit();
+                Ok(())
+            }),
             Event::Approved(target) => self.on_lane(target, |lane, _| lane.approved(index)),
             Event::Paused(target, paused) => self.on_lane(target, |lane, _| lane.pause(index, paused)),
         }

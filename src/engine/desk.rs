@@ -808,7 +808,7 @@ impl Desk {
         if index.begin_trouble(self.id, path, what, trouble)? {
             match what {
                 What::Unreadable => {
-                    tracing::warn!(share = self.id.0, %path, hint = trouble.hint, "{path} {}", trouble.message)
+                    tracing::warn!(share = self.id.0, %path, hint = trouble.hint, "{path} {}", trouble.message);
                 }
                 What::Special | What::Twin => tracing::info!(share = self.id.0, %path, "{path} {}", trouble.message),
             }

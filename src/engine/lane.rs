@@ -522,6 +522,7 @@ impl Lane {
         Ok(false)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all that the decision rests on")]
     fn reconcile(
         &mut self,
         index: &mut Index,
@@ -899,6 +900,7 @@ impl Lane {
         Ok(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all that the decision rests on")]
     fn rename(
         &mut self,
         index: &mut Index,
