@@ -37,7 +37,7 @@ fn unusable(dir: &Path, error: &dyn std::fmt::Display) -> Failure {
 /// Binds every share and target of a configuration; one line for each. Repeating it does no harm.
 pub(super) fn bind(config: &Config) -> Result<Vec<String>, Failure> {
     let dir = &config.agent.state_dir;
-    DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(|error| unusable(dir, &error))?;
+    DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(|error| unusable(dir, &error))?;
     let _lock = Lock::take(dir).map_err(|error| match error.kind() {
         std::io::ErrorKind::WouldBlock => {
             let cause = "an agent works with it";

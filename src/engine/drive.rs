@@ -21,10 +21,10 @@ use crate::model::{Digest, Moment, ShareId, TargetId, Wall};
 use crate::settle::SettleLimits;
 use crate::target::{Bind, DirSetup, DirTarget, Flush, Ways};
 
-/// Answers that wait to be taken in, at most (count); then the threads that bring them wait.
-const INBOX_MAX: usize = 1024;
+/// Answers that wait to be taken in, at most (count); then the threads that bring them wait. A page of a scan is one.
+const INBOX_MAX: usize = 128;
 /// Answers taken in with one turn, at most (count).
-const TURN_MAX: usize = 256;
+const TURN_MAX: usize = 128;
 /// Threads that look at and read a share, beside the one that scans it (count).
 const SHARE_THREADS: usize = 2;
 /// Threads of a target (count): as many commands as a lane has under way, and one for listings and probes.

@@ -1,5 +1,6 @@
 //! The state folder: made, checked, locked, and its index opened; a damaged index is set aside, never thrown away.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::engine::drive::StartError;
@@ -48,7 +49,11 @@ impl StateFolder {
     }
 
     fn open_for_work(dir: &Path) -> Result<Self, StartError> {
-        std::fs::create_dir_all(dir)
+        // The index tells names of files: they are not for everybody on this machine.
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(dir)
             .map_err(|error| fault(format!("make the state folder {}", dir.display()), error, WRITABLE))?;
         refuse_network(dir)?;
         let lock = Lock::take(dir).map_err(|error| not_locked(dir, &error))?;
