@@ -197,7 +197,7 @@ mod tests {
         target.probe(Bind::IfUnbound).expect("bound");
         let place = target.open("test").expect("open");
         let staging = Staging::open(&place).expect("open");
-        let mut job = Job { target: &target, place: &place, staging, touched: Touched::default() };
+        let mut job = Job { target: &target, place: &place, staging, touched: Touched::new(&target.times) };
         test(&mut job, dir.path());
     }
 

@@ -22,7 +22,7 @@ mod touched;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{RelPath, Wall};
 use crate::sys;
@@ -31,6 +31,7 @@ use crate::target::{
 };
 
 use staging::StagedFile;
+use touched::Times;
 
 /// Opens a directory target.
 #[derive(Clone, Debug)]
@@ -85,6 +86,8 @@ pub struct DirTarget {
     run: String,
     counter: AtomicU64,
     state: Mutex<State>,
+    /// The times that the share's folders get back.
+    times: Arc<Times>,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +104,7 @@ impl DirTarget {
     pub fn new(setup: DirSetup) -> Self {
         let state = State { bound: setup.target_id.clone(), ..State::default() };
         let run = uuid::Uuid::now_v7().simple().to_string();
-        Self { setup, run, counter: AtomicU64::new(0), state: Mutex::new(state) }
+        Self { setup, run, counter: AtomicU64::new(0), state: Mutex::new(state), times: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

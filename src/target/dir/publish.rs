@@ -37,7 +37,7 @@ pub(super) fn apply(target: &DirTarget, place: &Place, steps: &[Step]) -> Vec<Re
         Ok(staging) => staging,
         Err(err) => return steps.iter().map(|step| Err(failed(verb(step), Some(&step.path), &err))).collect(),
     };
-    let mut job = Job { target, place, staging, touched: Touched::default() };
+    let mut job = Job { target, place, staging, touched: Touched::new(&target.times) };
     let answer = |step: &Step| job.step(step).map_err(|refusal| refusal.into_error(verb(step), Some(&step.path)));
     let answers: Vec<_> = steps.iter().map(answer).collect();
     match job.touched.flush(place) {

@@ -1,9 +1,10 @@
 //! The folders that one call changes: their times put back, flushed before anything is called done; and our own, made
 //! where they are missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{RelPath, Wall};
 use crate::sys::publish::{self as sys, Errno, Spot};
@@ -17,41 +18,108 @@ const OUR_MODE: u32 = 0o700;
 /// From this many folders on, a local file system is flushed as a whole.
 const SYNC_ALL_FROM: usize = 16;
 
-/// The folders that one call changes.
+/// The times that folders get back, shared by all calls under way: a call that comes upon a folder which another has just
+/// changed must not take the time of that change for the folder's own.
 #[derive(Debug, Default)]
+pub(super) struct Times {
+    folders: Mutex<BTreeMap<RelPath, Kept>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    mtime: Wall,
+    /// Calls that will put it back.
+    users: usize,
+}
+
+impl Times {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<RelPath, Kept>> {
+        // Each change is one insertion or removal, so a panic elsewhere leaves it whole.
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The folders that one call changes.
+#[derive(Debug)]
 pub(super) struct Touched {
-    /// Each with the modification time that it gets back; none for our own.
-    folders: BTreeMap<RelPath, Option<Wall>>,
+    times: Arc<Times>,
+    /// The share's folders; each is counted in `times` until it is settled.
+    folders: BTreeSet<RelPath>,
+    /// Our own, whose times are nobody's.
+    ours: BTreeSet<RelPath>,
     /// Something was changed that only a flush of the whole file system reaches.
     whole: bool,
 }
 
+impl Drop for Touched {
+    fn drop(&mut self) {
+        let mut times = self.times.lock();
+        self.folders.iter().for_each(|path| release(&mut times, path));
+    }
+}
+
+fn release(times: &mut BTreeMap<RelPath, Kept>, path: &RelPath) {
+    if let Some(kept) = times.get_mut(path) {
+        kept.users -= 1;
+        if kept.users == 0 {
+            times.remove(path);
+        }
+    }
+}
+
 impl Touched {
+    pub(super) fn new(times: &Arc<Times>) -> Self {
+        Self { times: Arc::clone(times), folders: BTreeSet::new(), ours: BTreeSet::new(), whole: false }
+    }
+
     /// To be called before the first change in `folder`.
     pub(super) fn note(&mut self, path: &RelPath, folder: &OwnedFd) -> io::Result<()> {
-        if !self.folders.contains_key(path) {
-            let mtime =
-                if path.is_reserved() { None } else { Some(stat::meta(&beneath::stat_fd(folder.as_fd())?).mtime) };
-            self.folders.insert(path.clone(), mtime);
+        if path.is_reserved() {
+            self.ours.insert(path.clone());
+        } else if !self.folders.contains(path) {
+            let mut times = self.times.lock();
+            match times.get_mut(path) {
+                Some(kept) => kept.users += 1,
+                None => {
+                    let mtime = stat::meta(&beneath::stat_fd(folder.as_fd())?).mtime;
+                    times.insert(path.clone(), Kept { mtime, users: 1 });
+                }
+            }
+            self.folders.insert(path.clone());
         }
         Ok(())
     }
 
     /// A folder's own time was set: that is what it gets back from now on.
     pub(super) fn set_time(&mut self, path: &RelPath, mtime: Wall) {
-        self.folders.insert(path.clone(), Some(mtime));
+        let newly = self.folders.insert(path.clone());
+        let mut times = self.times.lock();
+        let kept = times.entry(path.clone()).or_insert(Kept { mtime, users: 0 });
+        kept.mtime = mtime;
+        kept.users += usize::from(newly);
     }
 
-    /// A folder was renamed: what was noted for it and below it goes with it.
+    /// A folder was renamed: what was noted for it and below it goes with it. Nobody else is at work there: see
+    /// `plan::Claims`.
     pub(super) fn moved(&mut self, from: &RelPath, to: &RelPath) {
-        let folders = std::mem::take(&mut self.folders);
-        self.folders =
-            folders.into_iter().map(|(path, mtime)| (path.rebased(from, to).unwrap_or(path), mtime)).collect();
+        let mut times = self.times.lock();
+        for path in std::mem::take(&mut self.folders) {
+            let Some(new) = path.rebased(from, to) else {
+                self.folders.insert(path);
+                continue;
+            };
+            if let Some(kept) = times.remove(&path) {
+                times.insert(new.clone(), kept);
+            }
+            self.folders.insert(new);
+        }
     }
 
     /// A folder is gone.
     pub(super) fn gone(&mut self, path: &RelPath) {
-        self.folders.remove(path);
+        if self.folders.remove(path) {
+            release(&mut self.times.lock(), path);
+        }
     }
 
     pub(super) fn flush_whole(&mut self) {
@@ -73,9 +141,15 @@ impl Touched {
 
     /// Puts times back and waits until all folders are on the medium.
     pub(super) fn flush(&mut self, place: &Place) -> io::Result<()> {
-        let together = !place.network && self.folders.len() >= SYNC_ALL_FROM && sys::sync_all_reports();
-        for (path, mtime) in &self.folders {
-            settle(place, path, *mtime, !together)?;
+        let count = self.folders.len() + self.ours.len();
+        let together = !place.network && count >= SYNC_ALL_FROM && sys::sync_all_reports();
+        while let Some(path) = self.folders.pop_first() {
+            let result = self.put_back(place, &path);
+            release(&mut self.times.lock(), &path);
+            settle(place, &path, result?, !together)?;
+        }
+        for path in &self.ours {
+            settle(place, path, Reached::Unopened, !together)?;
         }
         if together || self.whole {
             sys::sync_all(place.root())?;
@@ -85,9 +159,28 @@ impl Touched {
 
     /// Waits for our own folders alone: a version must be in history before what replaces it is visible.
     pub(super) fn flush_ours(&self, place: &Place) -> io::Result<()> {
-        let ours = self.folders.keys().filter(|path| path.is_reserved());
-        ours.into_iter().try_for_each(|path| settle(place, path, None, true))
+        self.ours.iter().try_for_each(|path| settle(place, path, Reached::Unopened, true))
     }
+
+    /// RACE: an outsider who changes the folder between our change and this gets its older time back with it. Only the
+    /// folder's own time is wrong then, and only until it changes again.
+    fn put_back(&self, place: &Place, path: &RelPath) -> io::Result<Reached> {
+        let times = self.times.lock();
+        let (Some(kept), Some(folder)) = (times.get(path), reach(place, path)?) else { return Ok(Reached::Gone) };
+        match sys::set_mtime(folder.as_fd(), kept.mtime) {
+            // Not our folder: its time stays moved, which harms nothing.
+            Err(err) if is(&err, Errno::PERM) || is(&err, Errno::ACCESS) => {}
+            result => result?,
+        }
+        Ok(Reached::Open(folder))
+    }
+}
+
+/// Whether a folder was opened already.
+enum Reached {
+    Open(OwnedFd),
+    Unopened,
+    Gone,
 }
 
 /// The nearest folder that is there, and those that are missing below it, the deepest first.
@@ -116,21 +209,23 @@ fn make_one(parent: &OwnedFd, path: &RelPath) -> io::Result<OwnedFd> {
     Ok(folder)
 }
 
-/// RACE: an outsider who changes the folder between our change and this gets its older time back with it. Only the
-/// folder's own time is wrong then, and only until it changes again.
-fn settle(place: &Place, path: &RelPath, mtime: Option<Wall>, flush: bool) -> io::Result<()> {
-    let folder = match beneath::open_folder(place.root(), path) {
-        Ok(folder) => folder,
-        // Someone else took it away meanwhile, and with it what we did there: the next look tells.
-        Err(err) if [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].iter().any(|code| is(&err, *code)) => return Ok(()),
-        Err(err) => return Err(err),
-    };
-    if let Some(mtime) = mtime {
-        match sys::set_mtime(folder.as_fd(), mtime) {
-            // Not our folder: its time stays moved, which harms nothing.
-            Err(err) if is(&err, Errno::PERM) || is(&err, Errno::ACCESS) => {}
-            result => result?,
-        }
+/// Opens a folder; `None` if someone else took it away meanwhile, and with it what we did there: the next look tells.
+fn reach(place: &Place, path: &RelPath) -> io::Result<Option<OwnedFd>> {
+    match beneath::open_folder(place.root(), path) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(err) if [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].iter().any(|code| is(&err, *code)) => Ok(None),
+        Err(err) => Err(err),
     }
-    if flush { sys::sync(folder.as_fd()) } else { Ok(()) }
+}
+
+fn settle(place: &Place, path: &RelPath, reached: Reached, flush: bool) -> io::Result<()> {
+    let folder = match reached {
+        Reached::Open(folder) => Some(folder),
+        Reached::Unopened if flush => reach(place, path)?,
+        Reached::Unopened | Reached::Gone => None,
+    };
+    match folder {
+        Some(folder) if flush => sys::sync(folder.as_fd()),
+        Some(_) | None => Ok(()),
+    }
 }

@@ -208,6 +208,23 @@ fn publishing_does_not_move_the_time_of_folders() {
 }
 
 #[test]
+fn calls_at_the_same_time_do_not_move_the_time_of_a_folder() {
+    each_way(|fixture| {
+        let target = fixture.target();
+        folder(target, &path("busy"));
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                scope.spawn(move || {
+                    (0..25).for_each(|n| drop(put(target, &path(format!("busy/{thread} {n}")), b"bytes")))
+                });
+            }
+        });
+        let seen = target.look(&path("busy"), Depth::Stamp).unwrap().unwrap().seen;
+        assert_eq!(seen.meta.mtime, meta().mtime);
+    });
+}
+
+#[test]
 fn a_folder_and_what_lies_in_it_can_be_made_in_one_call() {
     each_way(|fixture| {
         let target = fixture.target();
