@@ -200,6 +200,9 @@ impl Desk {
         self.to_look.insert(path);
         if self.to_look.len() > limits.wanted_max {
             self.to_look.clear();
+            // What waited for one of these looks would wait for ever, and no scan says anything about what waits.
+            self.suppositions.retain(|_, from| self.looking.contains(from));
+            self.refuted.retain(|path| self.looking.contains(path));
             self.full_scan_due = true;
         }
     }

@@ -102,7 +102,13 @@ impl Lane {
     }
 
     /// Written down before it begins: whatever was seen there before proves nothing any more.
-    fn begin_attempt(&self, turn: &mut Turn<'_>, path: &RelPath, mut open: OpenRow, content: Content) -> Result<()> {
+    pub(super) fn begin_attempt(
+        &self,
+        turn: &mut Turn<'_>,
+        path: &RelPath,
+        mut open: OpenRow,
+        content: Content,
+    ) -> Result<()> {
         open.attempts.retain(|attempt| *attempt != content);
         open.attempts.push(content);
         if open.attempts.len() > ATTEMPTS_MAX {

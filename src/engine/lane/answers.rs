@@ -157,7 +157,7 @@ impl Lane {
             Remedy::LookAgain => turn.index.doubt(self.id(), path)?,
             Remedy::StageAgain => {}
             Remedy::LetGo => {
-                turn.index.drop_base(self.id(), path)?;
+                self.let_go(turn, path)?;
                 turn.index.note(self.share(), Some(self.id()), path, "let go", &failure.message)?;
                 self.made_room(turn, path)?;
             }
@@ -179,6 +179,14 @@ impl Lane {
         }
         self.freshen(path.clone(), turn.limits);
         Ok(rest)
+    }
+
+    /// What we left there is someone else's from now on: a folder with things of theirs in it.
+    fn let_go(&mut self, turn: &mut Turn<'_>, path: &RelPath) -> Result<()> {
+        turn.index.drop_base(self.id(), path)?;
+        let Some(mut open) = turn.index.open_row(self.id(), path)? else { return Ok(()) };
+        open.attempts.retain(|content| *content != Content::FOLDER);
+        turn.index.put_open(self.id(), path, &open)
     }
 
     pub(in crate::engine) fn applied(

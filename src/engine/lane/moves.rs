@@ -135,6 +135,10 @@ impl Lane {
         if let Some(mut open) = turn.index.open_row(self.id(), to)? {
             open.origin = None;
             turn.index.put_open(self.id(), to, &open)?;
+            if !open.attempts.is_empty() {
+                // It may have been made all the same.
+                turn.index.doubt(self.id(), from)?;
+            }
         }
         turn.index.compare_subtree(self.id(), from)?;
         turn.index.compare_subtree(self.id(), to)?;

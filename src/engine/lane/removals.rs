@@ -39,6 +39,8 @@ impl Lane {
             self.census.removals += 1;
             self.waiting = self.waiting.map(|waiting| waiting.saturating_sub(1));
             self.last_removal = Some(turn.now.moment);
+            // Should its answer be lost, nobody knows whether it still lies there, whatever becomes of its name meanwhile.
+            self.begin_attempt(turn, path, open, base.content)?;
         }
         Ok(())
     }
