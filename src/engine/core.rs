@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::engine::desk::Desk;
-use crate::engine::lane::{Lane, LaneReport};
+use crate::engine::lane::{Lane, LaneReport, Turn};
 use crate::engine::{Command, Event};
 use crate::index::{Index, IndexError};
 use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
@@ -148,7 +148,7 @@ impl Core {
         self.unfinished = false;
         for lane in self.lanes.values_mut() {
             let Some(desk) = self.desks.get_mut(&lane.share()) else { continue };
-            self.unfinished |= lane.ask(index, desk, &self.limits, now, &mut commands)?;
+            self.unfinished |= lane.ask(&mut Turn::new(index, desk, &self.limits, now, &mut commands))?;
         }
         for desk in self.desks.values_mut() {
             desk.ask(index, &self.limits, &mut commands)?;
@@ -209,24 +209,32 @@ impl Core {
             Event::Hashed(share, path, result) => {
                 self.on_desk(share, |desk| desk.hashed(index, path, result, &limits, now))
             }
-            Event::Probed(target, result) => self.on_lane(target, |lane, _| lane.probed(index, result, &limits, now)),
-            Event::Listed(target, page) => self.on_lane(target, |lane, _| lane.listed(index, &page)),
-            Event::ListEnded(target, result) => {
-                self.on_lane(target, |lane, _| lane.list_ended(index, result, &limits, now))
+            Event::Probed(target, result) => {
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.probed(turn, result))
             }
-            Event::Looked(target, found) => self.on_lane(target, |lane, _| lane.looked(index, found, &limits, now)),
+            Event::Listed(target, page) => {
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.listed(turn, &page))
+            }
+            Event::ListEnded(target, result) => {
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.list_ended(turn, result))
+            }
+            Event::Looked(target, found) => {
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.looked(turn, found))
+            }
             Event::Staged(target, files) => {
-                self.on_lane(target, |lane, desk| lane.staged(index, desk, files, &limits, now, commands))
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.staged(turn, files))
             }
             Event::Applied(target, steps) => {
-                self.on_lane(target, |lane, desk| lane.applied(index, desk, steps, &limits, now, commands))
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.applied(turn, steps))
             }
-            Event::AuditDue(target) => self.on_lane(target, |lane, _| {
+            Event::AuditDue(target) => self.on_lane(target, (index, now, commands), |lane, _| {
                 lane.audit();
                 Ok(())
             }),
-            Event::Approved(target) => self.on_lane(target, |lane, _| lane.approved(index)),
-            Event::Paused(target, paused) => self.on_lane(target, |lane, _| lane.pause(index, paused)),
+            Event::Approved(target) => self.on_lane(target, (index, now, commands), |lane, turn| lane.approved(turn)),
+            Event::Paused(target, paused) => {
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.pause(turn, paused))
+            }
         }
     }
 
@@ -241,10 +249,19 @@ impl Core {
         self.desks.get_mut(&share).map_or(Ok(()), f)
     }
 
-    fn on_lane(&mut self, target: TargetId, f: impl FnOnce(&mut Lane, &mut Desk) -> Result<()>) -> Result<()> {
+    /// Lets a lane take something in, and sends what that brought together.
+    fn on_lane(
+        &mut self,
+        target: TargetId,
+        (index, now, commands): (&mut Index, Now, &mut Vec<Command>),
+        f: impl FnOnce(&mut Lane, &mut Turn<'_>) -> Result<()>,
+    ) -> Result<()> {
         let Some(lane) = self.lanes.get_mut(&target) else { return Ok(()) };
         let Some(desk) = self.desks.get_mut(&lane.share()) else { return Ok(()) };
-        f(lane, desk)
+        let mut turn = Turn::new(index, desk, &self.limits, now, commands);
+        f(lane, &mut turn)?;
+        lane.send(&mut turn);
+        Ok(())
     }
 
     /// What the desks found changed, the lanes have to decide.

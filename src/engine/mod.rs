@@ -1,7 +1,7 @@
 //! The engine: events in, commands out, and the threads that carry commands out.
 //!
-//! [`Core`] decides: it is synchronous, does no I/O but for the index, and reads no clock. `desk.rs` is its side of a
-//! share, `lane.rs` its side of a target. [`Engine`] runs it, with the threads of `hands.rs`. `state.rs` is what the agent
+//! [`Core`] decides: it is synchronous, does no I/O but for the index, and reads no clock. `desk` is its side of a
+//! share, `lane` its side of a target. [`Engine`] runs it, with the threads of `hands.rs`. `state.rs` is what the agent
 //! leaves for those who ask about it, and `clock.rs` the one place that reads the clocks.
 
 pub mod clock;

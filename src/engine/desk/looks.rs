@@ -1,0 +1,208 @@
+//! What lies at a path of the share, as a scan or a look found it.
+
+use crate::engine::core::{Limits, Now};
+use crate::engine::desk::{Desk, Result, SUBTREES_MAX};
+use crate::index::{Index, LocalRow, Presence, What};
+use crate::local::{Found, Looked};
+use crate::model::{Digest, Kind, Meta, RelPath, Shape, Stat, Trouble, Wall};
+
+/// Who found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// A scan: it visits new folders itself.
+    Scan,
+    /// A look at this path alone.
+    Look,
+}
+
+impl Desk {
+    pub(in crate::engine) fn looked(
+        &mut self,
+        index: &mut Index,
+        paths: Vec<RelPath>,
+        found: std::result::Result<Vec<Looked>, String>,
+        limits: &Limits,
+        now: Now,
+    ) -> Result<()> {
+        for path in &paths {
+            self.looking.remove(path);
+        }
+        match found {
+            Err(why) => {
+                self.go_offline(why, limits, now);
+                Ok(())
+            }
+            Ok(found) => paths.iter().zip(found).try_for_each(|(path, found)| match found {
+                Looked::Absent => self.absent(index, path, limits, now),
+                Looked::Found(found) => self.take_looked(index, path, found, limits),
+            }),
+        }
+    }
+
+    fn take_looked(&mut self, index: &mut Index, path: &RelPath, found: Found, limits: &Limits) -> Result<()> {
+        index.unsuspect(self.id, path)?;
+        self.vanished.remove(path);
+        self.refute(path, limits);
+        if !matches!(found, Found::Special(_)) {
+            index.end_trouble(self.id, path, What::Special)?;
+        }
+        if !matches!(&found, Found::Plain(stat) if stat.shape.kind == Kind::File) {
+            self.handed_out.remove(path);
+        }
+        self.take_found(index, path, found, By::Look)?;
+        self.refuted.remove(path);
+        self.tell(path);
+        Ok(())
+    }
+
+    pub(super) fn take_found(&mut self, index: &mut Index, path: &RelPath, found: Found, by: By) -> Result<()> {
+        match found {
+            Found::Plain(stat) => self.present(index, path, stat, None, by),
+            Found::Link(stat, to) => self.present(index, path, stat, Some(Digest::of(&to)), by),
+            Found::Special(what) => {
+                let message = format!("is a {what}; only files, folders and links are mirrored");
+                let trouble = Trouble { message, hint: "nothing to do, unless it was meant to be a file".to_owned() };
+                self.begin_trouble(index, path, What::Special, &trouble)?;
+                let old = index.local(self.id, path)?;
+                self.clear_below(index, path, old.as_ref(), Kind::File)?;
+                self.bury(index, path)
+            }
+            Found::Troubled(trouble) => self.troubled(index, path, &trouble),
+        }
+    }
+
+    pub(super) fn troubled(&mut self, index: &mut Index, path: &RelPath, trouble: &Trouble) -> Result<()> {
+        self.begin_trouble(index, path, What::Unreadable, trouble)?;
+        let old = index.local(self.id, path)?;
+        let stat = old.as_ref().map_or_else(nothing, |row| row.stat);
+        let row = LocalRow { state: Presence::Troubled, ..LocalRow::fresh(stat, None, index.run()) };
+        self.news.paths.push(path.clone());
+        index.put_local(self.id, path, &row)
+    }
+
+    fn present(&mut self, index: &mut Index, path: &RelPath, stat: Stat, link: Option<Digest>, by: By) -> Result<()> {
+        let old = index.local(self.id, path)?;
+        if let Some(old) = old.as_ref().filter(|old| is_mount_lost(old, &stat)) {
+            return self.unmounted(index, path, old);
+        }
+        self.vanished.remove(path);
+        index.end_trouble(self.id, path, What::Unreadable)?;
+        let known = old.as_ref().filter(|row| row.is_present());
+        if known.is_some_and(|row| row.stat == stat && !row.racy) {
+            // A scan that began earlier may have seen things below it, when it was a folder.
+            return if by == By::Look { self.clear_below(index, path, old.as_ref(), stat.shape.kind) } else { Ok(()) };
+        }
+        let is_new = known.is_none_or(|row| row.stat.ino != stat.ino || row.stat.shape.kind != stat.shape.kind);
+        if is_new && self.suppose(index, path, &stat, known.is_none())? {
+            return Ok(());
+        }
+        self.clear_below(index, path, old.as_ref(), stat.shape.kind)?;
+        self.write_present(index, path, stat, link)?;
+        if is_new && stat.shape.kind == Kind::Folder && by == By::Look {
+            self.want_subtree(path.clone());
+        }
+        Ok(())
+    }
+
+    /// Something else lies where a folder was: nothing lies below it any more.
+    fn clear_below(&mut self, index: &mut Index, path: &RelPath, old: Option<&LocalRow>, now: Kind) -> Result<()> {
+        // A path that is new to an index which is being filled has nothing below it: no need to ask a million times.
+        let is_new = self.virgin && old.is_none();
+        if now != Kind::Folder && !is_new && self.is_folder(index, path, old)? {
+            self.vanished.remove(path);
+            index.vanish_subtree(self.id, path)?;
+            self.news.all = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_present(
+        &mut self,
+        index: &mut Index,
+        path: &RelPath,
+        stat: Stat,
+        link: Option<Digest>,
+    ) -> Result<()> {
+        let row = LocalRow::fresh(stat, link, index.run());
+        index.put_local(self.id, path, &row)?;
+        self.tell(path);
+        Ok(())
+    }
+
+    fn unmounted(&mut self, index: &mut Index, path: &RelPath, old: &LocalRow) -> Result<()> {
+        let message = "was a mount inside the share, and nothing is mounted there now".to_owned();
+        let hint = "mount it again; until then nothing below it is touched on any target".to_owned();
+        self.begin_trouble(index, path, What::Unreadable, &Trouble { message, hint })?;
+        let row = LocalRow { state: Presence::Troubled, ..old.clone() };
+        index.put_local(self.id, path, &row)
+    }
+
+    fn absent(&mut self, index: &mut Index, path: &RelPath, limits: &Limits, now: Now) -> Result<()> {
+        self.handed_out.remove(path);
+        self.suppositions.remove(path);
+        self.refuted.remove(path);
+        self.remember_buried(path);
+        let row = index.local(self.id, path)?;
+        let is_folder = self.is_folder(index, path, row.as_ref())?;
+        index.unsuspect(self.id, path)?;
+        let heirs = self.suppositions.iter().filter(|(_, from)| *from == path).map(|(to, _)| to.clone());
+        let heirs: Vec<_> = heirs.collect();
+        if is_folder {
+            self.vanished.insert(path.clone(), now.moment.after(limits.grace));
+        } else {
+            self.bury(index, path)?;
+        }
+        for heir in heirs {
+            // It is looked at again: now its old name is known to be vacant.
+            self.suppositions.remove(&heir);
+            self.want_look(heir, limits);
+        }
+        Ok(())
+    }
+
+    /// Whether a folder was last seen there; also one of which only the things in it were seen, and not itself.
+    fn is_folder(&self, index: &mut Index, path: &RelPath, row: Option<&LocalRow>) -> Result<bool> {
+        let known = row.is_some_and(|row| row.state != Presence::Absent && row.stat.shape.kind == Kind::Folder);
+        Ok(known || index.has_local_below(self.id, path)?)
+    }
+
+    fn remember_buried(&mut self, path: &RelPath) {
+        if self.scanning.is_none() {
+            return;
+        }
+        self.buried.insert(path.clone());
+        if self.buried.len() > SUBTREES_MAX {
+            self.buried.clear();
+            self.full_scan_due = true;
+        }
+    }
+
+    /// Nothing lies there any more.
+    pub(super) fn bury(&mut self, index: &mut Index, path: &RelPath) -> Result<()> {
+        index.end_trouble(self.id, path, What::Unreadable)?;
+        let old = index.local(self.id, path)?;
+        let stat = old.as_ref().map_or_else(nothing, |row| row.stat);
+        let digest = old.and_then(|row| row.digest);
+        let row = LocalRow { state: Presence::Absent, ..LocalRow::fresh(stat, digest, index.run()) };
+        index.put_local(self.id, path, &row)?;
+        self.tell(path);
+        Ok(())
+    }
+
+    pub(super) fn bury_folder(&mut self, index: &mut Index, path: &RelPath) -> Result<()> {
+        index.vanish_subtree(self.id, path)?;
+        self.bury(index, path)?;
+        self.news.all = true;
+        Ok(())
+    }
+}
+
+/// A folder that was a mount and is now the empty folder under it.
+fn is_mount_lost(old: &LocalRow, stat: &Stat) -> bool {
+    old.stat.mounted && !stat.mounted && stat.shape.kind == Kind::Folder && old.state != Presence::Absent
+}
+
+fn nothing() -> Stat {
+    let meta = Meta { mode: 0, mtime: Wall(0), uid: 0, gid: 0 };
+    Stat { shape: Shape { kind: Kind::File, len: 0 }, ino: 0, ctime: Wall(0), meta, nlink: 1, mounted: false }
+}

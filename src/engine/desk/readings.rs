@@ -1,0 +1,86 @@
+//! What the files of the share hold.
+
+use std::time::Duration;
+
+use crate::engine::core::{Limits, Now};
+use crate::engine::desk::{Desk, HandedOut, Result};
+use crate::index::{Index, LocalRow, What};
+use crate::model::{ReadFault, Reading, RelPath, Trouble};
+
+/// A clock step: a file read within this time of its last change may change again without its times moving.
+///
+/// Kernels stamp files with a clock that ticks every 1 to 10 ms; 20 ms leaves room (ext4, xfs and btrfs on Linux; see
+/// `current_time(9)`).
+const CLOCK_STEP: Duration = Duration::from_millis(20);
+
+impl Desk {
+    pub(in crate::engine) fn hashed(
+        &mut self,
+        index: &mut Index,
+        path: RelPath,
+        result: std::result::Result<Reading, ReadFault>,
+        limits: &Limits,
+        now: Now,
+    ) -> Result<()> {
+        self.hashing.remove(&path);
+        match result {
+            Ok(reading) => self.read(index, &path, &reading),
+            Err(fault) => self.not_read(index, path, fault, limits, now),
+        }
+    }
+
+    /// A consistent version was read, with or without being staged.
+    pub(in crate::engine) fn read(&mut self, index: &mut Index, path: &RelPath, reading: &Reading) -> Result<()> {
+        self.handed_out.remove(path);
+        index.end_trouble(self.id, path, What::Unreadable)?;
+        let last_change = reading.stat.meta.mtime.max(reading.stat.ctime);
+        let racy = reading.at.before(CLOCK_STEP) <= last_change;
+        let row = LocalRow { racy, ..LocalRow::fresh(reading.stat, Some(reading.content.digest), index.run()) };
+        let expected = index.local(self.id, path)?.is_some_and(|old| old.is_present() && old.stat == reading.stat);
+        if !expected {
+            // Something was seen since this reading was asked for: only a look can say which of the two is older.
+            self.to_look.insert(path.clone());
+        }
+        index.put_local(self.id, path, &row)?;
+        self.tell(path);
+        Ok(())
+    }
+
+    /// A file could not be read as one consistent version.
+    pub(in crate::engine) fn not_read(
+        &mut self,
+        index: &mut Index,
+        path: RelPath,
+        fault: ReadFault,
+        limits: &Limits,
+        now: Now,
+    ) -> Result<()> {
+        match fault {
+            ReadFault::Absent | ReadFault::Changed => {
+                self.to_look.insert(path);
+                Ok(())
+            }
+            ReadFault::Busy(why) => self.busy(index, path, why, now),
+            ReadFault::Troubled(trouble) => self.troubled(index, &path, &trouble),
+            ReadFault::Offline(why) => {
+                self.go_offline(why, limits, now);
+                Ok(())
+            }
+            // The target's failure is told beside this one.
+            ReadFault::Sink => Ok(()),
+        }
+    }
+
+    fn busy(&mut self, index: &mut Index, path: RelPath, why: String, now: Now) -> Result<()> {
+        let handed = self.handed_out.remove(&path).unwrap_or(HandedOut { first: now.moment, insist: false });
+        if handed.insist {
+            let hint = "it is tried again; close the program that writes it, or copy it aside in one go".to_owned();
+            let message = format!("no consistent version could be read within its patience: {why}");
+            self.begin_trouble(index, &path, What::Unreadable, &Trouble { message, hint })?;
+            self.settler.touch(path, now.moment);
+        } else {
+            self.settler.busy(path, handed.first, now.moment);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! What people have to be told about the share's files.
+
+use crate::engine::desk::{Desk, Result};
+use crate::index::{Index, What};
+use crate::local::{Found, PageEnd, ScanPage};
+use crate::model::{RelPath, Trouble};
+use crate::names::fold;
+
+impl Desk {
+    pub(super) fn begin_trouble(&mut self, index: &Index, path: &RelPath, what: What, trouble: &Trouble) -> Result<()> {
+        if index.begin_trouble(self.id, path, what, trouble)? {
+            match what {
+                What::Unreadable => {
+                    tracing::warn!(share = self.id.0, %path, hint = trouble.hint, "{path} {}", trouble.message);
+                }
+                What::Special | What::Twin => tracing::info!(share = self.id.0, %path, "{path} {}", trouble.message),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what this page shows to be over.
+    pub(super) fn end_troubles(&mut self, index: &mut Index, page: &ScanPage) -> Result<()> {
+        if page.end == PageEnd::Complete && index.end_trouble(self.id, &page.folder, What::Unreadable)? {
+            tracing::info!(share = self.id.0, path = %page.folder, "{} can be read again", page.folder);
+        }
+        if page.end != PageEnd::Complete || self.paged.is_some() {
+            return Ok(());
+        }
+        for path in index.troubled_in(self.id, &page.folder, What::Special)? {
+            let still =
+                |(name, found): &(Box<[u8]>, Found)| **name == *path.name() && matches!(found, Found::Special(_));
+            if !page.entries.iter().any(still) {
+                index.end_trouble(self.id, &path, What::Special)?;
+            }
+        }
+        for path in index.troubled_in(self.id, &page.folder, What::Twin)? {
+            if !page.entries.iter().any(|(name, _)| **name == *path.name()) {
+                index.end_trouble(self.id, &path, What::Twin)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names that other systems take for one and the same are both kept, and told.
+    pub(super) fn tell_twins(&mut self, index: &mut Index, page: &ScanPage) -> Result<()> {
+        let mut folded: Vec<_> = page.entries.iter().map(|(name, _)| (fold(name), name)).collect();
+        folded.sort();
+        for pair in folded.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+            let (Ok(path), Ok(twin)) = (page.folder.join(pair[1].1), page.folder.join(pair[0].1)) else { continue };
+            let message = format!("differs from {twin} only in case or in how its letters are composed; both are kept");
+            let hint = "rename one of the two: Windows and macOS show them as one file".to_owned();
+            self.begin_trouble(index, &path, What::Twin, &Trouble { message, hint })?;
+        }
+        Ok(())
+    }
+}

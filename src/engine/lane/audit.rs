@@ -1,0 +1,105 @@
+//! Listings: they only make doubts, a look decides.
+
+use crate::engine::Failure;
+use crate::engine::lane::{Lane, Listing, Result, Turn};
+use crate::model::{Content, Kind, RelPath, Sight};
+use crate::plan::Base;
+use crate::target::{Page, Remote};
+
+impl Lane {
+    pub(in crate::engine) fn listed(&mut self, turn: &mut Turn<'_>, page: &Page) -> Result<()> {
+        let Some(folder) = &page.folder else { return Ok(()) };
+        self.foreign += u64::try_from(page.strange.len()).unwrap_or(0);
+        let scope = -self.id().0;
+        if self.list_folder.as_ref() != Some(folder) {
+            turn.index.forget_names(scope)?;
+            self.list_folder = Some(folder.clone());
+        }
+        turn.index.see_names(scope, page.entries.iter().map(|(path, _)| path.name()))?;
+        for (path, remote) in &page.entries {
+            self.compare_listed(turn, path, remote)?;
+        }
+        if page.last_of_folder {
+            self.doubt_unlisted(turn, folder)?;
+        }
+        Ok(())
+    }
+
+    /// A listing only makes doubts: a look decides.
+    fn compare_listed(&mut self, turn: &mut Turn<'_>, path: &RelPath, remote: &Remote) -> Result<()> {
+        if self.claims.contains(path) {
+            return Ok(());
+        }
+        let base = turn.index.base(self.id(), path)?;
+        if let Some(base) = base.as_ref().filter(|base| base.stamp == remote.stamp) {
+            return self.compare_folder_meta(turn, path, base, remote);
+        }
+        let open = turn.index.open_row(self.id(), path)?;
+        let believed =
+            open.is_some_and(|open| matches!(&open.sight, Sight::Present((stamp, _)) if *stamp == remote.stamp));
+        if believed {
+            return Ok(());
+        }
+        let ours = base.is_some() || turn.index.local(self.share(), path)?.is_some();
+        self.unknown += u64::from(!ours);
+        if ours {
+            turn.index.doubt(self.id(), path)?;
+        } else if remote.seen.shape.kind != Kind::Folder {
+            self.foreign += 1;
+        }
+        Ok(())
+    }
+
+    /// A folder's stamp does not tell of its mode and time: the listing does.
+    fn compare_folder_meta(&mut self, turn: &mut Turn<'_>, path: &RelPath, base: &Base, remote: &Remote) -> Result<()> {
+        let (left, found) = (base.meta, remote.seen.meta);
+        if base.content != Content::FOLDER || (left.mode, left.mtime) == (found.mode, found.mtime) {
+            return Ok(());
+        }
+        turn.index.put_base(self.id(), path, &Base { meta: found, ..base.clone() })?;
+        turn.index.doubt(self.id(), path)
+    }
+
+    fn doubt_unlisted(&mut self, turn: &mut Turn<'_>, folder: &RelPath) -> Result<()> {
+        let mut left = Vec::new();
+        turn.index.visit_base(self.id(), folder, &mut |name, _| left.push(name.to_vec()))?;
+        for name in left {
+            if turn.index.was_seen(-self.id().0, &name)? {
+                continue;
+            }
+            let Ok(path) = folder.join(&name) else { continue };
+            if !self.claims.contains(&path) {
+                turn.index.doubt(self.id(), &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(in crate::engine) fn list_ended(
+        &mut self,
+        turn: &mut Turn<'_>,
+        result: std::result::Result<(), Failure>,
+    ) -> Result<()> {
+        self.list_folder = None;
+        turn.index.forget_names(-self.id().0)?;
+        match result {
+            Err(failure) => {
+                self.listing = Listing::Due;
+                self.rest(turn, failure);
+            }
+            // Listed again once it is known what the share has: only then can be told what is foreign.
+            Ok(()) if !self.listed_once && self.unknown > 0 && self.list_blind => self.listing = Listing::Due,
+            Ok(()) => {
+                self.unknown = 0;
+                self.listing = Listing::NotDue;
+                self.listed_once = true;
+                self.next_audit = self.setup.audit.map(|every| turn.now.moment.after(every));
+                turn.index.listing_ended(self.id(), turn.now.wall, self.foreign)?;
+                turn.index.release_holds(self.id())?;
+                self.recovered();
+                self.sweep_again = true;
+            }
+        }
+        Ok(())
+    }
+}

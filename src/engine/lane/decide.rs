@@ -1,0 +1,197 @@
+//! One open path: what the policy says, carried out.
+
+use crate::engine::LookJob;
+use crate::engine::lane::moves::OldName;
+use crate::engine::lane::{Lane, Result, Turn};
+use crate::index::{HoldRow, OpenRow};
+use crate::model::{Content, Kind, RelPath, Seen, Sight, Stamp};
+use crate::plan::{self, Base, Claim, Hold, Purpose, RemoteView, Verdict, View};
+
+/// Verdicts about one path in a row (count): each that only teaches the index is followed by another, and there are few.
+const VERDICTS_MAX: usize = 8;
+
+/// What is known of one open path.
+pub(super) struct Case<'p> {
+    pub(super) path: &'p RelPath,
+    pub(super) open: OpenRow,
+    pub(super) local: Sight<Seen>,
+    pub(super) base: Option<Base>,
+}
+
+impl Case<'_> {
+    fn view<'a>(&'a self, old_name: &'a OldName) -> View<'a> {
+        View {
+            local: self.local,
+            base: self.base.as_ref(),
+            attempts: &self.open.attempts,
+            remote: remote_view(&self.open.sight),
+            origin: old_name.origin(),
+        }
+    }
+}
+
+impl Lane {
+    /// Finds out what is to be done about an open path, and begins it. Nothing is done while an answer is awaited.
+    pub(super) fn decide(&mut self, turn: &mut Turn<'_>, path: &RelPath) -> Result<()> {
+        // One consistent version in hand is published even if the file is being changed again: it would starve else.
+        let wait = turn.desk.is_unsettled(path) && !self.staged.contains_key(path);
+        if wait || self.claims.contains(path) {
+            // Its answer brings it back.
+            return Ok(());
+        }
+        let Some(open) = turn.index.open_row(self.id(), path)? else {
+            self.drop_staged(turn, path);
+            return Ok(());
+        };
+        if open.doubt {
+            return self.examine(turn, path);
+        }
+        if open.hold.is_some() {
+            // Whatever may change that releases it.
+            self.drop_staged(turn, path);
+            return Ok(());
+        }
+        if self.waits_for_move(turn, path)? {
+            self.block(path.clone(), turn.limits);
+            return Ok(());
+        }
+        self.reconcile(turn, path, open)
+    }
+
+    fn reconcile(&mut self, turn: &mut Turn<'_>, path: &RelPath, open: OpenRow) -> Result<()> {
+        let run = turn.index.run();
+        let local = turn.index.local(turn.desk.id(), path)?.map_or(Sight::Unseen, |row| row.sight(run));
+        if matches!(local, Sight::Unseen) {
+            turn.desk.want_look(path.clone(), turn.limits);
+            return Ok(());
+        }
+        let mut case = Case { path, open, local, base: None };
+        for _ in 0..VERDICTS_MAX {
+            case.base = turn.index.base(self.id(), path)?;
+            let old_name = self.old_name(turn, &case.open)?;
+            if matches!(old_name, OldName::NotYet) {
+                self.block(path.clone(), turn.limits);
+                return Ok(());
+            }
+            let verdict = plan::reconcile(&case.view(&old_name), &self.setup.policy);
+            if old_name.is_void(&verdict)
+                && let Some(from) = case.open.origin.take()
+            {
+                self.undo_move(turn, path, &from)?;
+                continue;
+            }
+            match self.carry_out(turn, case, verdict)? {
+                Some(taught) => case = taught,
+                None => return Ok(()),
+            }
+        }
+        debug_assert!(false, "{path} never comes to rest");
+        Ok(())
+    }
+
+    /// Gives the case back if the verdict only taught the index: it is to be judged again.
+    fn carry_out<'p>(&mut self, turn: &mut Turn<'_>, mut case: Case<'p>, verdict: Verdict) -> Result<Option<Case<'p>>> {
+        let path = case.path;
+        match verdict {
+            Verdict::Settled => self.settle(turn, path, &case.open)?,
+            Verdict::Wait => {}
+            Verdict::Read(Purpose::Compare) => {
+                self.overflowed |= !turn.desk.want_hash(path.clone(), turn.limits);
+            }
+            // A plan is only made: it is read from what stays open.
+            Verdict::Read(Purpose::Send) | Verdict::Act(_) if self.plan_only => {}
+            Verdict::Read(Purpose::Send) => self.stage(turn, path, case.local),
+            Verdict::Examine => self.examine(turn, path)?,
+            Verdict::Hold(hold) => self.hold_for(turn, path, case.open, hold)?,
+            Verdict::Act(action) => self.act(turn, case, action)?,
+            Verdict::Adopt(base) => {
+                turn.index.put_base(self.id(), path, &base)?;
+                if base.content == Content::FOLDER {
+                    self.made_room(turn, path)?;
+                }
+                (case.open.attempts, case.open.sight) = (Vec::new(), Sight::Unseen);
+                turn.index.put_open(self.id(), path, &case.open)?;
+                return Ok(Some(case));
+            }
+            Verdict::Forget => {
+                turn.index.drop_base(self.id(), path)?;
+                (case.open.attempts, case.open.sight) = (Vec::new(), Sight::Unseen);
+                turn.index.put_open(self.id(), path, &case.open)?;
+                self.made_room(turn, path)?;
+                return Ok(Some(case));
+            }
+            Verdict::Moved => {
+                if let Some(from) = case.open.origin.take() {
+                    self.moved(turn, &from, path, None)?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn settle(&mut self, turn: &mut Turn<'_>, path: &RelPath, open: &OpenRow) -> Result<()> {
+        self.drop_staged(turn, path);
+        if let Some(from) = self.moves.remove(path) {
+            self.undo_move(turn, path, &from)?;
+        }
+        turn.index.close(self.id(), path)?;
+        // An attempt counts as ours until it is known to have come to nothing.
+        if open.attempts.is_empty() { Ok(()) } else { self.made_room(turn, path) }
+    }
+
+    pub(super) fn drop_staged(&mut self, turn: &mut Turn<'_>, path: &RelPath) {
+        if let Some(staged) = self.staged.remove(path) {
+            turn.batch.discard.push(staged.token);
+        }
+    }
+
+    fn examine(&mut self, turn: &mut Turn<'_>, path: &RelPath) -> Result<()> {
+        if !self.claims.allows(path, Claim::Fill) {
+            self.block(path.clone(), turn.limits);
+            return Ok(());
+        }
+        // Reading is worth its cost only if the content may be the same as the share's, or as an attempt's.
+        let local = turn.index.local(self.share(), path)?.filter(|row| row.is_present());
+        let open = turn.index.open_row(self.id(), path)?;
+        let attempts = open.iter().flat_map(|open| &open.attempts).map(|content| content.shape);
+        let base = turn.index.base(self.id(), path)?;
+        let ours = base.iter().map(|base| base.content.shape);
+        let shapes = attempts.chain(local.map(|row| row.stat.shape)).chain(ours);
+        let read_if = shapes.filter(|shape| shape.kind == Kind::File).collect();
+        let known = base.map(|base| base.stamp);
+        self.claims.take(path.clone(), Claim::Fill);
+        turn.batch.looks.push(LookJob { path: path.clone(), read_if, known });
+        Ok(())
+    }
+
+    fn hold_for(&mut self, turn: &mut Turn<'_>, path: &RelPath, open: OpenRow, hold: Hold) -> Result<()> {
+        let (message, hint) = match hold {
+            Hold::LocalTroubled => ("the share's file cannot be read", "see `driftline problems`"),
+            Hold::RemoteTroubled => ("the target's file cannot be read", "see the target's own log and permissions"),
+            Hold::Drifted => (
+                "someone else changed it on the target",
+                "remove or rename it there, or set drift = \"overwrite\" (theirs then goes to history)",
+            ),
+            Hold::Refused => ("the target refuses it", "see the message of the target"),
+        };
+        self.hold(turn, path, open, HoldRow { hold, message: message.to_owned(), hint: hint.to_owned() })
+    }
+
+    /// This path waits, for this reason.
+    pub(super) fn hold(&mut self, turn: &mut Turn<'_>, path: &RelPath, mut open: OpenRow, held: HoldRow) -> Result<()> {
+        self.drop_staged(turn, path);
+        if let Some(from) = self.moves.remove(path) {
+            self.undo_move(turn, path, &from)?;
+        }
+        if open.hold.as_ref() != Some(&held) {
+            tracing::warn!(target = self.id().0, %path, hint = held.hint, "{path} is held: {}", held.message);
+            turn.index.note(self.share(), Some(self.id()), path, "hold", &held.message)?;
+        }
+        (open.hold, open.origin) = (Some(held), None);
+        turn.index.put_open(self.id(), path, &open)
+    }
+}
+
+fn remote_view(sight: &Sight<(Stamp, Seen)>) -> Sight<RemoteView<'_>> {
+    sight.as_ref().map(|(stamp, seen)| RemoteView { stamp, seen: *seen })
+}

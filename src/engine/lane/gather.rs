@@ -1,0 +1,136 @@
+//! What to ask for next: probe, list, and the open paths in the order in which they are decided.
+
+use std::time::Duration;
+
+use crate::engine::Command;
+use crate::engine::core::Now;
+use crate::engine::lane::moves::MOVES_MAX;
+use crate::engine::lane::turn::Batch;
+use crate::engine::lane::{Lane, Listing, Result, Sweep, Turn};
+use crate::index::Cursor;
+use crate::model::RelPath;
+
+/// Open paths read from the index at once (count).
+const SWEEP_PAGE: usize = 512;
+
+impl Lane {
+    /// Puts commands together. True if more could be decided at once.
+    pub(in crate::engine) fn ask(&mut self, turn: &mut Turn<'_>) -> Result<bool> {
+        self.note_moves(turn)?;
+        if self.halt.is_some() || self.paused || turn.desk.offline().is_some() || self.is_resting(turn.now) {
+            return Ok(false);
+        }
+        if !self.bound {
+            self.ask_who(turn);
+            return Ok(false);
+        }
+        self.start(turn)?;
+        self.ask_list(turn);
+        if !self.listed_once {
+            // What lies there already must be known before anything is sent.
+            return Ok(false);
+        }
+        self.take_delayed(turn.now);
+        self.gather(turn)
+    }
+
+    fn ask_who(&mut self, turn: &mut Turn<'_>) {
+        if !self.probing {
+            self.probing = true;
+            turn.commands.push(Command::Probe(self.id()));
+        }
+    }
+
+    fn ask_list(&mut self, turn: &mut Turn<'_>) {
+        if self.next_audit.is_some_and(|at| at <= turn.now.moment) {
+            self.next_audit = None;
+            self.audit();
+        }
+        if self.listing == Listing::Due && (self.unknown == 0 || turn.desk.is_scanned()) {
+            self.listing = Listing::Running;
+            (self.list_folder, self.foreign, self.unknown) = (None, 0, 0);
+            self.list_blind = !turn.desk.is_scanned();
+            turn.commands.push(Command::List(self.id()));
+        }
+    }
+
+    fn start(&mut self, turn: &mut Turn<'_>) -> Result<()> {
+        if std::mem::replace(&mut self.started, true) {
+            return Ok(());
+        }
+        for (to, from) in turn.index.waiting_moves(self.id(), MOVES_MAX)? {
+            self.note_move(to, from);
+        }
+        turn.index.release_holds(self.id())?;
+        let left = match (self.setup.listed_ago, self.setup.audit) {
+            (None, _) => Some(Duration::ZERO),
+            (Some(_), None) => None,
+            (Some(ago), Some(every)) => Some(every.saturating_sub(ago)),
+        };
+        self.next_audit = left.map(|left| turn.now.moment.after(left));
+        Ok(())
+    }
+
+    fn take_delayed(&mut self, now: Now) {
+        while let Some(entry) = self.delayed.first_entry().filter(|entry| *entry.key() <= now.moment) {
+            self.fresh.extend(entry.remove());
+        }
+    }
+
+    fn gather(&mut self, turn: &mut Turn<'_>) -> Result<bool> {
+        let mut decided = 0;
+        self.waiting = None;
+        while decided < turn.limits.decided_max && self.jobs < turn.limits.jobs_max {
+            let Some(path) = self.next_path(turn)? else { break };
+            decided += 1;
+            self.decide(turn, &path)?;
+            if turn.batch.is_full(turn.limits) {
+                self.send(turn);
+            }
+        }
+        self.send(turn);
+        let more = !self.fresh.is_empty() || self.sweep.is_some() || self.sweep_again;
+        Ok(more && self.jobs < turn.limits.jobs_max)
+    }
+
+    fn next_path(&mut self, turn: &mut Turn<'_>) -> Result<Option<RelPath>> {
+        loop {
+            if let Some(path) = self.fresh.pop_first() {
+                return Ok(Some(path));
+            }
+            if self.sweep.is_none() && std::mem::take(&mut self.sweep_again) {
+                self.sweep = Some(Sweep::default());
+            }
+            let Some(sweep) = self.sweep.take() else { return Ok(None) };
+            let (paths, next) = turn.index.open_page(self.id(), &sweep.after, sweep.gone, SWEEP_PAGE)?;
+            self.fresh.extend(paths);
+            self.sweep = match (next, sweep.gone) {
+                (Some(after), gone) => Some(Sweep { gone, after }),
+                // Removals come last, so that what was moved is never nowhere.
+                (None, false) => Some(Sweep { gone: true, after: Cursor::default() }),
+                (None, true) => None,
+            };
+        }
+    }
+
+    /// Sends what was put together.
+    pub(in crate::engine) fn send(&mut self, turn: &mut Turn<'_>) {
+        let id = self.id();
+        let Batch { stage, stage_bytes: _, big, apply, made: _, discard, looks } = std::mem::take(&mut turn.batch);
+        let big_jobs = big.len();
+        self.big_jobs += big_jobs;
+        self.big_paths.extend(big.iter().map(|job| job.path.clone()));
+        if !discard.is_empty() {
+            turn.commands.push(Command::Discard(id, discard));
+        }
+        let small = [
+            (!looks.is_empty()).then_some(Command::Look(id, looks)),
+            (!apply.is_empty()).then_some(Command::Apply(id, apply)),
+            (!stage.is_empty()).then_some(Command::Stage(id, stage)),
+        ];
+        let big = big.into_iter().map(|job| Command::Stage(id, vec![job]));
+        let before = turn.commands.len();
+        turn.commands.extend(small.into_iter().flatten().chain(big));
+        self.jobs += turn.commands.len() - before;
+    }
+}

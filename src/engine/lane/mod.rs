@@ -1,0 +1,334 @@
+//! The engine's side of one target: what is open, what is under way, and what the answers mean.
+//!
+//! `gather` picks what to decide and puts commands together; `decide` asks the policy and carries its verdict out, with
+//! `act`, `removals` and `moves`; `answers`, `record` and `audit` take in what the target says. All of them work on one
+//! [`Turn`]. What is kept here need not survive a crash.
+
+mod act;
+mod answers;
+mod audit;
+mod decide;
+mod gather;
+mod moves;
+mod record;
+mod removals;
+mod turn;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::engine::Failure;
+use crate::engine::core::{Limits, News, Now, TargetSetup};
+use crate::index::{Cursor, IndexError};
+use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
+use crate::plan::{Census, Claims};
+use crate::rest::rest;
+use crate::target::{Bound, Fault, Staged};
+
+pub(super) use self::turn::Turn;
+
+type Result<T> = std::result::Result<T, IndexError>;
+
+/// How a lane is doing, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneState {
+    /// It works, or has nothing to do.
+    Ok,
+    /// It rests after a fault.
+    Resting,
+    /// It is not the one it was bound to, or does not answer.
+    Unreachable,
+    /// It waits for a person.
+    Halted,
+    /// An administrator paused it.
+    Paused,
+}
+
+/// How a lane is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneReport {
+    /// In one word.
+    pub state: LaneState,
+    /// The fault that made it rest, until it works again; and when it began.
+    pub error: Option<(Failure, Wall)>,
+    /// Why it waits for a person.
+    pub halt: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Sweep {
+    gone: bool,
+    after: Cursor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listing {
+    NotDue,
+    Due,
+    Running,
+}
+
+/// One target's work.
+#[derive(Debug)]
+pub(super) struct Lane {
+    setup: TargetSetup,
+    plan_only: bool,
+    bound: bool,
+    probing: bool,
+    listing: Listing,
+    listed_once: bool,
+    /// Things that the first listing showed and the share may yet have.
+    unknown: u64,
+    list_folder: Option<RelPath>,
+    /// The share was not known when the listing began: what it shows may be ours without our knowing.
+    list_blind: bool,
+    foreign: u64,
+    next_audit: Option<Moment>,
+    fresh: BTreeSet<RelPath>,
+    sweep: Option<Sweep>,
+    sweep_again: bool,
+    blocked: BTreeSet<RelPath>,
+    /// More waits for something to end than is kept in memory.
+    overflowed: bool,
+    delayed: BTreeMap<Moment, Vec<RelPath>>,
+    claims: Claims,
+    staged: BTreeMap<RelPath, Staged>,
+    /// Renames of folders that wait or are under way: (to, from).
+    moves: BTreeMap<RelPath, RelPath>,
+    /// Renames of folders that the share has just told of.
+    told_moves: Vec<(RelPath, RelPath)>,
+    jobs: usize,
+    big_jobs: usize,
+    /// Paths of big files being staged.
+    big_paths: BTreeSet<RelPath>,
+    strikes: u32,
+    rests_until: Option<Moment>,
+    error: Option<(Failure, Wall)>,
+    halt: Option<String>,
+    paused: bool,
+    census: Census,
+    /// Removals that wait, as counted in this turn.
+    waiting: Option<u64>,
+    /// Removals that an administrator has let through.
+    allowed: u64,
+    last_removal: Option<Moment>,
+    started: bool,
+}
+
+impl Lane {
+    pub(super) fn new(setup: TargetSetup) -> Self {
+        Self {
+            plan_only: false,
+            bound: false,
+            probing: false,
+            listing: Listing::NotDue,
+            listed_once: setup.listed_ago.is_some(),
+            unknown: 0,
+            list_folder: None,
+            list_blind: false,
+            foreign: 0,
+            next_audit: None,
+            fresh: BTreeSet::new(),
+            sweep: None,
+            sweep_again: true,
+            blocked: BTreeSet::new(),
+            overflowed: false,
+            delayed: BTreeMap::new(),
+            claims: Claims::default(),
+            staged: BTreeMap::new(),
+            moves: BTreeMap::new(),
+            told_moves: Vec::new(),
+            jobs: 0,
+            big_jobs: 0,
+            big_paths: BTreeSet::new(),
+            strikes: 0,
+            rests_until: None,
+            error: None,
+            halt: setup.halt.clone(),
+            paused: setup.paused,
+            census: Census::default(),
+            waiting: None,
+            allowed: 0,
+            last_removal: None,
+            started: false,
+            setup,
+        }
+    }
+
+    /// From now on nothing is staged and nothing is changed.
+    pub(super) fn plan_only(&mut self) {
+        self.plan_only = true;
+    }
+
+    fn id(&self) -> TargetId {
+        self.setup.id
+    }
+
+    pub(super) fn share(&self) -> ShareId {
+        self.setup.share
+    }
+
+    pub(super) fn report(&self) -> LaneReport {
+        let away = self
+            .error
+            .as_ref()
+            .is_some_and(|(failure, _)| matches!(failure.fault, Fault::Offline | Fault::Unreachable));
+        let state = match () {
+            () if self.halt.is_some() => LaneState::Halted,
+            () if self.paused => LaneState::Paused,
+            () if away => LaneState::Unreachable,
+            () if self.error.is_some() => LaneState::Resting,
+            () => LaneState::Ok,
+        };
+        LaneReport { state, error: self.error.clone(), halt: self.halt.clone() }
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.jobs > 0 || self.probing || self.listing == Listing::Running
+    }
+
+    pub(super) fn is_idle(&self, strikes_max: u32) -> bool {
+        if self.is_busy() {
+            return false;
+        }
+        let stopped = self.halt.is_some() || self.paused || self.strikes >= strikes_max;
+        let nothing_waits =
+            self.fresh.is_empty() && self.sweep.is_none() && !self.sweep_again && self.delayed.is_empty();
+        stopped || (self.bound && self.listing == Listing::NotDue && nothing_waits && self.rests_until.is_none())
+    }
+
+    /// When time alone brings something about; nothing that waits for an answer.
+    pub(super) fn next_due(&self) -> Option<Moment> {
+        if self.halt.is_some() || self.paused {
+            return None;
+        }
+        if self.rests_until.is_some() {
+            return self.rests_until;
+        }
+        if self.probing || (self.listing == Listing::Running && !self.listed_once) {
+            return None;
+        }
+        let delayed = self.delayed.keys().next().copied();
+        [delayed, self.next_audit].into_iter().flatten().min()
+    }
+
+    pub(super) fn audit(&mut self) {
+        if self.listing == Listing::NotDue {
+            self.listing = Listing::Due;
+        }
+    }
+
+    pub(super) fn approved(&mut self, turn: &mut Turn<'_>) -> Result<()> {
+        self.halt = None;
+        // What the administrator has seen does not count again.
+        self.allowed = turn.index.count_removals(self.id())?;
+        self.last_removal = None;
+        self.sweep_again = true;
+        turn.index.set_halt(self.id(), None)
+    }
+
+    pub(super) fn pause(&mut self, turn: &mut Turn<'_>, paused: bool) -> Result<()> {
+        self.paused = paused;
+        self.sweep_again = true;
+        turn.index.set_paused(self.id(), paused)
+    }
+
+    /// The share has news.
+    pub(super) fn tell(&mut self, news: &News, limits: &Limits) {
+        self.told_moves.extend(news.moves.iter().cloned());
+        self.sweep_again |= news.all;
+        if !news.paths.is_empty() {
+            self.sweep_again |= std::mem::take(&mut self.overflowed);
+        }
+        for path in &news.paths {
+            self.freshen(path.clone(), limits);
+        }
+    }
+
+    fn freshen(&mut self, path: RelPath, limits: &Limits) {
+        if self.fresh.len() < limits.fresh_max {
+            self.fresh.insert(path);
+        } else {
+            self.sweep_again = true;
+        }
+    }
+
+    fn block(&mut self, path: RelPath, limits: &Limits) {
+        if self.blocked.len() < limits.fresh_max {
+            self.blocked.insert(path);
+        } else {
+            self.overflowed = true;
+        }
+    }
+
+    /// Something ended: what waited for it may go on.
+    fn unblock(&mut self) {
+        let waiting = std::mem::take(&mut self.blocked);
+        self.fresh.extend(waiting);
+        self.sweep_again |= std::mem::take(&mut self.overflowed);
+    }
+
+    fn done(&mut self, path: &RelPath) {
+        self.claims.give_back(path);
+        if self.big_paths.remove(path) {
+            self.big_jobs -= 1;
+        }
+    }
+
+    pub(super) fn probed(&mut self, turn: &mut Turn<'_>, result: std::result::Result<Bound, Failure>) -> Result<()> {
+        self.probing = false;
+        match result {
+            Err(failure) => self.rest(turn, failure),
+            Ok(bound) => {
+                if bound.newly {
+                    tracing::info!(
+                        target = self.id().0,
+                        id = bound.id,
+                        "the target is bound to this share from now on"
+                    );
+                }
+                turn.index.bind_target(self.id(), &bound.id)?;
+                self.bound = true;
+                self.recovered();
+            }
+        }
+        Ok(())
+    }
+
+    fn rest(&mut self, turn: &mut Turn<'_>, failure: Failure) {
+        let wait = if let Fault::Throttled(Some(wait)) = failure.fault {
+            wait
+        } else {
+            rest(self.strikes, turn.now.chance, &turn.limits.rest)
+        };
+        if self.error.as_ref().is_none_or(|(known, _)| known.message != failure.message) {
+            tracing::warn!(target = self.id().0, fault = %failure.fault, hint = failure.hint, "{}", failure.message);
+        }
+        let since = self.error.as_ref().map_or(turn.now.wall, |(_, since)| *since);
+        if failure.fault == Fault::Offline {
+            // It is asked who it is before anything else.
+            self.bound = false;
+        }
+        self.error = Some((failure, since));
+        if self.rests_until.is_none_or(|until| until <= turn.now.moment) {
+            self.strikes += 1;
+        }
+        self.rests_until = Some(turn.now.moment.after(wait));
+    }
+
+    fn recovered(&mut self) {
+        self.strikes = 0;
+        if let Some((failure, _)) = self.error.take() {
+            tracing::info!(target = self.id().0, "the target works again after: {}", failure.message);
+        }
+    }
+
+    fn is_resting(&mut self, now: Now) -> bool {
+        if self.rests_until.is_some_and(|until| now.moment < until) {
+            return true;
+        }
+        if self.rests_until.take().is_some() {
+            self.sweep_again = true;
+        }
+        false
+    }
+}

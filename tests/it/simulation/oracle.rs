@@ -1,0 +1,141 @@
+//! What must hold when the world has calmed down.
+
+use std::collections::BTreeSet;
+
+use driftline::engine::Event;
+use driftline::index::{Index, LocalRow, Presence};
+use driftline::model::{Kind, RelPath, TargetId};
+use driftline::plan::{Deletes, Drift, Hold};
+
+use super::world::*;
+use super::{Run, start};
+
+impl Run {
+    pub(super) fn check(&mut self) {
+        assert!(self.core.is_idle(99), "seed {}: not idle though nothing is due: {:?}", self.seed, self.core);
+        let mut index = self.index.take().unwrap();
+        for id in [TargetId(1), TargetId(2)] {
+            for at in self.world.local.keys() {
+                self.check_copied(&mut index, id, at);
+            }
+            for at in self.world.targets[&id].now.keys() {
+                self.check_not_left(id, at);
+            }
+            self.check_tallies(&mut index, id);
+            self.check_durable(id);
+            self.check_bases(&mut index, id);
+        }
+        self.index = Some(index);
+    }
+
+    pub(super) fn check_copied(&self, index: &mut Index, id: TargetId, at: &RelPath) {
+        let local = &self.world.local[at];
+        let there = &self.world.targets[&id].now;
+        let theirs = there.get(at);
+        if theirs.is_some_and(|there| there.content == local.content && there.meta == local.meta) {
+            let open = index.open_row(id, at).unwrap();
+            assert!(open.is_none(), "seed {} {id:?} {at}: copied, yet {open:?}", self.seed);
+            return;
+        }
+        let open = index.open_row(id, at).unwrap();
+        let hold = open.as_ref().and_then(|open| open.hold.as_ref()).map(|hold| hold.hold);
+        let foreign = |other: &RelPath| {
+            (*other == *at || near(other, at)) && there.get(other).is_some_and(|there| self.world.is_strange(there))
+        };
+        let foreign_near = there.keys().any(foreign);
+        let retained_near = self.world.policy.deletes == Deletes::Retain && there.keys().any(|other| near(other, at));
+        let excused = match hold {
+            Some(Hold::Drifted) => self.world.policy.drift == Drift::Keep && self.has_strangers() && foreign_near,
+            Some(Hold::Refused) => (self.has_strangers() && foreign_near) || retained_near,
+            Some(Hold::LocalTroubled | Hold::RemoteTroubled) | None => false,
+        };
+        if self.world.show {
+            eprintln!("{id:?} {at} is held: {open:?}");
+        }
+        assert!(
+            excused,
+            "seed {} {:?} {id:?} {at}: on the share {local:?}, there {theirs:?}, open {open:?}",
+            self.seed, self.world.policy
+        );
+    }
+
+    pub(super) fn check_not_left(&self, id: TargetId, at: &RelPath) {
+        let there = &self.world.targets[&id].now;
+        let foreign = |other: &RelPath| self.world.is_strange(&there[other]);
+        // A folder is left for what is in it.
+        let theirs = there.keys().any(|other| (at == other || at.is_above(other)) && foreign(other));
+        let stray = !self.world.local.contains_key(at) && !theirs && self.world.policy.deletes == Deletes::Propagate;
+        assert!(!stray, "seed {} {id:?}: ours left behind at {at}: {:?}", self.seed, there[at]);
+    }
+
+    /// Things may lie on a target that nobody knows to be ours.
+    pub(super) fn has_strangers(&self) -> bool {
+        self.world.outsiders || self.world.lost_index
+    }
+
+    /// Whatever was said to be durable still is, at its place or in history; and nothing lies about in staging.
+    pub(super) fn check_durable(&self, id: TargetId) {
+        let target = &self.world.targets[&id];
+        for content in &target.durable {
+            let there = target.history.contains(content) || target.now.values().any(|there| there.content == *content);
+            assert!(there, "seed {} {id:?}: {content:?} was durable and is lost", self.seed);
+        }
+        assert!(target.staged.is_empty(), "seed {} {id:?}: left in staging: {:?}", self.seed, target.staged);
+    }
+
+    /// What the index believes of the target is so.
+    pub(super) fn check_bases(&self, index: &mut Index, id: TargetId) {
+        for at in NAMES.map(path).iter().flat_map(|at| at.ancestors().chain([at.clone()])) {
+            let Some(base) = index.base(id, &at).unwrap() else { continue };
+            if index.open_row(id, &at).unwrap().is_some() {
+                continue;
+            }
+            let there = self.world.targets[&id].now.get(&at);
+            let true_to_it = there.is_some_and(|there| there.stamp == base.stamp && there.content == base.content);
+            assert!(true_to_it, "seed {} {id:?} {at}: believed {base:?}, there {there:?}", self.seed);
+        }
+    }
+
+    /// With its index lost, and nothing else changed, the agent changes nothing.
+    pub(super) fn check_index_loss(&mut self) {
+        let before: Vec<_> = self.world.targets.values().map(|target| (target.now.clone(), target.changes)).collect();
+        let mut index = self.lose_index();
+        self.core = start(&mut index, self.world.policy);
+        self.index = Some(index);
+        self.feed(vec![Event::Tick]);
+        self.rest();
+        let after: Vec<_> = self.world.targets.values().map(|target| (target.now.clone(), target.changes)).collect();
+        assert_eq!(before, after, "seed {}: changed after the index was lost", self.seed);
+        self.check();
+    }
+
+    /// What the index has counted is what it holds.
+    pub(super) fn check_tallies(&self, index: &mut Index, id: TargetId) {
+        let tally = index.target_tally(id);
+        let counted = index.recount(id).unwrap();
+        assert_eq!(tally, counted, "seed {} {id:?}", self.seed);
+        let rows = index.open_page(id, &Default::default(), false, 99).unwrap().0;
+        let gone = index.open_page(id, &Default::default(), true, 99).unwrap().0;
+        let core = &self.core;
+        assert_eq!(
+            tally.pending, 0,
+            "seed {} {id:?}: {rows:?} wait, {gone:?} to go, nothing is due: {core:?}",
+            self.seed
+        );
+        let is_there = self.world.local.iter().filter(|(_, node)| node.content.shape.kind == Kind::File);
+        let is_there: BTreeSet<_> = is_there.map(|(at, _)| at.clone()).collect();
+        let mut believed = BTreeSet::new();
+        let folders: BTreeSet<_> = NAMES.iter().flat_map(|name| path(name).ancestors().collect::<Vec<_>>()).collect();
+        for folder in folders.into_iter().chain([RelPath::root()]) {
+            let mut see = |name: &[u8], row: &LocalRow| {
+                if row.state != Presence::Absent && row.stat.shape.kind == Kind::File {
+                    believed.insert(folder.join(name).unwrap());
+                }
+            };
+            index.visit_folder(SHARE, &folder, &mut see).unwrap();
+        }
+        // Renames make more names than these: the count tells of them.
+        assert!(is_there.is_superset(&believed), "seed {}: believed {believed:?}, there {is_there:?}", self.seed);
+        assert_eq!(index.share_tally(SHARE).files, is_there.len() as i64, "seed {}", self.seed);
+    }
+}

@@ -1,0 +1,328 @@
+//! The make-believe world: what lies on a share and its targets, and answers that come late or never.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use driftline::engine::{Command, Event, Failure, LookJob, ReadJob, StageFailure};
+use driftline::local::{Found, Looked, PageEnd, ScanEnd, ScanPage};
+use driftline::model::{
+    Content, Digest, Kind, Meta, Moment, ReadFault, Reading, RelPath, Seen, ShareId, Stamp, Stat, TargetId, Trouble,
+    Wall,
+};
+use driftline::plan::Policy;
+use driftline::target::{Bound, Fault, Page, Remote, Staged, Step, Token};
+
+/// A small seeded generator (xorshift64; Marsaglia 2003): the whole run follows from the seed.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+    pub(super) fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    pub(super) content: Content,
+    pub(super) meta: Meta,
+    pub(super) ino: u64,
+    pub(super) ctime: Wall,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct There {
+    pub(super) content: Content,
+    pub(super) meta: Meta,
+    pub(super) stamp: Stamp,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct TargetWorld {
+    pub(super) now: BTreeMap<RelPath, There>,
+    pub(super) history: BTreeSet<Content>,
+    /// Files and links that the agent was told are durable.
+    pub(super) durable: BTreeSet<Content>,
+    /// Changes that the agent was told were made (count).
+    pub(super) changes: usize,
+    pub(super) staged: BTreeMap<Token, (Content, Meta)>,
+}
+
+/// Something that the agent asked for and that was not answered yet.
+#[derive(Clone, Debug)]
+pub(super) enum Pending {
+    Command(Command),
+    Scan { under: RelPath, folders: Vec<RelPath> },
+    List { target: TargetId, folders: Vec<RelPath> },
+}
+
+pub(super) struct World {
+    pub(super) dice: Dice,
+    pub(super) clock: Duration,
+    pub(super) local: BTreeMap<RelPath, Node>,
+    pub(super) links: BTreeMap<Content, Box<[u8]>>,
+    pub(super) targets: BTreeMap<TargetId, TargetWorld>,
+    pub(super) foreign: BTreeSet<Content>,
+    /// Folders that an outsider made, or that were ours when the index was lost: a folder keeps its stamp.
+    pub(super) strange_folders: BTreeSet<Stamp>,
+    pub(super) pending: Vec<Pending>,
+    /// Changes whose sender gave up on them, but which will still be made.
+    pub(super) late: Vec<(TargetId, Vec<Step>)>,
+    /// What was put so: nobody may know any more that it is ours.
+    pub(super) orphans: BTreeSet<Content>,
+    pub(super) faults: bool,
+    pub(super) outsiders: bool,
+    /// The index may be lost at a crash.
+    pub(super) loses_index: bool,
+    /// It was, and what lay on the targets then is known to nobody.
+    pub(super) lost_index: bool,
+    pub(super) serial: u64,
+    pub(super) policy: Policy,
+    pub(super) trace: Vec<String>,
+    pub(super) show: bool,
+}
+
+pub(super) const NAMES: [&str; 9] = ["a", "a/x", "a/y", "a/s/z", "b", "b/x", "b/c/d", "e", "f"];
+pub(super) const SHARE: ShareId = ShareId(1);
+
+pub(super) fn path(text: &str) -> RelPath {
+    RelPath::new(text).unwrap()
+}
+
+pub(super) fn near(a: &RelPath, b: &RelPath) -> bool {
+    a.is_above(b) || b.is_above(a)
+}
+
+impl World {
+    pub(super) fn wall(&self) -> Wall {
+        Wall(1_700_000_000_000_000_000 + self.clock.as_nanos() as i64)
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        Moment(self.clock)
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.clock += time;
+    }
+
+    pub(super) fn serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// Nobody may know any more that it is ours, or it never was.
+    pub(super) fn is_strange(&self, there: &There) -> bool {
+        let content = &there.content;
+        self.strange_folders.contains(&there.stamp) || self.foreign.contains(content) || self.orphans.contains(content)
+    }
+
+    pub(super) fn some_path(&mut self) -> RelPath {
+        path(NAMES[self.dice.below(NAMES.len())])
+    }
+
+    pub(super) fn fresh_file(&mut self) -> Content {
+        let serial = self.serial();
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&serial.to_le_bytes());
+        digest[31] = 1;
+        Content::file(Digest(digest), serial % 3)
+    }
+
+    pub(super) fn meta(&mut self) -> Meta {
+        Meta { mode: 0o644, mtime: self.wall(), uid: 0, gid: 0 }
+    }
+
+    pub(super) fn stat(node: &Node) -> Stat {
+        Stat { shape: node.content.shape, ino: node.ino, ctime: node.ctime, meta: node.meta, nlink: 1, mounted: false }
+    }
+
+    /// Only a rescan heals these, and only with outsiders is there one.
+    pub(super) fn is_unreadable(&mut self) -> bool {
+        self.faults && self.outsiders && self.dice.one_in(30)
+    }
+
+    pub(super) fn is_share_offline(&mut self) -> bool {
+        self.faults && self.dice.one_in(60)
+    }
+
+    pub(super) fn found(&mut self, at: &RelPath) -> Option<Found> {
+        let node = self.local.get(at)?.clone();
+        if self.is_unreadable() {
+            return Some(Found::Troubled(trouble()));
+        }
+        Some(match node.content.shape.kind {
+            Kind::Symlink => Found::Link(Self::stat(&node), self.links[&node.content].clone()),
+            Kind::File | Kind::Folder => Found::Plain(Self::stat(&node)),
+        })
+    }
+
+    pub(super) fn children(&self, folder: &RelPath) -> Vec<RelPath> {
+        self.local.keys().filter(|at| at.parent().as_ref() == Some(folder)).cloned().collect()
+    }
+
+    /// Answers what is pending at `at`; scans and listings answer a folder at a time.
+    pub(super) fn answer(&mut self, at: usize) -> Option<Event> {
+        let pending = self.pending.swap_remove(at);
+        match pending {
+            Pending::Scan { under, folders } => Some(self.answer_scan(under, folders)),
+            Pending::List { target, folders } => Some(self.answer_list(target, folders)),
+            Pending::Command(command) => self.answer_command(command),
+        }
+    }
+
+    pub(super) fn answer_scan(&mut self, under: RelPath, mut folders: Vec<RelPath>) -> Event {
+        if self.is_share_offline() {
+            return Event::ScanEnded(SHARE, under, ScanEnd::Offline("not mounted".into()));
+        }
+        let Some(folder) = folders.pop() else { return Event::ScanEnded(SHARE, under, ScanEnd::Done) };
+        let gone = !folder.is_root() && self.local.get(&folder).is_none_or(|node| node.content != Content::FOLDER);
+        let mut entries = Vec::new();
+        if !gone {
+            for child in self.children(&folder) {
+                let found = self.found(&child).unwrap();
+                if matches!(&found, Found::Plain(stat) if stat.shape.kind == Kind::Folder) {
+                    folders.push(child.clone());
+                }
+                entries.push((child.name().into(), found));
+            }
+        }
+        self.pending.push(Pending::Scan { under, folders });
+        if gone {
+            return Event::Tick;
+        }
+        let mut end = PageEnd::Complete;
+        if self.is_unreadable() {
+            entries.truncate(self.dice.below(entries.len() + 1));
+            end = PageEnd::Broken(trouble());
+        }
+        Event::Scanned(SHARE, ScanPage { folder, entries, end })
+    }
+
+    pub(super) fn answer_list(&mut self, target: TargetId, mut folders: Vec<RelPath>) -> Event {
+        if self.faults && self.dice.one_in(12) {
+            return Event::ListEnded(target, Err(failure(Fault::Unreachable)));
+        }
+        let Some(folder) = folders.pop() else { return Event::ListEnded(target, Ok(())) };
+        let now = &self.targets[&target].now;
+        let mut entries = Vec::new();
+        for (at, there) in now.iter().filter(|(at, _)| at.parent().as_ref() == Some(&folder)) {
+            if there.content == Content::FOLDER {
+                folders.push(at.clone());
+            }
+            entries.push((at.clone(), remote(there, false)));
+        }
+        self.pending.push(Pending::List { target, folders });
+        Event::Listed(target, Page { folder: Some(folder), entries, strange: vec![], last_of_folder: true })
+    }
+
+    pub(super) fn answer_command(&mut self, command: Command) -> Option<Event> {
+        let dead = self.faults && self.dice.one_in(7);
+        Some(match command {
+            Command::Scan(_, under) => {
+                self.pending.push(Pending::Scan { folders: vec![under.clone()], under });
+                return None;
+            }
+            Command::List(target) => {
+                self.pending.push(Pending::List { target, folders: vec![RelPath::root()] });
+                return None;
+            }
+            Command::LookLocal(_, paths) if self.is_share_offline() => {
+                Event::LookedLocal(SHARE, paths, Err("not mounted".into()))
+            }
+            Command::LookLocal(_, paths) => {
+                let found = paths.iter().map(|at| self.found(at).map_or(Looked::Absent, Looked::Found)).collect();
+                Event::LookedLocal(SHARE, paths, Ok(found))
+            }
+            Command::Hash(_, job) => {
+                let result = self.read(&job);
+                Event::Hashed(SHARE, job.path, result)
+            }
+            Command::Probe(target) if dead => Event::Probed(target, Err(self.failure())),
+            Command::Probe(target) => Event::Probed(target, Ok(Bound { id: "id".into(), newly: false })),
+            Command::Look(target, jobs) if dead => {
+                let failure = self.failure_or_refusal();
+                Event::Looked(target, jobs.into_iter().map(|job| (job.path, Err(failure.clone()))).collect())
+            }
+            Command::Look(target, jobs) => {
+                let now = &self.targets[&target].now;
+                let look = |job: LookJob| {
+                    let found = now.get(&job.path).map(|there| {
+                        let wanted =
+                            job.read_if.contains(&there.content.shape) && job.known.as_ref() != Some(&there.stamp);
+                        remote(there, wanted)
+                    });
+                    (job.path, Ok(found))
+                };
+                Event::Looked(target, jobs.into_iter().map(look).collect())
+            }
+            Command::Stage(target, jobs) => {
+                let files = jobs.into_iter().map(|job| {
+                    let result = self.stage(target, &job, dead);
+                    (job.path, result)
+                });
+                Event::Staged(target, files.collect())
+            }
+            Command::Discard(target, tokens) => {
+                let staged = &mut self.targets.get_mut(&target).unwrap().staged;
+                staged.retain(|token, _| !tokens.contains(token));
+                return None;
+            }
+            Command::Apply(target, steps) => self.answer_apply(target, steps, dead),
+        })
+    }
+
+    pub(super) fn read(&mut self, job: &ReadJob) -> Result<Reading, ReadFault> {
+        let at = self.wall();
+        if self.is_share_offline() {
+            return Err(ReadFault::Offline("not mounted".into()));
+        }
+        match self.local.get(&job.path) {
+            None => Err(ReadFault::Absent),
+            Some(node) if node.content.shape.kind != Kind::File => Err(ReadFault::Changed),
+            Some(_) if self.faults && self.dice.one_in(10) => Err(ReadFault::Busy("written".into())),
+            Some(node) => Ok(Reading { content: node.content, stat: Self::stat(node), at }),
+        }
+    }
+
+    pub(super) fn stage(&mut self, target: TargetId, job: &ReadJob, dead: bool) -> Result<Staged, StageFailure> {
+        let reading = self.read(job).map_err(StageFailure::Read)?;
+        if dead {
+            return Err(StageFailure::Target(self.failure()));
+        }
+        let token = Token(self.serial());
+        let staged = &mut self.targets.get_mut(&target).unwrap().staged;
+        staged.insert(token, (reading.content, reading.stat.meta));
+        Ok(Staged { token, reading })
+    }
+}
+
+pub(super) fn stamp(serial: u64) -> Stamp {
+    Stamp(serial.to_le_bytes().into())
+}
+
+pub(super) fn trouble() -> Trouble {
+    Trouble { message: "cannot be read".into(), hint: String::new() }
+}
+
+pub(super) fn remote(there: &There, read: bool) -> Remote {
+    let content = there.content;
+    let known = read || content.shape.kind == Kind::Symlink;
+    let digest = (known && content != Content::FOLDER).then_some(content.digest);
+    Remote { stamp: there.stamp.clone(), seen: Seen { shape: content.shape, digest, meta: there.meta } }
+}
+
+pub(super) fn failure(fault: Fault) -> Failure {
+    Failure { fault, message: fault.to_string(), hint: String::new() }
+}
