@@ -24,6 +24,9 @@ const SHOW: Duration = Duration::from_millis(100);
 pub(super) fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
     let config = source::config(&args.places)?;
     logs::begin(cli, &config, logs::Quiet::No);
+    if config.agent.metrics.is_some() {
+        tracing::warn!("this version serves no metrics: the key \"metrics\" is accepted, and nothing is served");
+    }
     let mut told = Told::default();
     let Pass { ending, .. } = work(&config, Mode::Run, &mut |engine| told.systemd(engine))?;
     told.stopping();

@@ -296,7 +296,7 @@ fn target_trouble(
 ) -> Option<TargetTrouble> {
     if let Some(halt) = &target.halt {
         let hint = format!("look at what is gone from {} before it is gone from the target too", shown(&share.root));
-        let since = said.since.map_or(now, Wall);
+        let since = said.since.map(Wall).or(target.oldest_pending).unwrap_or(now);
         return Some(TargetTrouble { message: halt.clone(), hint, since: When(since) });
     }
     let error = said.error.as_ref().filter(|_| state != TargetState::Ok)?;
