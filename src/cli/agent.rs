@@ -286,8 +286,8 @@ fn why_not(lane: &LaneEnd, ending: &Ending) -> Option<(String, String)> {
     if lane.holds > 0 {
         return Some((format!("{} held", counted(lane.holds, "path")), "see `driftline problems`".to_owned()));
     }
-    (lane.pending > 0)
-        .then(|| (format!("{} waiting", counted(lane.pending, "change")), "see `driftline pending`".to_owned()))
+    let hint = if ending.stopped { "run it again: it goes on from here" } else { "see `driftline pending`" };
+    (lane.pending > 0).then(|| (format!("{} waiting", counted(lane.pending, "change")), hint.to_owned()))
 }
 
 /// What is complete, for standard output.
@@ -298,7 +298,7 @@ fn in_words(ending: &Ending) -> String {
         text.push_str(&format!("{} -> {}: complete, {held}\n", lane.share, lane.name));
     }
     if ending.stopped {
-        text.push_str("Stopped before it was done; the next pass goes on from here.\n");
+        text.push_str("Stopped before it was done.\n");
     }
     text
 }
@@ -314,7 +314,7 @@ fn failures(ending: &Ending) -> Vec<Failure> {
     }
     if ending.problems > 0 {
         let what = format!("read {}", counted(ending.problems, "path"));
-        failures.push(Failure::cannot(Exit::Problems, what, "see `driftline problems`"));
+        failures.push(Failure::cannot(Exit::Problems, what, "each has its own cause").hint("see `driftline problems`"));
     }
     failures
 }

@@ -231,10 +231,10 @@ fn target_state(matter: &OpenMatter, status: &Status) -> Option<TargetState> {
 
 fn obstacle(matter: &OpenMatter, status: &Status) -> String {
     match (status.agent.state, target_state(matter, status)) {
-        (AgentState::Stopped, _) => "; no agent runs".to_owned(),
-        (AgentState::Hung, _) => "; the agent does not answer".to_owned(),
+        (AgentState::Stopped, _) => " while no agent runs".to_owned(),
+        (AgentState::Hung, _) => " while the agent does not answer".to_owned(),
         (AgentState::Running, Some(TargetState::Ok) | None) => String::new(),
-        (AgentState::Running, Some(state)) => format!("; the target is {state}"),
+        (AgentState::Running, Some(state)) => format!(" while the target is {state}"),
     }
 }
 

@@ -253,7 +253,9 @@ fn target_status(
     let said = said_of_target(target, pulse);
     let state = target_state(target, &said);
     let error = target_trouble(share, target, state, &said, now);
-    let lasts = error.as_ref().is_some_and(|error| now.since(error.since.0) > FAULT_LASTS);
+    // Nobody tries again after the agent has stopped.
+    let lasts = pulse.liveness == Liveness::Stopped
+        || error.as_ref().is_some_and(|error| now.since(error.since.0) > FAULT_LASTS);
     // Before its first listing nothing was put there, and nothing is known of what is.
     let protected = seen_until.filter(|_| target.listed.is_some()).and_then(|seen| match target.oldest {
         Oldest::None => Some(seen),

@@ -76,14 +76,14 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
         Failure::cannot(Exit::Usage, &what, notice.message).hint(notice.hint)
     })?;
     let places = places(&args.path, &overview.shares);
+    if places.iter().any(|(_, path)| path.is_root()) {
+        let failure = Failure::cannot(Exit::Usage, what, "it is a whole share, not a path in one");
+        return Err(failure.hint("name a path in it; of the share as a whole tells `driftline status`"));
+    }
     let mut told = Vec::new();
     for (share, path) in &places {
         let story = read(&asked.dir, |reader| reader.story(share.id, path))?;
         told.extend(story.map(|story| explained(&asked, share, path, &story)));
-    }
-    if told.is_empty() && overview.shares.iter().any(|share| is_root(&args.path, &share.root)) {
-        let failure = Failure::cannot(Exit::Usage, what, "it is a whole share, not a path in one");
-        return Err(failure.hint("name a path in it; of the share as a whole tells `driftline status`"));
     }
     // A relative path may be one of several shares: those that know nothing of it are left out, unless none does.
     let is_known = |one: &Explanation| one.local != NOT_KNOWN || one.targets.iter().any(|target| target.at.is_some());
@@ -105,12 +105,6 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
 }
 
 const NOT_KNOWN: &str = "not known";
-
-/// Whether a path means a share's own folder.
-fn is_root(path: &Path, root: &Path) -> bool {
-    path.components().all(|part| part == std::path::Component::CurDir)
-        || path.canonicalize().is_ok_and(|path| path == root)
-}
 
 /// Every place that a path may mean.
 fn places<'a>(path: &Path, shares: &'a [ShareOverview]) -> Vec<(&'a ShareOverview, RelPath)> {

@@ -132,16 +132,17 @@ fn places(status: &Status, screen: &Screen) -> String {
     let heads = ["SHARE", "TARGET", "STATE", "FILES", "BYTES", "WAIT", "PROTECTED", "TROUBLE"];
     let mut rows = vec![heads.map(str::to_owned)];
     for share in &status.shares {
-        rows.push(share_row(share));
+        rows.push(share_row(share, status.agent.state));
         rows.extend(share.targets.iter().map(|target| target_row(target, screen)));
     }
     let (l, r) = (Set::Left, Set::Right);
     table([l, l, l, r, r, r, l, l], &rows, screen.width)
 }
 
-fn share_row(share: &ShareStatus) -> [String; 8] {
+fn share_row(share: &ShareStatus, agent: AgentState) -> [String; 8] {
     let state = match (share.state, share.watch.mode) {
         (ShareState::Offline, _) => "offline",
+        _ if agent == AgentState::Stopped => "not watched",
         (ShareState::Scanning, _) => "scanning",
         (ShareState::Ok, WatchMode::Poll) => "polled",
         (ShareState::Ok, WatchMode::Inotify | WatchMode::Fanotify) if share.watch.coverage < 1.0 => "partly watched",

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::Config;
 use crate::engine::state;
-use crate::index::{Index, What};
+use crate::index::{Index, LocalRow, What};
 use crate::model::{Digest, Meta, Stamp, Stat, Trouble, Wall};
 use crate::plan::Base;
 
