@@ -17,7 +17,7 @@
 //!                       local/    the share: scanning, looking, reading, watching
 //!                       target/   the places copies are kept in: the trait and its kinds
 //! floor 1½  the system  sys/      the operating system as it is needed here: the only user of rustix and libc
-//! floor 1   decisions   plan/  settle  rest  names  config/  health       pure functions
+//! floor 1   decisions   plan/  settle  rest  names  config/               pure functions
 //! floor 0   values      model/                                     no I/O, no clock
 //! ```
 //!
