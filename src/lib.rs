@@ -10,12 +10,14 @@
 //!
 //! ```text
 //! floor 4   people      cli/      what is typed and printed, exit codes; the only place that prints
-//! floor 3   engine      engine/   the core (synchronous: event in, commands out), lanes, threads, the clock
+//! floor 3   engine      engine/   core, desk (a share's side), lane (a target's side): synchronous, event in, commands out
+//!                                 drive (runs them), hands (threads that block), folder and state (what is left on disk)
+//!                                 preview (the dry run), clock (the one place that reads clocks)
 //! floor 2   adapters    index/    what is known, in SQLite
 //!                       local/    the share: scanning, looking, reading, watching
 //!                       target/   the places copies are kept in: the trait and its kinds
 //! floor 1½  the system  sys/      the operating system as it is needed here: the only user of rustix and libc
-//! floor 1   decisions   plan/  settle  rest  names  config/  health       pure functions
+//! floor 1   decisions   plan/  settle  rest  names  config/               pure functions
 //! floor 0   values      model/                                     no I/O, no clock
 //! ```
 //!
@@ -43,7 +45,8 @@
 //! 1. Decide in pure functions, act elsewhere. The whole policy is [`plan::reconcile`].
 //! 2. Time and chance are arguments. One place reads the clock.
 //! 3. The index stores observations and what was left where, never a to-do list: work is derived from it, so that a crash
-//!    leaves nothing to repair. The one exception is the attempt.
+//!    leaves nothing to repair. Its `open` rows, the paths on which a target differs, are such a derived state: each can be
+//!    found again by comparing what was seen with what was left. The one exception is the attempt, kept in them.
 //! 4. Absence needs evidence: a complete, error-free reading of the folder whose identity held, or a look at the path.
 //!    Not knowing is a value ([`model::Sight`]); *troubled* is never *absent*.
 //! 5. Every change on a target carries a guard ([`plan::Guard`]). What race is left is named in a comment that begins

@@ -24,6 +24,9 @@ const SHOW: Duration = Duration::from_millis(100);
 pub(super) fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
     let config = source::config(&args.places)?;
     logs::begin(cli, &config, logs::Quiet::No);
+    if config.agent.metrics.is_some() {
+        tracing::warn!("this version serves no metrics: the key \"metrics\" is accepted, and nothing is served");
+    }
     let mut told = Told::default();
     let Pass { ending, .. } = work(&config, Mode::Run, &mut |engine| told.systemd(engine))?;
     told.stopping();
@@ -283,8 +286,8 @@ fn why_not(lane: &LaneEnd, ending: &Ending) -> Option<(String, String)> {
     if lane.holds > 0 {
         return Some((format!("{} held", counted(lane.holds, "path")), "see `driftline problems`".to_owned()));
     }
-    (lane.pending > 0)
-        .then(|| (format!("{} waiting", counted(lane.pending, "change")), "see `driftline pending`".to_owned()))
+    let hint = if ending.stopped { "run it again: it goes on from here" } else { "see `driftline pending`" };
+    (lane.pending > 0).then(|| (format!("{} waiting", counted(lane.pending, "change")), hint.to_owned()))
 }
 
 /// What is complete, for standard output.
@@ -295,7 +298,7 @@ fn in_words(ending: &Ending) -> String {
         text.push_str(&format!("{} -> {}: complete, {held}\n", lane.share, lane.name));
     }
     if ending.stopped {
-        text.push_str("Stopped before it was done; the next pass goes on from here.\n");
+        text.push_str("Stopped before it was done.\n");
     }
     text
 }
@@ -311,7 +314,7 @@ fn failures(ending: &Ending) -> Vec<Failure> {
     }
     if ending.problems > 0 {
         let what = format!("read {}", counted(ending.problems, "path"));
-        failures.push(Failure::cannot(Exit::Problems, what, "see `driftline problems`"));
+        failures.push(Failure::cannot(Exit::Problems, what, "each has its own cause").hint("see `driftline problems`"));
     }
     failures
 }

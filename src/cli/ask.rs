@@ -9,7 +9,7 @@ use crate::cli::collect::{self, Found, patiently};
 use crate::cli::report::{AgentState, Item, ItemKind, ShareState, Status, TargetState, When};
 use crate::cli::source::{self, State};
 use crate::cli::status_text::{in_colour, render_items, render_status};
-use crate::cli::text::{Screen, bytes, grouped};
+use crate::cli::text::{Screen, bytes, counted, grouped};
 use crate::cli::{Exit, Failure, say, say_json};
 use crate::engine::clock::wall as now;
 use crate::engine::state;
@@ -66,7 +66,12 @@ pub(super) fn pending(args: &ListArgs) -> Result<Exit, Failure> {
     let items = matters.iter().filter(|matter| is_asked(&status, &matter.share, Some(&matter.target)));
     let items: Vec<_> = items.map(|matter| pending_item(matter, &status)).collect();
     let all: u64 = status.lanes().map(|(_, target)| target.pending).sum();
-    show_items(&items, all, &nothing(&status, "Nothing waits."), &args.output)?;
+    let holds: u64 = status.lanes().map(|(_, target)| target.holds).sum();
+    let fine = match holds {
+        0 => "Nothing waits.".to_owned(),
+        holds => format!("Nothing waits but what is held ({}): see driftline problems.", counted(holds, "path")),
+    };
+    show_items(&items, all, &nothing(&status, &fine), &args.output)?;
     Ok(Exit::Fine)
 }
 
@@ -146,13 +151,23 @@ fn places(status: &Status) -> Vec<Item> {
     }
     for (share, target) in status.lanes() {
         let Some(error) = &target.error else { continue };
+        let hint = match target.state {
+            TargetState::Halted => {
+                format!("{}; if that is right: driftline approve {}/{}", error.hint, share.name, target.name)
+            }
+            TargetState::Ok
+            | TargetState::Resting
+            | TargetState::Unresponsive
+            | TargetState::Unreachable
+            | TargetState::Paused => error.hint.clone(),
+        };
         items.push(Item {
             kind: ItemKind::Place,
             share: share.name.clone(),
             target: Some(target.name.clone()),
             path: String::new(),
             message: error.message.clone(),
-            hint: error.hint.clone(),
+            hint,
             since: error.since,
         });
     }
@@ -216,10 +231,10 @@ fn target_state(matter: &OpenMatter, status: &Status) -> Option<TargetState> {
 
 fn obstacle(matter: &OpenMatter, status: &Status) -> String {
     match (status.agent.state, target_state(matter, status)) {
-        (AgentState::Stopped, _) => "; no agent runs".to_owned(),
-        (AgentState::Hung, _) => "; the agent does not answer".to_owned(),
+        (AgentState::Stopped, _) => " while no agent runs".to_owned(),
+        (AgentState::Hung, _) => " while the agent does not answer".to_owned(),
         (AgentState::Running, Some(TargetState::Ok) | None) => String::new(),
-        (AgentState::Running, Some(state)) => format!("; the target is {state}"),
+        (AgentState::Running, Some(state)) => format!(" while the target is {state}"),
     }
 }
 

@@ -253,7 +253,9 @@ fn target_status(
     let said = said_of_target(target, pulse);
     let state = target_state(target, &said);
     let error = target_trouble(share, target, state, &said, now);
-    let lasts = error.as_ref().is_some_and(|error| now.since(error.since.0) > FAULT_LASTS);
+    // Nobody tries again after the agent has stopped.
+    let lasts = pulse.liveness == Liveness::Stopped
+        || error.as_ref().is_some_and(|error| now.since(error.since.0) > FAULT_LASTS);
     // Before its first listing nothing was put there, and nothing is known of what is.
     let protected = seen_until.filter(|_| target.listed.is_some()).and_then(|seen| match target.oldest {
         Oldest::None => Some(seen),
@@ -296,7 +298,7 @@ fn target_trouble(
 ) -> Option<TargetTrouble> {
     if let Some(halt) = &target.halt {
         let hint = format!("look at what is gone from {} before it is gone from the target too", shown(&share.root));
-        let since = said.since.map_or(now, Wall);
+        let since = said.since.map(Wall).or(target.oldest_pending).unwrap_or(now);
         return Some(TargetTrouble { message: halt.clone(), hint, since: When(since) });
     }
     let error = said.error.as_ref().filter(|_| state != TargetState::Ok)?;

@@ -13,7 +13,7 @@ use crate::cli::source::{self, State};
 use crate::cli::text::{Screen, bytes, harmless};
 use crate::cli::{Exit, Failure, say, say_json};
 use crate::engine::clock::wall as now;
-use crate::index::{HoldRow, LocalRow, PathStory, Presence, Reader, ShareOverview, TargetStory};
+use crate::index::{HoldRow, PathStory, Presence, Reader, ShareOverview, TargetStory};
 use crate::local::Ignore;
 use crate::model::{Content, Kind, RelPath, Seen, Shape, Sight};
 use crate::plan::{self, Action, Drift, Hold, Origin, Policy, Purpose, RemoteView, Verdict, View};
@@ -76,13 +76,17 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
         Failure::cannot(Exit::Usage, &what, notice.message).hint(notice.hint)
     })?;
     let places = places(&args.path, &overview.shares);
+    if places.iter().any(|(_, path)| path.is_root()) {
+        let failure = Failure::cannot(Exit::Usage, what, "it is a whole share, not a path in one");
+        return Err(failure.hint("name a path in it; of the share as a whole tells `driftline status`"));
+    }
     let mut told = Vec::new();
     for (share, path) in &places {
         let story = read(&asked.dir, |reader| reader.story(share.id, path))?;
         told.extend(story.map(|story| explained(&asked, share, path, &story)));
     }
     // A relative path may be one of several shares: those that know nothing of it are left out, unless none does.
-    let is_known = |one: &Explanation| one.local != NEVER_SEEN || one.targets.iter().any(|target| target.at.is_some());
+    let is_known = |one: &Explanation| one.local != NOT_KNOWN || one.targets.iter().any(|target| target.at.is_some());
     if told.iter().any(is_known) {
         told.retain(is_known);
     }
@@ -100,7 +104,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
-const NEVER_SEEN: &str = "never seen";
+const NOT_KNOWN: &str = "not known";
 
 /// Every place that a path may mean.
 fn places<'a>(path: &Path, shares: &'a [ShareOverview]) -> Vec<(&'a ShareOverview, RelPath)> {
@@ -139,27 +143,33 @@ fn explained(asked: &State, share: &ShareOverview, path: &RelPath, story: &PathS
         let target = configured.and_then(|share| share.targets.iter().find(|target| target.name == name));
         target.map(crate::config::Target::policy).unwrap_or_default()
     };
-    let targets = story.targets.iter().map(|target| on_target(story, target, &policy(&target.name))).collect();
+    let targets = story.targets.iter().map(|target| {
+        let told = on_target(story, target, &policy(&target.name));
+        stopped(told, share)
+    });
     let journal = story.lines.iter().cloned();
     Explanation {
         share: share.name.clone(),
         path: path.to_string(),
         ignored_by,
-        local: local_words(story.local.as_ref()),
+        local: local_words(story),
         troubles: story
             .troubles
             .iter()
             .map(|told| format!("{}; {}", told.trouble.message, told.trouble.hint))
             .collect(),
-        targets,
+        targets: targets.collect(),
         journal: journal
             .map(|line| Line { at: When(line.at), target: line.target, what: line.what, detail: line.detail })
             .collect(),
     }
 }
 
-fn local_words(row: Option<&LocalRow>) -> String {
-    let Some(row) = row else { return NEVER_SEEN.to_owned() };
+fn local_words(story: &PathStory) -> String {
+    let Some(row) = &story.local else {
+        // A row goes when the path is gone from everywhere; the journal remembers it for longer.
+        return if story.lines.is_empty() { NOT_KNOWN } else { "gone" }.to_owned();
+    };
     match row.state {
         Presence::Absent => "gone".to_owned(),
         Presence::Troubled => "there, and cannot be read".to_owned(),
@@ -178,7 +188,8 @@ fn thing(shape: Shape, digest: Option<String>, mtime: crate::model::Wall) -> Str
         Kind::Folder => "folder".to_owned(),
     };
     let digest = digest.map(|digest| format!(", {digest}")).unwrap_or_default();
-    format!("{kind}{digest}, changed {}", When(mtime))
+    let seconds = mtime.0.div_euclid(1_000_000_000) * 1_000_000_000;
+    format!("{kind}{digest}, changed {}", When(crate::model::Wall(seconds)))
 }
 
 fn on_target(story: &PathStory, target: &TargetStory, policy: &Policy) -> TargetExplanation {
@@ -198,6 +209,24 @@ fn on_target(story: &PathStory, target: &TargetStory, policy: &Policy) -> Target
     let (decision, hint) = decision(story, target, policy);
     let at = target.base.as_ref().map(|(_, at)| When(*at));
     TargetExplanation { name: target.name.clone(), left, at, as_left, decision, hint }
+}
+
+/// The same, and that nothing is done now where the whole target waits for a person.
+fn stopped(mut told: TargetExplanation, share: &ShareOverview) -> TargetExplanation {
+    let Some(target) = share.targets.iter().find(|target| target.name == told.name) else { return told };
+    let (state, hint) = match (&target.halt, target.paused) {
+        (Some(_), _) => (
+            "halted",
+            format!("see driftline status; if that is right: driftline approve {}/{}", share.name, told.name),
+        ),
+        (None, true) => ("paused", "go on with: driftline resume".to_owned()),
+        (None, false) => return told,
+    };
+    told.decision += &format!("; but nothing is changed on this target now: it is {state}");
+    if told.hint.is_empty() {
+        told.hint = hint;
+    }
+    told
 }
 
 /// What would be decided now, from what the index knows.
@@ -228,7 +257,7 @@ fn decision(story: &PathStory, target: &TargetStory, policy: &Policy) -> (String
         );
     }
     if story.local.is_none() && target.base.is_none() && target.open.is_none() {
-        return ("nothing to do: it is known neither here nor there".to_owned(), String::new());
+        return ("nothing to do: it is neither here nor there".to_owned(), String::new());
     }
     let verdict = verdict(story, target, policy);
     (words(&verdict, target).to_owned(), hint(&verdict, policy).to_owned())

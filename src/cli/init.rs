@@ -1,6 +1,6 @@
 //! `init`: a commented configuration for a share and targets that exist.
 //!
-//! Not here: binding the places, which is done after this (`bind`).
+//! Not here: binding the places (`bind`), which is done before the file is written: what cannot be bound leaves none.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,6 +9,15 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::InitArgs;
 use crate::cli::{Exit, Failure, source};
 use crate::config::Config;
+
+/// A configuration that is checked and not written yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// What the file will hold.
+    pub config: Config,
+    file: PathBuf,
+    text: String,
+}
 
 /// What `init` did with the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +28,9 @@ pub enum Written {
     Same,
 }
 
-/// Checks the places and writes the file; returns the configuration that it holds. Repeating it does no harm.
-pub fn init(args: &InitArgs) -> Result<(Config, Written), Failure> {
-    let config = source::quick(&args.share, &args.target, args.state_dir.clone())?;
+/// Checks the places, and that no other text lies where the file is to be. Writes nothing.
+pub fn init(args: &InitArgs) -> Result<Draft, Failure> {
+    let config = source::quick(&args.share, &args.target, source::absolute(&args.state_dir)?)?;
     for share in &config.shares {
         existing("share", &share.path)?;
         for target in &share.targets {
@@ -29,8 +38,22 @@ pub fn init(args: &InitArgs) -> Result<(Config, Written), Failure> {
         }
     }
     let text = config.commented().map_err(|error| Failure::places(&error))?;
-    let written = write_new(&args.config, &text)?;
-    Ok((config, written))
+    is_there(&args.config, &text)?;
+    Ok(Draft { config, file: args.config.clone(), text })
+}
+
+impl Draft {
+    /// Writes the file whole or not at all, and never over another text. Repeating it does no harm.
+    pub fn write(&self) -> Result<Written, Failure> {
+        if is_there(&self.file, &self.text)? {
+            return Ok(Written::Same);
+        }
+        match place(&self.file, &self.text) {
+            Ok(()) => Ok(Written::New),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken(&self.file)),
+            Err(error) => Err(unwritable(&self.file, &error)),
+        }
+    }
 }
 
 /// A root is never made here: a folder that is missing may be a mount that is missing.
@@ -47,17 +70,12 @@ fn existing(what: &str, path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Writes `text` whole or not at all, and never over another text.
-fn write_new(path: &Path, text: &str) -> Result<Written, Failure> {
+/// Whether the file holds `text` already; another text is a failure.
+fn is_there(path: &Path, text: &str) -> Result<bool, Failure> {
     match fs::read(path) {
-        Ok(old) if old == text.as_bytes() => return Ok(Written::Same),
-        Ok(_) => return Err(taken(path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(unwritable(path, &error)),
-    }
-    match place(path, text) {
-        Ok(()) => Ok(Written::New),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken(path)),
+        Ok(old) if old == text.as_bytes() => Ok(true),
+        Ok(_) => Err(taken(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(unwritable(path, &error)),
     }
 }
@@ -115,8 +133,10 @@ mod tests {
     #[test]
     fn what_is_written_is_what_is_returned() {
         let (_dir, args) = places();
-        let (config, written) = init(&args).expect("written");
-        assert_eq!(written, Written::New);
+        let draft = init(&args).expect("fine");
+        assert!(!args.config.exists(), "it is written last");
+        assert_eq!(draft.write(), Ok(Written::New));
+        let config = draft.config;
         let text = fs::read_to_string(&args.config).expect("there");
         assert_eq!(Config::parse(&text), Ok(config));
         assert!(text.contains("# settle = \"500ms\""), "{text}");
@@ -127,11 +147,12 @@ mod tests {
     #[test]
     fn a_second_time_does_no_harm_and_another_text_is_never_overwritten() {
         let (_dir, args) = places();
-        init(&args).expect("written");
-        assert_eq!(init(&args).map(|(_, written)| written), Ok(Written::Same));
+        let draft = init(&args).expect("fine");
+        assert_eq!((draft.write(), draft.write()), (Ok(Written::New), Ok(Written::Same)));
         fs::write(&args.config, "# mine").expect("edited");
         let failure = init(&args).expect_err("another text");
         assert_eq!(failure.exit(), Exit::Config);
+        assert_eq!(draft.write(), Err(failure));
         assert_eq!(fs::read_to_string(&args.config).expect("there"), "# mine");
     }
 

@@ -28,7 +28,7 @@ use clap::Parser as _;
 use crate::cli::args::{Cli, Command};
 
 pub use errors::{Exit, Failure};
-pub use init::{Written, init};
+pub use init::{Draft, Written, init};
 pub use out::{complain, json, say, say_json};
 
 /// Reads the command line, does what it asks, and says how that ended.
@@ -70,15 +70,15 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
 
 fn run_init(args: &args::InitArgs) -> Result<Exit, Failure> {
     bind::check_state_dir(&source::absolute(&args.state_dir)?)?;
-    let (config, written) = init(args)?;
+    let draft = init(args)?;
     let path = text::harmless(&args.config.to_string_lossy());
-    say(&match written {
+    for line in bind::bind(&draft.config)? {
+        say(&format!("{line}\n"))?;
+    }
+    say(&match draft.write()? {
         Written::New => format!("Wrote {path}.\n"),
         Written::Same => format!("{path} holds this already.\n"),
     })?;
-    for line in bind::bind(&config)? {
-        say(&format!("{line}\n"))?;
-    }
     say(&format!("Start the agent with: driftline run --config {path}\n"))?;
     Ok(Exit::Fine)
 }

@@ -68,9 +68,11 @@ impl Drop for ProgressLine {
 
 /// Rate and time left come from the progress library, which has a clock of its own.
 fn style(progress: Progress) -> ProgressStyle {
-    let template = match (progress.scanning, progress.total_bytes) {
-        (true, _) | (false, 0) => "{spinner} {wide_msg}",
-        (false, _) => "{spinner} {msg}  {bar:20}  {binary_bytes_per_sec}, {eta} left",
+    let template = match (progress.scanning, progress.done_bytes, progress.total_bytes) {
+        (true, _, _) | (false, _, 0) => "{spinner} {wide_msg}",
+        // Before anything is sent nothing is known of its rate.
+        (false, 0, _) => "{spinner} {msg}  {bar:20}",
+        (false, _, _) => "{spinner} {msg}  {bar:20}  {binary_bytes_per_sec}, {eta} left",
     };
     ProgressStyle::with_template(template).expect("the template is a constant that a test renders")
 }

@@ -63,9 +63,13 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn read(path: &Path) -> Result<Config, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let bytes = std::fs::read(path).map_err(|error| {
         Failure::cannot(Exit::Config, format!("read {}", path.display()), error)
             .hint("name another file with --config, write one with `driftline init`, or name --share and --target")
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Failure::cannot(Exit::Config, format!("use {}", path.display()), "it is not text in UTF-8")
+            .hint("save it as UTF-8, or name another file with --config")
     })?;
     Config::parse(&text).map_err(|error| Failure::config_file(path, &error))
 }

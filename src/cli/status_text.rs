@@ -41,16 +41,20 @@ fn headline(status: &Status, screen: &Screen) -> String {
     if status.agent.heartbeat.is_none() {
         return "UNKNOWN: the agent has never run".to_owned();
     }
-    let until = match status.agent.state {
-        AgentState::Running => "",
-        AgentState::Stopped => ", when the agent stopped: later changes are not protected",
-        AgentState::Hung => ", when the agent last answered: later changes may not be protected",
+    let (when, later) = match status.agent.state {
+        AgentState::Running => ("", ""),
+        AgentState::Stopped => (", when the agent stopped", "later changes are not protected"),
+        AgentState::Hung => (", when the agent last answered", "later changes may not be protected"),
     };
+    let then = if later.is_empty() { String::new() } else { format!("; {later}") };
     match status.verdict {
-        Verdict::Safe => format!("SAFE as of {time}{until}"),
-        Verdict::Syncing => format!("SYNCING as of {time}{until}: {}", waiting(status)),
-        Verdict::Attention | Verdict::Halted => format!("NOT SAFE as of {time}{until}: {}", reasons(status, screen)),
-        Verdict::Unknown => format!("UNKNOWN as of {time}{until}: no full scan has ended yet"),
+        Verdict::Safe if later.is_empty() => format!("SAFE as of {time}"),
+        Verdict::Safe => format!("SAFE as of {time}{when}: {later}"),
+        Verdict::Syncing => format!("SYNCING as of {time}{when}: {}{then}", waiting(status)),
+        Verdict::Attention | Verdict::Halted => {
+            format!("NOT SAFE as of {time}{when}: {}{then}", reasons(status, screen))
+        }
+        Verdict::Unknown => format!("UNKNOWN as of {time}{when}: no full scan has ended yet{then}"),
     }
 }
 
@@ -128,16 +132,17 @@ fn places(status: &Status, screen: &Screen) -> String {
     let heads = ["SHARE", "TARGET", "STATE", "FILES", "BYTES", "WAIT", "PROTECTED", "TROUBLE"];
     let mut rows = vec![heads.map(str::to_owned)];
     for share in &status.shares {
-        rows.push(share_row(share));
+        rows.push(share_row(share, status.agent.state));
         rows.extend(share.targets.iter().map(|target| target_row(target, screen)));
     }
     let (l, r) = (Set::Left, Set::Right);
     table([l, l, l, r, r, r, l, l], &rows, screen.width)
 }
 
-fn share_row(share: &ShareStatus) -> [String; 8] {
+fn share_row(share: &ShareStatus, agent: AgentState) -> [String; 8] {
     let state = match (share.state, share.watch.mode) {
         (ShareState::Offline, _) => "offline",
+        _ if agent == AgentState::Stopped => "not watched",
         (ShareState::Scanning, _) => "scanning",
         (ShareState::Ok, WatchMode::Poll) => "polled",
         (ShareState::Ok, WatchMode::Inotify | WatchMode::Fanotify) if share.watch.coverage < 1.0 => "partly watched",

@@ -89,7 +89,7 @@ pub struct Target {
     pub history: Duration,
     /// Time between two full listings; `None` for never.
     pub audit: Option<Duration>,
-    /// Whether owner, group and ACL are carried.
+    /// Whether owner and group are carried.
     pub ownership: Ownership,
 }
 
@@ -113,7 +113,7 @@ impl Target {
     }
 }
 
-/// Whether owner, group and ACL are carried to a target.
+/// Whether owner and group are carried to a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ownership {

@@ -237,7 +237,7 @@ impl Index {
         Ok(())
     }
 
-    /// Adds a line to the journal, of which the newest [`JOURNAL_KEPT`] are kept.
+    /// Adds a line to the journal, of which the newest `JOURNAL_KEPT` are kept.
     pub fn note(
         &self,
         share: ShareId,

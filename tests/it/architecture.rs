@@ -14,7 +14,7 @@ const FLOORS: [(&str, &[&str]); 14] = [
     ("settle", &["model", "plan"]),
     ("rest", &["model", "plan"]),
     ("names", &["model", "plan"]),
-    ("health", &["model", "plan"]),
+    (&["model", "plan"]),
     ("config", &["model", "plan"]),
     ("index", BELOW_ADAPTERS),
     ("local", BELOW_ADAPTERS),
@@ -23,16 +23,15 @@ const FLOORS: [(&str, &[&str]); 14] = [
     ("cli", BELOW_CLI),
     ("lib", &[]),
 ];
-const BELOW_ADAPTERS: &[&str] = &["model", "sys", "plan", "settle", "rest", "names", "health", "config"];
+const BELOW_ADAPTERS: &[&str] = &["model", "sys", "plan", "settle", "rest", "names", "config"];
 const BELOW_ENGINE: &[&str] =
-    &["model", "sys", "plan", "settle", "rest", "names", "health", "config", "index", "local", "target"];
+    &["model", "sys", "plan", "settle", "rest", "names", "config", "index", "local", "target"];
 const BELOW_CLI: &[&str] =
-    &["model", "sys", "plan", "settle", "rest", "names", "health", "config", "index", "local", "target", "engine"];
+    &["model", "sys", "plan", "settle", "rest", "names", "config", "index", "local", "target", "engine"];
 
 /// Every dependency, and the paths under `src/` that may name it.
-const CRATES: [(&str, &[&str]); 23] = [
+const CRATES: [(&str, &[&str]); 22] = [
     ("anstream", &["cli/"]),
-    ("anyhow", &["cli/"]),
     ("blake3", &["model/", "local/", "target/"]),
     ("clap", &["cli/"]),
     ("ignore", &["local/"]),

@@ -67,7 +67,7 @@ fn init_binds_and_says_what_it_binds() {
     let (config, share, target) =
         (dir.path().join("driftline.toml"), dir.path().join("papers"), dir.path().join("copy"));
     let wanted = format!(
-        "{config} holds this already.\nShare papers is {}, as before.\nTarget papers/target is {}, as before.\n\
+        "Share papers is {}, as before.\nTarget papers/target is {}, as before.\n{config} holds this already.\n\
          Start the agent with: driftline run --config {config}\n",
         share.display(),
         target.display(),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::Config;
 use crate::engine::state;
-use crate::index::{Index, What};
+use crate::index::{Index, LocalRow, What};
 use crate::model::{Digest, Meta, Stamp, Stat, Trouble, Wall};
 use crate::plan::Base;
 
@@ -67,7 +67,7 @@ fn the_decision_is_told_in_plain_words() {
         ("edited", "it is sent"),
         ("new", "it is read and sent"),
         ("gone", "it is moved into history there"),
-        ("never/heard/of", "nothing to do: it is known neither here nor there"),
+        ("never/heard/of", "nothing to do: it is neither here nor there"),
     ];
     for (name, decision) in table {
         assert_eq!(told(&asked, name).targets[0].decision, decision, "{name}");
@@ -89,7 +89,7 @@ papers: same
 ";
     assert_eq!(render(&told(&asked, "same"), &screen), wanted);
     let hidden = render(&told(&asked, "x/~$offer.docx"), &screen);
-    assert!(hidden.contains("\n  it is left out: the pattern ~$* hides it\n  on the share: never seen\n"), "{hidden}");
+    assert!(hidden.contains("\n  it is left out: the pattern ~$* hides it\n  on the share: not known\n"), "{hidden}");
     assert!(render(&told(&asked, "odd"), &screen).contains("\n    cannot be read; let it\n"));
 }
 
