@@ -80,7 +80,7 @@ impl Lane {
     fn gather(&mut self, turn: &mut Turn<'_>) -> Result<bool> {
         let mut decided = 0;
         self.waiting = None;
-        while decided < turn.limits.decided_max && self.jobs < turn.limits.jobs_max {
+        while decided < turn.limits.decided_max && self.may_send(turn) {
             let Some(path) = self.next_path(turn)? else { break };
             decided += 1;
             self.decide(turn, &path)?;
@@ -90,7 +90,12 @@ impl Lane {
         }
         self.send(turn);
         let more = !self.fresh.is_empty() || self.sweep.is_some() || self.sweep_again;
-        Ok(more && self.jobs < turn.limits.jobs_max)
+        Ok(more && self.may_send(turn))
+    }
+
+    /// Room for another command; and nothing that was decided just now has halted the lane.
+    fn may_send(&self, turn: &Turn<'_>) -> bool {
+        self.jobs < turn.limits.jobs_max && self.halt.is_none()
     }
 
     fn next_path(&mut self, turn: &mut Turn<'_>) -> Result<Option<RelPath>> {

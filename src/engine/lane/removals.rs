@@ -64,6 +64,9 @@ impl Lane {
     }
 
     fn stop(&mut self, turn: &mut Turn<'_>, halt: &plan::Halt) -> Result<()> {
+        if self.halt.is_some() {
+            return Ok(());
+        }
         let message = halt.to_string();
         tracing::error!(target = self.id().0, "the target is halted: {message}");
         turn.index.set_halt(self.id(), Some(&message))?;
