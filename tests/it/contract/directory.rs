@@ -215,7 +215,9 @@ fn calls_at_the_same_time_do_not_move_the_time_of_a_folder() {
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 scope.spawn(move || {
-                    (0..25).for_each(|n| drop(put(target, &path(format!("busy/{thread} {n}")), b"bytes")))
+                    for n in 0..25 {
+                        put(target, &path(format!("busy/{thread} {n}")), b"bytes");
+                    }
                 });
             }
         });
