@@ -7,14 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate, and the modules that it may name besides itself.
-const FLOORS: [(&str, &[&str]); 14] = [
+const FLOORS: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("sys", &["model"]),
     ("plan", &["model"]),
     ("settle", &["model", "plan"]),
     ("rest", &["model", "plan"]),
     ("names", &["model", "plan"]),
-    (&["model", "plan"]),
     ("config", &["model", "plan"]),
     ("index", BELOW_ADAPTERS),
     ("local", BELOW_ADAPTERS),
