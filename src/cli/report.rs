@@ -521,7 +521,7 @@ pub(super) mod tests {
         let json = serde_json::to_value(&status).expect("plain values");
         let wanted = r#"{
             "verdict": "attention",
-            "as_of": "2026-11-23T14:03:19Z",
+            "as_of": "2026-11-23T14:03:21Z",
             "agent": { "name": "office-01", "state": "running", "pid": 812, "version": "0.1.0",
                        "heartbeat": "2026-11-23T14:03:19Z" },
             "shares": [{

@@ -316,6 +316,16 @@ What to do
     }
 
     #[test]
+    fn of_an_agent_that_stopped_the_cause_comes_first_and_nothing_is_watched() {
+        let mut efs = target("efs");
+        efs.holds = 1;
+        let text = shown(AgentState::Stopped, vec![share("projects", vec![efs])]);
+        let first = "NOT SAFE as of 14:03:19, when the agent stopped: 1 hold; later changes are not protected";
+        assert_eq!(text.lines().next(), Some(first));
+        assert!(text.contains("\nprojects          not watched "), "{text}");
+    }
+
+    #[test]
     fn the_headline_names_the_gravest_first() {
         let first = |change: fn(&mut Vec<ShareStatus>)| {
             let mut shares = vec![share("a", vec![target("x"), target("y")]), share("b", vec![target("z")])];
