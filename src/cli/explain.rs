@@ -145,7 +145,7 @@ fn explained(asked: &State, share: &ShareOverview, path: &RelPath, story: &PathS
     };
     let targets = story.targets.iter().map(|target| {
         let told = on_target(story, target, &policy(&target.name));
-        stopped(told, share)
+        if target.open.is_some() { stopped(told, share) } else { told }
     });
     let journal = story.lines.iter().cloned();
     Explanation {

@@ -82,15 +82,18 @@ pub struct Notice {
 }
 
 impl Status {
-    /// Draws the verdict from the parts. `now` counts only while the agent runs.
+    /// Draws the verdict from the parts. What is fine is fine up to the agent's last heartbeat; trouble is so `now`, while
+    /// the agent runs.
     pub fn new(agent: AgentStatus, shares: Vec<ShareStatus>, now: When) -> Self {
-        let as_of = match agent.state {
-            AgentState::Running => now,
-            AgentState::Stopped | AgentState::Hung => agent.heartbeat.unwrap_or(When(Wall(0))),
-        };
         let verdict = match agent.heartbeat {
             Some(_) => verdict(&shares),
             None => Verdict::Unknown,
+        };
+        let beat = agent.heartbeat.unwrap_or(When(Wall(0)));
+        let as_of = match (agent.state, verdict) {
+            (AgentState::Running, Verdict::Safe | Verdict::Syncing) => beat,
+            (AgentState::Running, Verdict::Attention | Verdict::Halted | Verdict::Unknown) => now,
+            (AgentState::Stopped | AgentState::Hung, _) => beat,
         };
         Self { verdict, as_of, agent, shares, error: None }
     }
@@ -492,10 +495,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_agent_that_does_not_run_is_never_safe_as_of_now() {
+    fn nothing_is_safe_for_longer_than_up_to_the_last_heartbeat() {
         let status = |state| Status::new(agent(state), vec![share("projects", vec![target("efs")])], at(500));
         let facts = |status: Status| (status.verdict, status.as_of, status.exit());
-        assert_eq!(facts(status(AgentState::Running)), (Verdict::Safe, at(500), Exit::Fine));
+        assert_eq!(facts(status(AgentState::Running)), (Verdict::Safe, at(-2), Exit::Fine));
         assert_eq!(facts(status(AgentState::Stopped)), (Verdict::Safe, at(-2), Exit::NotRunning));
         assert_eq!(facts(status(AgentState::Hung)), (Verdict::Safe, at(-2), Exit::Problems));
     }

@@ -259,7 +259,7 @@ mod tests {
     fn safe_is_said_with_its_time() {
         let text = shown(AgentState::Running, vec![share("projects", vec![target("efs"), target("nas")])]);
         let wanted = "\
-SAFE as of 14:03:21
+SAFE as of 14:03:19
 agent office-01 0.1.0 is running, process 812
 
 SHARE     TARGET  STATE     FILES    BYTES  WAIT  PROTECTED  TROUBLE
@@ -316,6 +316,16 @@ What to do
     }
 
     #[test]
+    fn of_an_agent_that_stopped_the_cause_comes_first_and_nothing_is_watched() {
+        let mut efs = target("efs");
+        efs.holds = 1;
+        let text = shown(AgentState::Stopped, vec![share("projects", vec![efs])]);
+        let first = "NOT SAFE as of 14:03:19, when the agent stopped: 1 hold; later changes are not protected";
+        assert_eq!(text.lines().next(), Some(first));
+        assert!(text.contains("\nprojects          not watched "), "{text}");
+    }
+
+    #[test]
     fn the_headline_names_the_gravest_first() {
         let first = |change: fn(&mut Vec<ShareStatus>)| {
             let mut shares = vec![share("a", vec![target("x"), target("y")]), share("b", vec![target("z")])];
@@ -323,10 +333,10 @@ What to do
             shown(AgentState::Running, shares).lines().next().unwrap_or_default().to_owned()
         };
         assert_eq!(first(|s| s[0].scanned = None), "UNKNOWN as of 14:03:21: no full scan has ended yet");
-        assert_eq!(first(|s| s[0].targets[0].pending = 1_234), "SYNCING as of 14:03:21: 1,234 changes wait, 0 B");
+        assert_eq!(first(|s| s[0].targets[0].pending = 1_234), "SYNCING as of 14:03:19: 1,234 changes wait, 0 B");
         assert_eq!(
             first(|s| s[1].targets[0].protected_as_of = None),
-            "SYNCING as of 14:03:21: the first pass is not complete"
+            "SYNCING as of 14:03:19: the first pass is not complete"
         );
         let all = |s: &mut Vec<ShareStatus>| {
             s[0].targets[0].state = TargetState::Paused;

@@ -88,6 +88,44 @@ fn init_refuses_a_target_that_is_missing_and_makes_nothing() {
 }
 
 #[test]
+fn what_init_cannot_bind_it_does_not_write_down() {
+    let dir = bound();
+    let at = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    fs::create_dir(at("plans")).expect("made");
+    let (config, share, target, state) = (at("other.toml"), at("plans"), at("copy"), at("other"));
+    let refused =
+        driftline(&["init", "--config", &config, "--share", &share, "--target", &target, "--state-dir", &state]);
+    let told = text(&refused.stderr);
+    assert!(told.contains("keeps another share"), "{told}");
+    assert!(!Path::new(&config).exists());
+}
+
+#[test]
+fn init_takes_a_state_folder_relative_to_where_it_is_typed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for name in ["papers", "copy"] {
+        fs::create_dir(dir.path().join(name)).expect("made");
+    }
+    let args = ["init", "--config", "c.toml", "--share", "papers", "--target", "copy", "--state-dir", "state"];
+    let said = Command::new(env!("CARGO_BIN_EXE_driftline")).args(args).current_dir(&dir).output().expect("it starts");
+    assert_eq!(said.status.code(), Some(0), "{}", text(&said.stderr));
+    let written = fs::read_to_string(dir.path().join("c.toml")).expect("written");
+    let line = format!("state_dir = \"{}\"", dir.path().canonicalize().expect("there").join("state").display());
+    assert!(written.lines().any(|other| other == line), "{written}");
+}
+
+#[test]
+fn a_whole_share_is_no_path_to_explain() {
+    let dir = bound();
+    for path in [".", &dir.path().join("papers").to_string_lossy()] {
+        let refused = ask(dir.path(), &["explain", path]);
+        let told = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{told}");
+        assert!(told.contains("it is a whole share, not a path in one\nhint: name a path in it"), "{told}");
+    }
+}
+
+#[test]
 fn before_the_first_run_nothing_is_known_and_it_is_said() {
     let dir = bound();
     let status = ask(dir.path(), &["status", "--json"]);

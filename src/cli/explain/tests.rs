@@ -94,6 +94,20 @@ papers: same
 }
 
 #[test]
+fn where_a_target_waits_for_a_person_nothing_is_said_to_be_done() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let asked = asked(dir.path());
+    let mut index = Index::open(&asked.dir.join(state::INDEX)).expect("opened");
+    index.begin(NOW).expect("begun");
+    index.set_halt(crate::model::TargetId(1), Some("an accident")).expect("told");
+    index.commit().expect("committed");
+    drop(index);
+    let told = told(&asked, "edited").targets.remove(0);
+    assert_eq!(told.decision, "it is sent; but nothing is changed on this target now: it is halted");
+    assert_eq!(told.hint, "see driftline status; if that is right: driftline approve papers/efs");
+}
+
+#[test]
 fn a_path_from_the_root_and_one_in_the_share_are_the_same() {
     let dir = tempfile::tempdir().expect("a folder");
     let asked = asked(dir.path());
