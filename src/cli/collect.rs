@@ -172,7 +172,7 @@ fn unseen_target(name: &str) -> TargetStatus {
         foreign: 0,
         verified: Verified::default(),
         error: None,
-        requests: None,
+        requests: crate::cli::report::Requests::default(),
     }
 }
 

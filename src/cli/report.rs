@@ -243,8 +243,8 @@ pub struct TargetStatus {
     pub verified: Verified,
     /// What is the matter with the target as a whole.
     pub error: Option<TargetTrouble>,
-    /// Requests made since the agent started; `None` where they are not counted.
-    pub requests: Option<Requests>,
+    /// Requests made since the agent started. A directory is asked by system calls, and makes none.
+    pub requests: Requests,
 }
 
 /// What a target is.
@@ -417,7 +417,7 @@ pub(super) mod tests {
             verified: Verified::default(),
             error: None,
             foreign: 0,
-            requests: Some(Requests::default()),
+            requests: Requests::default(),
         }
     }
 
