@@ -70,10 +70,12 @@ impl Lane {
         Ok(())
     }
 
-    /// Where there is no folder, nothing that we left in it is there either; no listing would tell.
+    /// Where there is no folder, or another than ours, what we left in it may be gone too; no listing would tell.
     fn check_below(&mut self, turn: &mut Turn<'_>, path: &RelPath, found: Option<&Remote>) -> Result<()> {
-        let is_folder = found.is_some_and(|remote| remote.seen.shape.kind == Kind::Folder);
-        if !is_folder && turn.index.has_ours_below(self.id(), path)? {
+        let folder = found.filter(|remote| remote.seen.shape.kind == Kind::Folder);
+        let base = turn.index.base(self.id(), path)?;
+        let is_it = folder.is_some_and(|remote| base.is_none_or(|base| base.stamp == remote.stamp));
+        if !is_it && turn.index.has_ours_below(self.id(), path)? {
             turn.index.doubt_subtree(self.id(), path)?;
             self.sweep_again = true;
         }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use driftline::engine::{Command, Core, Event, Limits, ShareSetup, TargetSetup};
 use driftline::index::Index;
-use driftline::model::{Content, TargetId};
+use driftline::model::{Content, Moment, TargetId};
 use driftline::plan::{Deletes, Drift, Policy};
 use driftline::rest::RestLimits;
 use driftline::settle::SettleLimits;
@@ -49,6 +49,7 @@ const ONCE_FAILED: &[u64] = &[
     40073, // the answer to a rename was lost, a new version adopted what it had left, and its old name was believed on
     43075, // the answer to a removal was lost, and what was removed believed to be there under its folder's new name
     44858, // looks were given up for a scan, and names that waited for them waited for ever
+    27932, // a stranger made a folder in the place of one that we had renamed, and what had lain in ours was believed on
 ];
 
 /// How one run ended.
@@ -235,6 +236,19 @@ impl Run {
         }
     }
 
+    /// Answers what is pending, and lets time go by up to a moment.
+    fn rest_until(&mut self, until: Moment) {
+        loop {
+            if !self.world.pending.is_empty() {
+                self.some_answer();
+                continue;
+            }
+            let Some(due) = self.core.next_due(self.world.moment()).filter(|due| *due < until) else { return };
+            self.world.clock = self.world.clock.max(due.0);
+            self.feed(vec![Event::Tick]);
+        }
+    }
+
     /// The world calms down: no more edits, no more faults.
     fn calm(&mut self) {
         self.world.faults = false;
@@ -338,5 +352,30 @@ fn seeds_that_once_failed_pass() {
 fn a_seed_replays_exactly() {
     for seed in 0..24 {
         assert_eq!(simulate(seed), simulate(seed));
+    }
+}
+
+#[test]
+fn a_rename_whose_new_name_is_told_late_is_still_a_rename() {
+    for seed in 0..24 {
+        let policy = Policy { drift: Drift::Keep, deletes: Deletes::Propagate };
+        let mut run = Run::new(seed, policy, false, false);
+        run.world.faults = false;
+        let (content, mut touched) = (run.world.fresh_file(), Vec::new());
+        run.world.write_local(path("b"), Content::FOLDER, &mut touched);
+        run.world.write_local(path("a/x"), content, &mut touched);
+        run.feed(vec![Event::Touched(SHARE, touched)]);
+        run.rest();
+        run.world.rename_local(&path("a/x"), &path("b/x"), &mut Vec::new());
+        run.feed(vec![Event::Touched(SHARE, vec![path("a/x")])]);
+        // It is quiet after 0.5 s and then seen to be gone; its removal waits for another second.
+        run.rest_until(run.world.moment().after(Duration::from_millis(1200)));
+        run.feed(vec![Event::Touched(SHARE, vec![path("a"), path("b"), path("b/x")])]);
+        run.rest();
+        run.check();
+        for target in run.world.targets.values() {
+            assert_eq!(target.now[&path("b/x")].content, content, "seed {seed}");
+            assert!(target.history.is_empty(), "seed {seed}: removed or replaced: {:?}", target.history);
+        }
     }
 }
