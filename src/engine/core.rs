@@ -68,6 +68,8 @@ impl Default for Limits {
 pub struct ShareSetup {
     /// Its number in the index.
     pub id: ShareId,
+    /// What people call it.
+    pub name: String,
     /// When a path is quiet.
     pub settle: SettleLimits,
     /// How often everything is scanned again.
@@ -79,6 +81,8 @@ pub struct ShareSetup {
 pub struct TargetSetup {
     /// Its number in the index.
     pub id: TargetId,
+    /// What people call it: `share/target`.
+    pub name: String,
     /// Its share.
     pub share: ShareId,
     /// What the administrator chose.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::engine::drive::StartError;
+use crate::engine::StartError;
 use crate::engine::state::{Holder, INDEX, Lock};
 use crate::engine::{Mode, clock};
 use crate::index::{Index, IndexError};

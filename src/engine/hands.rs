@@ -93,6 +93,7 @@ impl Pulse {
 /// What a share's threads need.
 pub(super) struct ShareHands {
     pub(super) id: ShareId,
+    pub(super) name: String,
     pub(super) root: PathBuf,
     pub(super) root_id: RootId,
     pub(super) ignore: Arc<Ignore>,
@@ -169,7 +170,7 @@ impl ShareHands {
         });
         match Watch::start(&self.root, Arc::clone(&self.ignore), crate::local::Limits::default(), wake) {
             Ok(watch) => *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(watch)),
-            Err(error) => tracing::warn!(share = self.id.0, hint = error.hint, "{error}"),
+            Err(error) => tracing::warn!(share = self.name, hint = error.hint, "{error}"),
         }
     }
 
@@ -192,7 +193,7 @@ impl ShareHands {
     fn pass_batch(&self, watch: &Watch) {
         let batch = watch.take();
         for error in &batch.errors {
-            tracing::warn!(share = self.id.0, "{error}");
+            tracing::warn!(share = self.name, "{error}");
         }
         if batch.renew || batch.root_gone {
             *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -13,11 +13,13 @@ mod folder;
 mod hands;
 mod lane;
 mod preview;
+mod start;
 pub mod state;
 
 pub use self::core::{Core, Limits, ShareSetup, TargetSetup};
-pub use self::drive::{Ending, Engine, LaneEnd, Mode, Snapshot, StartError, Stopper, share_uid};
+pub use self::drive::{Ending, Engine, LaneEnd, Mode, Snapshot, Stopper};
 pub use self::event::{Command, Event, Failure, LookJob, ReadJob, StageFailure};
 pub use self::folder::{Keeper, StateFolder};
 pub use self::lane::{LaneReport, LaneState};
 pub use self::preview::{Group, preview};
+pub use self::start::{StartError, share_uid};

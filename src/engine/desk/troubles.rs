@@ -11,9 +11,11 @@ impl Desk {
         if index.begin_trouble(self.id, path, what, trouble)? {
             match what {
                 What::Unreadable => {
-                    tracing::warn!(share = self.id.0, %path, hint = trouble.hint, "{path} {}", trouble.message);
+                    tracing::warn!(share = self.setup.name, %path, hint = trouble.hint, "{path} {}", trouble.message);
                 }
-                What::Special | What::Twin => tracing::info!(share = self.id.0, %path, "{path} {}", trouble.message),
+                What::Special | What::Twin => {
+                    tracing::info!(share = self.setup.name, %path, "{path} {}", trouble.message)
+                }
             }
         }
         Ok(())
@@ -22,7 +24,7 @@ impl Desk {
     /// Ends what this page shows to be over.
     pub(super) fn end_troubles(&mut self, index: &mut Index, page: &ScanPage) -> Result<()> {
         if page.end == PageEnd::Complete && index.end_trouble(self.id, &page.folder, What::Unreadable)? {
-            tracing::info!(share = self.id.0, path = %page.folder, "{} can be read again", page.folder);
+            tracing::info!(share = self.setup.name, path = %page.folder, "{} can be read again", page.folder);
         }
         if page.end != PageEnd::Complete || self.paged.is_some() {
             return Ok(());

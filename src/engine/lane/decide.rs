@@ -184,7 +184,7 @@ impl Lane {
             self.undo_move(turn, path, &from)?;
         }
         if open.hold.as_ref() != Some(&held) {
-            tracing::warn!(target = self.id().0, %path, hint = held.hint, "{path} is held: {}", held.message);
+            tracing::warn!(target = self.setup.name, %path, hint = held.hint, "{path} is held: {}", held.message);
             turn.index.note(self.share(), Some(self.id()), path, "hold", &held.message)?;
         }
         (open.hold, open.origin) = (Some(held), None);

@@ -281,7 +281,7 @@ impl Lane {
             Ok(bound) => {
                 if bound.newly {
                     tracing::info!(
-                        target = self.id().0,
+                        target = self.setup.name,
                         id = bound.id,
                         "the target is bound to this share from now on"
                     );
@@ -301,7 +301,7 @@ impl Lane {
             rest(self.strikes, turn.now.chance, &turn.limits.rest)
         };
         if self.error.as_ref().is_none_or(|(known, _)| known.message != failure.message) {
-            tracing::warn!(target = self.id().0, fault = %failure.fault, hint = failure.hint, "{}", failure.message);
+            tracing::warn!(target = self.setup.name, fault = %failure.fault, hint = failure.hint, "{}", failure.message);
         }
         let since = self.error.as_ref().map_or(turn.now.wall, |(_, since)| *since);
         if failure.fault == Fault::Offline {
@@ -318,7 +318,7 @@ impl Lane {
     fn recovered(&mut self) {
         self.strikes = 0;
         if let Some((failure, _)) = self.error.take() {
-            tracing::info!(target = self.id().0, "the target works again after: {}", failure.message);
+            tracing::info!(target = self.setup.name, "the target works again after: {}", failure.message);
         }
     }
 

@@ -68,7 +68,7 @@ impl Lane {
             return Ok(());
         }
         let message = halt.to_string();
-        tracing::error!(target = self.id().0, "the target is halted: {message}");
+        tracing::error!(target = self.setup.name, "the target is halted: {message}");
         turn.index.set_halt(self.id(), Some(&message))?;
         turn.index.note(self.share(), Some(self.id()), &RelPath::root(), "halt", &message)?;
         self.halt = Some(message);

@@ -269,14 +269,23 @@ fn start(index: &mut Index, policy: Policy) -> Core {
     let share = index.register_share("s", b"/s", "uid").unwrap();
     assert_eq!(share.id, SHARE);
     let settle = SettleLimits { quiet: Duration::from_millis(500), patience: Duration::from_secs(5), paths_max: 4 };
-    let shares = vec![ShareSetup { id: SHARE, settle, rescan: Duration::from_secs(3600) }];
+    let shares = vec![ShareSetup { id: SHARE, name: String::new(), settle, rescan: Duration::from_secs(3600) }];
     let mut targets = Vec::new();
     for n in [1, 2] {
         let info = index.register_target(SHARE, &format!("t{n}"), "/t").unwrap();
         assert_eq!(info.id, TargetId(n));
         let audit = Some(Duration::from_secs(86_400));
         let listed_ago = info.listed.map(|_| Duration::ZERO);
-        targets.push(TargetSetup { id: info.id, share: SHARE, policy, audit, listed_ago, halt: None, paused: false });
+        targets.push(TargetSetup {
+            id: info.id,
+            name: String::new(),
+            share: SHARE,
+            policy,
+            audit,
+            listed_ago,
+            halt: None,
+            paused: false,
+        });
     }
     index.forget_sights(SHARE).unwrap();
     let limits = Limits {

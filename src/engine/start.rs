@@ -1,0 +1,295 @@
+//! What has to be there before the loop can run: shares and targets registered, bound, and given their threads.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::config::{Config, Ownership};
+use crate::engine::drive::{Input, Mode};
+use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob};
+use crate::engine::state::{WatchState, WatchWay};
+use crate::engine::{Core, Limits, ShareSetup, TargetSetup, clock};
+use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
+use crate::local::{Ignore, Mode as WatchedBy, RootId, root_id};
+use crate::model::{Digest, Moment, ShareId, TargetId, Wall};
+use crate::settle::SettleLimits;
+use crate::target::{DirSetup, DirTarget, Flush, Ways};
+
+/// Threads that look at and read a share, beside the one that scans it (count).
+const SHARE_THREADS: usize = 2;
+/// Threads of a target (count): as many commands as a lane has under way, and one for listings and probes.
+const LANE_THREADS: usize = 5;
+/// Paths of a share with events, at most (count); more become a rescan.
+const RESTLESS_MAX: usize = 65_536;
+
+/// Why the engine cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what}: {cause}")]
+pub struct StartError {
+    /// What it tried.
+    pub what: String,
+    /// Why it could not.
+    pub cause: String,
+    /// What to do about it.
+    pub hint: String,
+    /// The configuration is to blame.
+    pub configuration: bool,
+}
+
+impl StartError {
+    pub(super) fn index(error: &IndexError) -> Self {
+        let hint = "check the disk under the state folder".to_owned();
+        Self { what: "use the index".to_owned(), cause: error.to_string(), hint, configuration: false }
+    }
+}
+
+/// A share, as the loop knows it.
+pub(super) struct ShareSeat {
+    pub(super) id: ShareId,
+    pub(super) name: String,
+    pub(super) hands: Arc<ShareHands>,
+    pub(super) queue: Arc<Queue<ShareJob>>,
+    pub(super) scan_queue: Arc<Queue<ShareJob>>,
+    pub(super) scanning: Option<Moment>,
+    pub(super) checked: Moment,
+    pub(super) polled: Moment,
+    pub(super) scan_took: Duration,
+    pub(super) state: String,
+}
+
+/// A target, as the loop knows it.
+pub(super) struct LaneSeat {
+    pub(super) id: TargetId,
+    pub(super) share: ShareId,
+    pub(super) name: String,
+    pub(super) hands: Arc<LaneHands>,
+    pub(super) queue: Arc<Queue<LaneJob>>,
+    pub(super) bound_before: bool,
+    pub(super) monitor: Monitor,
+    pub(super) history: Duration,
+    pub(super) pruned: Option<Wall>,
+    pub(super) housekeeping: usize,
+    pub(super) swept: bool,
+    pub(super) checked: Moment,
+    pub(super) state: String,
+}
+
+impl ShareSeat {
+    pub(super) fn is_covered(&self) -> bool {
+        let watch = self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        watch.is_some_and(|watch| watch.mode() == WatchedBy::Inotify && watch.uncovered().is_empty())
+    }
+
+    pub(super) fn watch_state(&self) -> WatchState {
+        let watch = self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match watch {
+            Some(watch) if watch.mode() == WatchedBy::Inotify => {
+                WatchState { mode: WatchWay::Inotify, coverage: watch.coverage(), note: None }
+            }
+            Some(_) => {
+                let note =
+                    "a network file system tells nothing of changes made elsewhere: the share is polled".to_owned();
+                WatchState { mode: WatchWay::Poll, coverage: 0.0, note: Some(note) }
+            }
+            None => WatchState { mode: WatchWay::Poll, coverage: 0.0, note: None },
+        }
+    }
+}
+
+/// What starting needs.
+pub(super) struct Start<'a> {
+    pub(super) config: &'a Config,
+    pub(super) agent: &'a str,
+    pub(super) index: &'a mut Index,
+    pub(super) mode: Mode,
+    pub(super) out: &'a SyncSender<Input>,
+    pub(super) stop: &'a Arc<AtomicBool>,
+    pub(super) under_way: &'a Arc<AtomicU64>,
+}
+
+impl Start<'_> {
+    /// Everything that the configuration names.
+    pub(super) fn all(&mut self) -> Result<(Vec<ShareSeat>, Vec<LaneSeat>, Core), StartError> {
+        let (mut shares, mut lanes) = (Vec::new(), Vec::new());
+        let (mut share_setups, mut target_setups) = (Vec::new(), Vec::new());
+        let config = self.config;
+        for share in &config.shares {
+            let (seat, info, setup) = self.share(share)?;
+            share_setups.push(setup);
+            for target in &share.targets {
+                let (lane, setup) = self.target(&seat, &info, target)?;
+                lanes.push(lane);
+                target_setups.push(setup);
+            }
+            shares.push(seat);
+        }
+        let core = Core::new(share_setups, target_setups, Limits::default());
+        let core = if self.mode == Mode::Plan { core.plan_only() } else { core };
+        Ok((shares, lanes, core))
+    }
+
+    fn share(&mut self, share: &crate::config::Share) -> Result<(ShareSeat, ShareInfo, ShareSetup), StartError> {
+        let fault = |error: IndexError| StartError::index(&error);
+        self.index.begin(clock::wall()).map_err(fault)?;
+        let uid = share_uid(self.agent, &share.name, &share.path);
+        let info = self.index.register_share(&share.name, path_bytes(&share.path), &uid).map_err(fault)?;
+        let bound = self.bind_share(share, &info)?;
+        self.index.commit().map_err(fault)?;
+        let ignore = Ignore::new(&share.ignore).map_err(|error| StartError {
+            what: format!("use the ignore patterns of share {:?}", share.name),
+            cause: error.to_string(),
+            hint: "write it as gitignore does".to_owned(),
+            configuration: true,
+        })?;
+        let hands = Arc::new(ShareHands {
+            id: info.id,
+            name: share.name.clone(),
+            root: share.path.clone(),
+            root_id: bound,
+            ignore: Arc::new(ignore),
+            probe_within: share.patience * 2,
+            watch: Mutex::new(None),
+            watches: self.mode == Mode::Run,
+            stop: Arc::clone(self.stop),
+            out: self.out.clone(),
+            under_way: Arc::clone(self.under_way),
+            touched: Arc::new((Mutex::new(false), Condvar::new())),
+        });
+        let (queue, scan_queue) = (Queue::new(), Queue::new());
+        spawn(&hands, "scan", &scan_queue)?;
+        for _ in 0..SHARE_THREADS {
+            spawn(&hands, "read", &queue)?;
+        }
+        if hands.watches {
+            let watcher = Arc::clone(&hands);
+            thread("watch", move || watcher.pass_on())?;
+        }
+        let settle = SettleLimits { quiet: share.settle, patience: share.patience, paths_max: RESTLESS_MAX };
+        let setup = ShareSetup { id: info.id, name: share.name.clone(), settle, rescan: share.rescan };
+        let now = clock::moment();
+        let seat = ShareSeat {
+            id: info.id,
+            name: share.name.clone(),
+            hands,
+            queue,
+            scan_queue,
+            scanning: None,
+            checked: now,
+            polled: now,
+            scan_took: Duration::ZERO,
+            state: String::new(),
+        };
+        Ok((seat, info, setup))
+    }
+
+    /// The root that the share was bound to, or is bound to from now on.
+    fn bind_share(&mut self, share: &crate::config::Share, info: &ShareInfo) -> Result<RootId, StartError> {
+        if let Some((fsid, ino)) = info.bound {
+            return Ok(RootId { fsid, ino });
+        }
+        let found = root_id(&share.path).map_err(|error| StartError {
+            what: format!("read share {:?} at {}", share.name, share.path.display()),
+            cause: error.to_string(),
+            hint: "check that the folder exists, is mounted, and may be read by the agent's user".to_owned(),
+            configuration: false,
+        })?;
+        if self.mode != Mode::Plan {
+            self.index.bind_share(info.id, found.fsid, found.ino).map_err(|error| StartError::index(&error))?;
+            tracing::info!(
+                share = share.name,
+                "share {:?} is bound to {} from now on",
+                share.name,
+                share.path.display()
+            );
+        }
+        Ok(found)
+    }
+
+    fn target(
+        &mut self,
+        seat: &ShareSeat,
+        share: &ShareInfo,
+        target: &crate::config::Target,
+    ) -> Result<(LaneSeat, TargetSetup), StartError> {
+        let fault = |error: IndexError| StartError::index(&error);
+        self.index.begin(clock::wall()).map_err(fault)?;
+        let place = target.path.to_string_lossy();
+        let info: TargetInfo = self.index.register_target(share.id, &target.name, &place).map_err(fault)?;
+        self.index.commit().map_err(fault)?;
+        let setup = DirSetup {
+            root: target.path.clone(),
+            target_id: info.bound.clone(),
+            share_id: share.uid.clone(),
+            writer: self.agent.to_owned(),
+            keep_owner: target.ownership == Ownership::Keep,
+            now: clock::wall,
+            flush: Flush::Auto,
+            ways: Ways::Auto,
+        };
+        let place = Box::new(DirTarget::new(setup));
+        let hands =
+            Arc::new(LaneHands { id: info.id, target: place, share: Arc::clone(&seat.hands), pulse: Pulse::default() });
+        let queue = Queue::new();
+        for _ in 0..LANE_THREADS {
+            let (hands, queue) = (Arc::clone(&hands), Arc::clone(&queue));
+            thread("lane", move || hands.work(&queue))?;
+        }
+        let now = clock::moment();
+        let lane = LaneSeat {
+            id: info.id,
+            share: share.id,
+            name: target.name.clone(),
+            hands,
+            queue,
+            bound_before: info.bound.is_some(),
+            monitor: Monitor::default(),
+            history: target.history,
+            pruned: info.pruned,
+            housekeeping: 0,
+            swept: false,
+            checked: now,
+            state: String::new(),
+        };
+        let listed_ago = info.listed.map(|listed| clock::wall().since(listed));
+        let setup = TargetSetup {
+            id: info.id,
+            name: format!("{}/{}", seat.name, target.name),
+            share: share.id,
+            policy: target.policy(),
+            audit: target.audit,
+            listed_ago,
+            halt: info.halt,
+            paused: info.paused,
+        };
+        Ok((lane, setup))
+    }
+}
+
+fn spawn(hands: &Arc<ShareHands>, name: &str, queue: &Arc<Queue<ShareJob>>) -> Result<(), StartError> {
+    let (hands, queue) = (Arc::clone(hands), Arc::clone(queue));
+    thread(name, move || hands.work(&queue))
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map(drop).map_err(|error| StartError {
+        what: format!("start a thread for {name}"),
+        cause: error.to_string(),
+        hint: "raise the limit on threads (TasksMax, ulimit -u)".to_owned(),
+        configuration: false,
+    })
+}
+
+/// The share's identity as targets carry it. It follows from names alone, so that an agent whose index is lost is
+/// known to its targets.
+pub fn share_uid(agent: &str, share: &str, root: &Path) -> String {
+    let digest = Digest::of(&[agent.as_bytes(), b"\0", share.as_bytes(), b"\0", path_bytes(root)].concat());
+    digest.to_string()[..32].to_owned()
+}
+
+fn path_bytes(path: &Path) -> &[u8] {
+    use std::os::unix::ffi::OsStrExt;
+    path.as_os_str().as_bytes()
+}
