@@ -14,7 +14,7 @@ impl Desk {
                     tracing::warn!(share = self.setup.name, %path, hint = trouble.hint, "{path} {}", trouble.message);
                 }
                 What::Special | What::Twin => {
-                    tracing::info!(share = self.setup.name, %path, "{path} {}", trouble.message)
+                    tracing::info!(share = self.setup.name, %path, "{path} {}", trouble.message);
                 }
             }
         }
