@@ -98,6 +98,24 @@ fn what_vanished_from_the_target_is_put_back_by_an_audit() {
 }
 
 #[test]
+fn a_hold_is_told_once_when_it_begins_and_once_when_it_ends() {
+    // Each audit decides it again.
+    let office = Office::configured("", "audit = \"300ms\"");
+    office.save("plan.txt", b"ours");
+    fs::write(office.target("plan.txt"), b"theirs, which is longer").unwrap();
+    let agent = office.start();
+    office.wait_until("it is held", || holds(&office) == 1);
+    for n in 0..3 {
+        office.save(format!("meanwhile {n}"), b"work goes on");
+        office.wait_until("an audit passes", || office.target(format!("meanwhile {n}")).exists());
+    }
+    fs::remove_file(office.target("plan.txt")).unwrap();
+    office.wait_safe();
+    let told = |what: &str| agent.log().lines().filter(|line| line.contains("plan.txt") && line.contains(what)).count();
+    assert_eq!((told("is held"), told("no longer held")), (1, 1), "{}", agent.log());
+}
+
+#[test]
 fn a_hold_ends_when_its_cause_does() {
     let office = Office::new();
     office.save("plan.txt", b"ours");

@@ -86,7 +86,7 @@ impl Desk {
             return self.unmounted(index, path, old);
         }
         self.vanished.remove(path);
-        index.end_trouble(self.id, path, What::Unreadable)?;
+        self.end_unreadable(index, path)?;
         let known = old.as_ref().filter(|row| row.is_present());
         if known.is_some_and(|row| row.stat == stat && !row.racy) {
             // A scan that began earlier may have seen things below it, when it was a folder.
@@ -179,7 +179,7 @@ impl Desk {
 
     /// Nothing lies there any more.
     pub(super) fn bury(&mut self, index: &mut Index, path: &RelPath) -> Result<()> {
-        index.end_trouble(self.id, path, What::Unreadable)?;
+        self.end_unreadable(index, path)?;
         let old = index.local(self.id, path)?;
         let stat = old.as_ref().map_or_else(nothing, |row| row.stat);
         let digest = old.and_then(|row| row.digest);

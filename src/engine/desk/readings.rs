@@ -32,7 +32,7 @@ impl Desk {
     /// A consistent version was read, with or without being staged.
     pub(in crate::engine) fn read(&mut self, index: &mut Index, path: &RelPath, reading: &Reading) -> Result<()> {
         self.handed_out.remove(path);
-        index.end_trouble(self.id, path, What::Unreadable)?;
+        self.end_unreadable(index, path)?;
         let last_change = reading.stat.meta.mtime.max(reading.stat.ctime);
         let racy = reading.at.before(CLOCK_STEP) <= last_change;
         let row = LocalRow { racy, ..LocalRow::fresh(reading.stat, Some(reading.content.digest), index.run()) };

@@ -21,10 +21,18 @@ impl Desk {
         Ok(())
     }
 
+    /// A path can be read again, or is gone.
+    pub(super) fn end_unreadable(&self, index: &Index, path: &RelPath) -> Result<()> {
+        if index.end_trouble(self.id, path, What::Unreadable)? {
+            tracing::info!(share = self.setup.name, %path, "{path} is no longer a problem");
+        }
+        Ok(())
+    }
+
     /// Ends what this page shows to be over.
     pub(super) fn end_troubles(&mut self, index: &mut Index, page: &ScanPage) -> Result<()> {
-        if page.end == PageEnd::Complete && index.end_trouble(self.id, &page.folder, What::Unreadable)? {
-            tracing::info!(share = self.setup.name, path = %page.folder, "{} can be read again", page.folder);
+        if page.end == PageEnd::Complete {
+            self.end_unreadable(index, &page.folder)?;
         }
         if page.end != PageEnd::Complete || self.paged.is_some() {
             return Ok(());

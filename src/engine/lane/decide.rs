@@ -18,6 +18,9 @@ pub(super) struct Case<'p> {
     pub(super) base: Option<Base>,
 }
 
+/// Holds of which it is remembered that they were told, at most (count); others are told each time they are decided.
+const TOLD_MAX: usize = 4096;
+
 impl Case<'_> {
     fn view<'a>(&'a self, old_name: &'a OldName) -> View<'a> {
         View {
@@ -135,6 +138,7 @@ impl Lane {
             self.undo_move(turn, path, &from)?;
         }
         turn.index.close(self.id(), path)?;
+        self.end_told(path);
         // An attempt counts as ours until it is known to have come to nothing.
         if open.attempts.is_empty() { Ok(()) } else { self.made_room(turn, path) }
     }
@@ -177,15 +181,30 @@ impl Lane {
         self.hold(turn, path, open, HoldRow { hold, message: message.to_owned(), hint: hint.to_owned() })
     }
 
+    /// A hold that is decided again and again is told once.
+    fn remember_told(&mut self, path: &RelPath, message: &str) {
+        if self.told.len() < TOLD_MAX {
+            self.told.insert(path.clone(), message.to_owned());
+        }
+    }
+
+    /// What was told of is over.
+    pub(super) fn end_told(&mut self, path: &RelPath) {
+        if self.told.remove(path).is_some() {
+            tracing::info!(target = self.setup.name, %path, "{path} is no longer held");
+        }
+    }
+
     /// This path waits, for this reason.
     pub(super) fn hold(&mut self, turn: &mut Turn<'_>, path: &RelPath, mut open: OpenRow, held: HoldRow) -> Result<()> {
         self.drop_staged(turn, path);
         if let Some(from) = self.moves.remove(path) {
             self.undo_move(turn, path, &from)?;
         }
-        if open.hold.as_ref() != Some(&held) {
+        if self.told.get(path) != Some(&held.message) {
             tracing::warn!(target = self.setup.name, %path, hint = held.hint, "{path} is held: {}", held.message);
             turn.index.note(self.share(), Some(self.id()), path, "hold", &held.message)?;
+            self.remember_told(path, &held.message);
         }
         (open.hold, open.origin) = (Some(held), None);
         turn.index.put_open(self.id(), path, &open)

@@ -86,6 +86,8 @@ pub(super) struct Lane {
     fresh: BTreeSet<RelPath>,
     sweep: Option<Sweep>,
     sweep_again: bool,
+    /// Holds that the log has told of, and how.
+    told: BTreeMap<RelPath, String>,
     blocked: BTreeSet<RelPath>,
     /// More waits for something to end than is kept in memory.
     overflowed: bool,
@@ -130,6 +132,7 @@ impl Lane {
             fresh: BTreeSet::new(),
             sweep: None,
             sweep_again: true,
+            told: BTreeMap::new(),
             blocked: BTreeSet::new(),
             overflowed: false,
             delayed: BTreeMap::new(),

@@ -47,6 +47,7 @@ impl Lane {
         }
         let local = turn.index.local(self.share(), path)?.filter(|row| row.is_present());
         if local.is_some_and(|row| row.seen().holds(&base.content) == Some(true) && row.stat.meta == base.meta) {
+            self.end_told(path);
             return turn.index.close(self.id(), path);
         }
         (open.attempts, open.sight, open.doubt) = (Vec::new(), Sight::Unseen, false);
