@@ -216,9 +216,12 @@ impl Engine {
         snapshot
     }
 
-    /// True once every share has been scanned from end to end and is watched.
+    /// True once every share is watched, was scanned from end to end, or is known to be away.
     pub fn is_ready(&self) -> bool {
-        self.shares.iter().all(|share| self.core.is_scanned(share.id) || share.scanning.is_some())
+        let is_ready = |seat: &ShareSeat| {
+            seat.is_watched() || self.core.is_scanned(seat.id) || self.core.offline(seat.id).is_some()
+        };
+        self.shares.iter().all(is_ready)
     }
 
     /// The index, for what follows a pass.

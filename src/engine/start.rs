@@ -77,6 +77,11 @@ pub(super) struct LaneSeat {
 }
 
 impl ShareSeat {
+    /// Events are told of from now on, or it is known that there are none to be had.
+    pub(super) fn is_watched(&self) -> bool {
+        self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     pub(super) fn is_covered(&self) -> bool {
         let watch = self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
         watch.is_some_and(|watch| watch.mode() == WatchedBy::Inotify && watch.uncovered().is_empty())
