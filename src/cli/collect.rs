@@ -238,7 +238,9 @@ pub(super) fn share_status(share: &ShareOverview, pulse: &Pulse, now: Wall) -> S
 /// and still sees it, else up to the end of its last full scan.
 fn seen_until(share: &ShareOverview, said: &state::ShareState, pulse: &Pulse) -> Option<Wall> {
     let scanned = share.scanned?;
-    let follows = said.scanned && said.state != ShareCondition::Offline;
+    // What is not watched is known as far as the last scan saw it, and no further.
+    let watched = said.watch.mode == WatchWay::Inotify && said.watch.coverage >= 1.0;
+    let follows = said.scanned && watched && said.state != ShareCondition::Offline;
     let beat = pulse.beat.as_ref().map(|(_, at)| *at);
     Some(if follows { beat.unwrap_or(scanned) } else { scanned })
 }

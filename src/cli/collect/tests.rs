@@ -102,6 +102,17 @@ fn what_is_open_bounds_what_is_protected_by_when_it_was_made() {
 }
 
 #[test]
+fn a_share_that_is_polled_is_known_up_to_its_last_scan_and_no_further() {
+    let world = World::new();
+    for (mode, coverage) in [(WatchWay::Poll, 0.0), (WatchWay::Inotify, 0.5)] {
+        let watch = WatchState { mode, coverage, note: None };
+        let said = state::ShareState { scanned: true, watch, ..state::ShareState::default() }.to_json();
+        world.index.set_share_state(world.share, &said).expect("told");
+        assert_eq!(world.protected(pulse(Liveness::Running, Some(0))), Some(at(-60)));
+    }
+}
+
+#[test]
 fn before_a_scan_has_ended_in_this_run_nothing_is_claimed_of_now() {
     let world = World::new();
     world.index.set_share_state(world.share, &said(false, ShareCondition::Scanning)).expect("told");
