@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::plan::{Deletes, Drift, Policy};
+use crate::plan::{Deletes, Drift, Nature, Policy};
 
 pub use quick::is_url;
 pub use units::{BadUnit, Size, Span};
@@ -109,7 +109,7 @@ impl Target {
 
     /// The part of it that decisions depend on.
     pub fn policy(&self) -> Policy {
-        Policy { drift: self.drift, deletes: self.deletes }
+        Policy { nature: Nature::Directory, drift: self.drift, deletes: self.deletes }
     }
 }
 

@@ -91,6 +91,8 @@ pub struct TargetSetup {
     pub audit: Option<Duration>,
     /// When it was last listed, if ever, measured back from the start.
     pub listed_ago: Option<Duration>,
+    /// It was bound to an identity before this run.
+    pub bound: bool,
     /// It waits for a person.
     pub halt: Option<String>,
     /// An administrator paused it.
@@ -152,7 +154,8 @@ impl Core {
         self.unfinished = false;
         for lane in self.lanes.values_mut() {
             let Some(desk) = self.desks.get_mut(&lane.share()) else { continue };
-            self.unfinished |= lane.ask(&mut Turn::new(index, desk, &self.limits, now, &mut commands))?;
+            let limits = lane.limits(&self.limits);
+            self.unfinished |= lane.ask(&mut Turn::new(index, desk, &limits, now, &mut commands))?;
         }
         for desk in self.desks.values_mut() {
             desk.ask(index, &self.limits, &mut commands)?;
@@ -262,7 +265,8 @@ impl Core {
     ) -> Result<()> {
         let Some(lane) = self.lanes.get_mut(&target) else { return Ok(()) };
         let Some(desk) = self.desks.get_mut(&lane.share()) else { return Ok(()) };
-        let mut turn = Turn::new(index, desk, &self.limits, now, commands);
+        let limits = lane.limits(&self.limits);
+        let mut turn = Turn::new(index, desk, &limits, now, commands);
         f(lane, &mut turn)?;
         lane.send(&mut turn);
         Ok(())

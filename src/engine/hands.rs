@@ -286,7 +286,9 @@ impl LaneHands {
                 && job.known.as_ref() != Some(&remote.stamp)
         };
         let found = match self.target.look(&job.path, Depth::Stamp) {
-            Ok(Some(remote)) if wanted(&remote) => self.target.look(&job.path, Depth::Content),
+            Ok(Some(remote)) if wanted(&remote) => self.target.compare(&job.path, &mut |path, sink| {
+                self.share.read(|reader, how| reader.read(path, how, &mut Beating { sink, pulse: &self.pulse }), false)
+            }),
             found => found,
         };
         (job.path, found.map_err(Failure::from))

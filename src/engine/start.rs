@@ -265,6 +265,7 @@ impl Start<'_> {
             policy: target.policy(),
             audit: target.audit,
             listed_ago,
+            bound: info.bound.is_some(),
             halt: info.halt,
             paused: info.paused,
         };

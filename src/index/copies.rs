@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::index::{Index, OpenRow, Result, TargetTally, row};
-use crate::model::{Kind, RelPath, ShareId, TargetId, Wall};
+use crate::model::{Content, Kind, RelPath, ShareId, TargetId, Wall};
 use crate::plan::{Base, Hold};
 
 /// Where a sweep over the open paths of a target stands.
@@ -291,7 +291,14 @@ impl Index {
     pub fn set_origin(&mut self, share: ShareId, to: &RelPath, from: &RelPath) -> Result<bool> {
         let mut all = true;
         for target in self.active.get(&share).cloned().unwrap_or_default() {
-            if self.base(target, from)?.is_some()
+            if self.piecemeal.contains(&target)
+                && self.base(target, from)?.is_some_and(|base| base.content == Content::FOLDER)
+            {
+                all = false;
+                self.compare_subtree(target, to)?;
+                self.compare_subtree(target, from)?;
+                self.set_origins_below(target, to, from)?;
+            } else if self.base(target, from)?.is_some()
                 && self.base(target, to)?.is_none()
                 && let Some(mut open) = self.open_row(target, to)?
             {
@@ -304,6 +311,39 @@ impl Index {
             }
         }
         Ok(all)
+    }
+
+    /// Folders of this target are renamed file by file: it knows no other way.
+    pub fn rename_piecemeal(&mut self, target: TargetId) {
+        self.piecemeal.insert(target);
+    }
+
+    /// Each file that we left below `from`, and that is wanted below `to` where we left none, may be renamed on its own.
+    fn set_origins_below(&mut self, target: TargetId, to: &RelPath, from: &RelPath) -> Result<()> {
+        for folder in self.folders_below(self.share_of(target), from)? {
+            let old = self.folder_path(folder)?;
+            let Some(new) = old.rebased(from, to) else { continue };
+            let mut names = Vec::new();
+            self.visit_base(target, &old, &mut |name, base| {
+                if base.content.shape.kind == Kind::File {
+                    names.push(name.to_vec());
+                }
+            })?;
+            for name in names {
+                self.set_origin_of(target, &new, &old, &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_origin_of(&mut self, target: TargetId, new: &RelPath, old: &RelPath, name: &[u8]) -> Result<()> {
+        let (Ok(to), Ok(from)) = (new.join(name), old.join(name)) else { return Ok(()) };
+        if self.base(target, &to)?.is_some() {
+            return Ok(());
+        }
+        let Some(mut open) = self.open_row(target, &to)? else { return Ok(()) };
+        open.origin = Some(from);
+        self.put_open(target, &to, &open)
     }
 
     /// What the target refused above, at or below a path is tried again. True if anything was.

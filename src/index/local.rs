@@ -277,6 +277,25 @@ impl Index {
         self.end_troubles_below(share, from)
     }
 
+    /// Remembers names of a folder of a listing, the pages of which may come between those of other folders.
+    pub fn see_listed<'a>(&self, scope: i64, folder: &RelPath, names: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+        let keys: Vec<_> = names.map(|name| listed_key(folder, name)).collect();
+        self.see_names(scope, keys.iter().map(Vec::as_slice))
+    }
+
+    /// True if this name of the folder was remembered.
+    pub fn was_listed(&self, scope: i64, folder: &RelPath, name: &[u8]) -> Result<bool> {
+        self.was_seen(scope, &listed_key(folder, name))
+    }
+
+    /// Forgets the names of one folder.
+    pub fn forget_listed(&self, scope: i64, folder: &RelPath) -> Result<()> {
+        let with = |byte: u8| [folder.as_bytes(), &[byte]].concat();
+        let sql = "DELETE FROM temp.seen WHERE scope = ? AND name >= ? AND name < ?";
+        self.db.prepare_cached(sql)?.execute(params![scope, with(0), with(1)])?;
+        Ok(())
+    }
+
     /// Remembers names of a folder that comes in several pages.
     pub fn see_names<'a>(&self, scope: i64, names: impl Iterator<Item = &'a [u8]>) -> Result<()> {
         let mut insert = self.db.prepare_cached("INSERT OR IGNORE INTO temp.seen VALUES (?, ?)")?;
@@ -299,4 +318,9 @@ impl Index {
         self.db.prepare_cached("DELETE FROM temp.seen WHERE scope = ?")?.execute([scope])?;
         Ok(())
     }
+}
+
+/// A path has no zero byte in it: what begins with the folder and one is a name in this folder, and nothing else.
+fn listed_key(folder: &RelPath, name: &[u8]) -> Vec<u8> {
+    [folder.as_bytes(), &[0], name].concat()
 }

@@ -13,7 +13,7 @@ mod request;
 mod row;
 mod schema;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -122,6 +122,8 @@ pub struct Index {
     /// The targets of each share that this run serves.
     active: HashMap<ShareId, Vec<TargetId>>,
     owner: HashMap<TargetId, ShareId>,
+    /// Targets that cannot rename a folder with all that lies in it.
+    piecemeal: HashSet<TargetId>,
     run: i64,
     now: i64,
 }
@@ -178,6 +180,7 @@ impl Index {
             targets: HashMap::new(),
             active: HashMap::new(),
             owner: HashMap::new(),
+            piecemeal: HashSet::new(),
             run: 0,
             now: 0,
         };

@@ -11,6 +11,8 @@ pub struct Digest(pub [u8; 32]);
 impl Digest {
     /// What a folder has in place of a digest.
     pub const FOLDER: Self = Self([0; 32]);
+    /// Stands for what nothing proves short of reading it, where that is not allowed: equal to no content.
+    pub const UNPROVED: Self = Self([0xff; 32]);
 
     /// The digest of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
@@ -83,14 +85,26 @@ impl Content {
 /// What is carried with the content and never makes a conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Meta {
-    /// Permission bits (07777), the executable bits among them.
+    /// Permission bits (07777), the executable bits among them; or [`Meta::NOT_KNOWN`].
     pub mode: u32,
     /// Modification time, nanoseconds since 1970.
     pub mtime: Wall,
-    /// Owner.
+    /// Owner; or [`Meta::NOT_KNOWN`].
     pub uid: u32,
-    /// Group.
+    /// Group; or [`Meta::NOT_KNOWN`].
     pub gid: u32,
+}
+
+impl Meta {
+    /// In place of a mode, an owner or a group that a target does not tell: what other programs put into a bucket has
+    /// none. No file has it on a share: it is no permission, and `chown` takes it for "leave as it is".
+    pub const NOT_KNOWN: u32 = u32::MAX;
+
+    /// True if all that `left` tells, but for the time, is the same.
+    pub fn agrees_but_for_time(&self, left: &Self) -> bool {
+        let pairs = [(self.mode, left.mode), (self.uid, left.uid), (self.gid, left.gid)];
+        pairs.iter().all(|(wanted, left)| *left == Self::NOT_KNOWN || wanted == left)
+    }
 }
 
 /// Something as one look showed it: its digest is known only if it was read (or needs no reading).

@@ -35,9 +35,50 @@ pub enum Deletes {
     Retain,
 }
 
+/// What kind of place a target is, as far as decisions depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nature {
+    /// A directory: a stamp is an inode's, a folder is renamed in one step, meta is set alone.
+    #[default]
+    Directory,
+    /// A bucket: a stamp is the content's, a folder is a way of naming, meta is set by copying the object.
+    Bucket,
+}
+
+impl Nature {
+    /// True if an mtime that alone has changed is carried at once. Else it waits for the next put, and only the index
+    /// knows it: it would cost a request and a new version of the object.
+    pub fn carries_times_alone(self) -> bool {
+        self == Self::Directory
+    }
+
+    /// True if a folder is renamed with all that lies in it, in one step. Else each file is moved on its own.
+    pub fn moves_folders(self) -> bool {
+        self == Self::Directory
+    }
+
+    /// True if equal stamps under two names mean that it was renamed. An ETag means equal content, no more.
+    pub fn stamps_follow_renames(self) -> bool {
+        self == Self::Directory
+    }
+
+    /// True if listings tell of meta.
+    pub fn lists_meta(self) -> bool {
+        self == Self::Directory
+    }
+
+    /// True if the place is asked now and then whether it is still there, though nothing has to be done. Each question to
+    /// a bucket is a request that is paid for.
+    pub fn is_asked_when_idle(self) -> bool {
+        self == Self::Directory
+    }
+}
+
 /// What an administrator chose for one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
+    /// What kind of place it is.
+    pub nature: Nature,
     /// Foreign changes.
     pub drift: Drift,
     /// Deletions on the share.

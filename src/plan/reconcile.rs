@@ -1,7 +1,9 @@
 //! The decision about one path on one target: the whole policy of the agent.
 
-use crate::model::{Content, Meta, Seen, Sight, Stamp};
-use crate::plan::{Action, Base, Deletes, Drift, Guard, Hold, Origin, Policy, Purpose, RemoteView, Verdict, View};
+use crate::model::{Content, Meta, Seen, Sight};
+use crate::plan::{
+    Action, Base, Deletes, Drift, Guard, Hold, Nature, Origin, Policy, Purpose, RemoteView, Verdict, View,
+};
 
 /// What lies on the target, measured against the base.
 enum Standing<'a> {
@@ -42,7 +44,7 @@ pub fn reconcile(view: &View<'_>, policy: &Policy) -> Verdict {
     if !view.attempts.is_empty() && matches!(view.remote, Sight::Unseen) {
         return Verdict::Examine;
     }
-    if is_moved(view, &standing) {
+    if policy.nature.stamps_follow_renames() && is_moved(view, &standing) {
         return Verdict::Moved;
     }
     if let Some(verdict) = reconcile_attempts(view, &standing) {
@@ -75,7 +77,7 @@ fn adopt(content: Content, remote: &RemoteView<'_>) -> Verdict {
 
 fn reconcile_present(local: &Seen, standing: &Standing<'_>, view: &View<'_>, policy: &Policy) -> Verdict {
     match standing {
-        Standing::AsLeft(base) => reconcile_as_left(local, base),
+        Standing::AsLeft(base) => reconcile_as_left(local, base, policy.nature),
         Standing::Stray(remote) => reconcile_foreign(local, remote, policy),
         Standing::Replaced(remote) => reconcile_replaced(local, remote, view.base, policy),
         Standing::Vacant | Standing::Gone => reconcile_vacant(local, view.origin),
@@ -100,21 +102,24 @@ fn is_moved(view: &View<'_>, standing: &Standing<'_>) -> bool {
     view.origin.is_some_and(|origin| same(origin.base))
 }
 
-fn reconcile_as_left(local: &Seen, base: &Base) -> Verdict {
+fn reconcile_as_left(local: &Seen, base: &Base, nature: Nature) -> Verdict {
     let unchanged = || Guard::Unchanged(base.stamp.clone());
     match (local.holds(&base.content), local.content()) {
         (None, _) => Verdict::Read(Purpose::Compare),
         (Some(false), None) => Verdict::Read(Purpose::Send),
         (Some(false), Some(content)) => Verdict::Act(Action::Put { content, guard: unchanged() }),
-        (Some(true), _) => settle_meta(local.meta, base.meta, &base.stamp),
+        (Some(true), _) => settle_meta(local.meta, base, nature),
     }
 }
 
-fn settle_meta(wanted: Meta, left: Meta, stamp: &Stamp) -> Verdict {
-    if wanted == left {
+fn settle_meta(wanted: Meta, base: &Base, nature: Nature) -> Verdict {
+    if wanted == base.meta {
         Verdict::Settled
+    } else if !nature.carries_times_alone() && wanted.agrees_but_for_time(&base.meta) {
+        // Only the index learns it.
+        Verdict::Adopt(Base { meta: wanted, ..base.clone() })
     } else {
-        Verdict::Act(Action::SetMeta { meta: wanted, guard: Guard::Unchanged(stamp.clone()) })
+        Verdict::Act(Action::SetMeta { meta: wanted, guard: Guard::Unchanged(base.stamp.clone()) })
     }
 }
 
@@ -163,16 +168,26 @@ fn reconcile_absent(standing: &Standing<'_>, policy: &Policy) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Digest, Kind, Wall};
+    use crate::model::{Digest, Kind, Stamp, Wall};
 
-    const POLICIES: [Policy; 4] = [
-        Policy { drift: Drift::Keep, deletes: Deletes::Propagate },
-        Policy { drift: Drift::Keep, deletes: Deletes::Retain },
-        Policy { drift: Drift::Overwrite, deletes: Deletes::Propagate },
-        Policy { drift: Drift::Overwrite, deletes: Deletes::Retain },
+    const POLICIES: [Policy; 8] = [
+        policy(Nature::Directory, Drift::Keep, Deletes::Propagate),
+        policy(Nature::Directory, Drift::Keep, Deletes::Retain),
+        policy(Nature::Directory, Drift::Overwrite, Deletes::Propagate),
+        policy(Nature::Directory, Drift::Overwrite, Deletes::Retain),
+        policy(Nature::Bucket, Drift::Keep, Deletes::Propagate),
+        policy(Nature::Bucket, Drift::Keep, Deletes::Retain),
+        policy(Nature::Bucket, Drift::Overwrite, Deletes::Propagate),
+        policy(Nature::Bucket, Drift::Overwrite, Deletes::Retain),
     ];
+
+    const fn policy(nature: Nature, drift: Drift, deletes: Deletes) -> Policy {
+        Policy { nature, drift, deletes }
+    }
+
     const PLAIN: Meta = Meta { mode: 0o644, mtime: Wall(1), uid: 0, gid: 0 };
     const OTHER: Meta = Meta { mode: 0o755, mtime: Wall(2), uid: 0, gid: 0 };
+    const LATER: Meta = Meta { mtime: Wall(3), ..PLAIN };
 
     /// Files 1 and 2 are of one length, so that only reading tells them apart; 3 is longer. 0 is a folder.
     fn content(id: u8) -> Content {
@@ -235,6 +250,7 @@ mod tests {
             vec![Sight::Unseen, Sight::Troubled, Sight::Absent, present(0, true, PLAIN), present(0, true, OTHER)];
         for id in [1, 2, 3] {
             locals.extend([present(id, true, PLAIN), present(id, false, PLAIN), present(id, true, OTHER)]);
+            locals.push(present(id, true, LATER));
         }
         let bases = [None, Some(base(0, "ours")), Some(base(1, "ours"))];
         let mut remotes = vec![Sight::Unseen, Sight::Troubled, Sight::Absent];
@@ -369,8 +385,11 @@ mod tests {
                 && !matches!(&case.remote, Sight::Present((stamp, _)) if *stamp != base.stamp)
                 && case.attempts.is_empty()
             {
+                let lazily = case.policy.nature == Nature::Bucket && local.meta == LATER;
                 let expected = if local.meta == base.meta {
                     Verdict::Settled
+                } else if lazily {
+                    Verdict::Adopt(Base { meta: LATER, ..base.clone() })
                 } else {
                     Verdict::Act(Action::SetMeta { meta: local.meta, guard: Guard::Unchanged(base.stamp.clone()) })
                 };

@@ -74,7 +74,7 @@ impl Node {
     }
 
     fn placed(&self) -> Placed {
-        Placed { stamp: Some(self.stamp()), meta: Some(self.meta) }
+        Placed { stamp: Some(self.stamp()), meta: Some(self.meta), ..Placed::default() }
     }
 }
 
@@ -304,7 +304,7 @@ impl State {
         }
         self.keep(&step.path, &node);
         self.nodes.remove(&step.path);
-        Ok(Placed { stamp: None, meta: None })
+        Ok(Placed { stamp: None, meta: None, ..Placed::default() })
     }
 
     fn pages(&self) -> Vec<Page> {

@@ -13,16 +13,20 @@
 //! Not here: what to do (`plan`), when and in which order (`engine`).
 
 mod dir;
+mod identity;
 mod memory;
+mod s3;
+mod version_name;
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::{Content, Digest, Meta, ReadFault, Reading, RelPath, Seen, Shape, Sink, Stamp};
+use crate::model::{Content, Digest, Meta, ReadFault, Reading, RelPath, Requests, Seen, Shape, Sink, Stamp};
 use crate::plan::Guard;
 
 pub use dir::{DirSetup, DirTarget, Flush, Ways};
 pub use memory::{Failure, MemoryTarget};
+pub use s3::{Allowed, Clock, Refused, S3Setup, S3Target, Sizes, Sse};
 
 /// Something on a target, as one look showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +66,7 @@ pub type Read<'a> = &'a mut dyn FnMut(&RelPath, &mut dyn Sink) -> Result<Reading
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
 
-/// A file's bytes, durable in the target's staging and not yet visible.
+/// A file's bytes, in the target's staging and not yet visible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
     /// Names it.
@@ -134,12 +138,14 @@ pub enum Change {
 }
 
 /// What a change left.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placed {
     /// The stamp of what is there now; `None` after a removal.
     pub stamp: Option<Stamp>,
     /// What is carried there in truth: a target may not hold an owner or a mode. `None` after a removal.
     pub meta: Option<Meta>,
+    /// The target's name for this version, where it keeps several: a bucket's version id.
+    pub version: Option<String>,
 }
 
 /// A place that copies are kept in. The module's text is the promise.
@@ -152,7 +158,16 @@ pub trait Target: Send + Sync {
     fn list(&self, page: &mut dyn FnMut(Page) -> bool) -> Result<(), TargetError>;
     /// Looks at one path. `Ok(None)` is positive evidence of absence.
     fn look(&self, path: &RelPath, depth: Depth) -> Result<Option<Remote>, TargetError>;
-    /// Reads and stages files of the share. All that answer `Ok` are durable in staging; in the order of `paths`.
+    /// Looks at one path closely enough to know its content, with what the share holds there at hand.
+    ///
+    /// A target that cannot read its own cheaply may prove by other hashes that both are the same, and says
+    /// [`crate::model::Digest::UNPROVED`] where it cannot.
+    fn compare(&self, path: &RelPath, mine: Read<'_>) -> Result<Option<Remote>, TargetError> {
+        let _not_needed = mine;
+        self.look(path, Depth::Content)
+    }
+    /// Reads and stages files of the share; the answers are in the order of `paths`. What is staged stays until it is
+    /// published or discarded, or until this run ends.
     fn stage(&self, paths: &[RelPath], read: Read<'_>) -> Vec<Result<Staged, StageError>>;
     /// Makes changes, in order, sharing flushes among them. One answer for each step, in order.
     fn apply(&self, steps: &[Step]) -> Vec<Result<Placed, TargetError>>;
@@ -164,6 +179,10 @@ pub trait Target: Send + Sync {
     fn prune(&self, before: crate::model::Wall) -> Result<u64, TargetError>;
     /// Bytes free for new copies, where the place can say.
     fn free(&self) -> Result<Option<u64>, TargetError>;
+    /// The requests made so far by this value: none where nobody counts them.
+    fn requests(&self) -> Requests {
+        Requests::default()
+    }
 }
 
 /// Whether a place that bears no identity may be given one.

@@ -11,16 +11,13 @@ impl Lane {
         let Some(folder) = &page.folder else { return Ok(()) };
         self.foreign += u64::try_from(page.strange.len()).unwrap_or(0);
         let scope = -self.id().0;
-        if self.list_folder.as_ref() != Some(folder) {
-            turn.index.forget_names(scope)?;
-            self.list_folder = Some(folder.clone());
-        }
-        turn.index.see_names(scope, page.entries.iter().map(|(path, _)| path.name()))?;
+        turn.index.see_listed(scope, folder, page.entries.iter().map(|(path, _)| path.name()))?;
         for (path, remote) in &page.entries {
             self.compare_listed(turn, path, remote)?;
         }
         if page.last_of_folder {
             self.doubt_unlisted(turn, folder)?;
+            turn.index.forget_listed(scope, folder)?;
         }
         Ok(())
     }
@@ -53,6 +50,9 @@ impl Lane {
     /// A folder's stamp does not tell of its mode and time: the listing does.
     fn compare_folder_meta(&mut self, turn: &mut Turn<'_>, path: &RelPath, base: &Base, remote: &Remote) -> Result<()> {
         let (left, found) = (base.meta, remote.seen.meta);
+        if !self.setup.policy.nature.lists_meta() {
+            return Ok(());
+        }
         if base.content != Content::FOLDER || (left.mode, left.mtime) == (found.mode, found.mtime) {
             return Ok(());
         }
@@ -64,7 +64,7 @@ impl Lane {
         let mut left = Vec::new();
         turn.index.visit_base(self.id(), folder, &mut |name, _| left.push(name.to_vec()))?;
         for name in left {
-            if turn.index.was_seen(-self.id().0, &name)? {
+            if turn.index.was_listed(-self.id().0, folder, &name)? {
                 continue;
             }
             let Ok(path) = folder.join(&name) else { continue };
@@ -80,7 +80,6 @@ impl Lane {
         turn: &mut Turn<'_>,
         result: std::result::Result<(), Failure>,
     ) -> Result<()> {
-        self.list_folder = None;
         turn.index.forget_names(-self.id().0)?;
         match result {
             Err(failure) => {

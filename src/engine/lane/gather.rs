@@ -25,7 +25,7 @@ impl Lane {
             return Ok(false);
         }
         self.start(turn)?;
-        self.ask_list(turn);
+        self.ask_list(turn)?;
         if !self.listed_once {
             // What lies there already must be known before anything is sent.
             return Ok(false);
@@ -41,17 +41,19 @@ impl Lane {
         }
     }
 
-    fn ask_list(&mut self, turn: &mut Turn<'_>) {
+    fn ask_list(&mut self, turn: &mut Turn<'_>) -> Result<()> {
         if self.next_audit.is_some_and(|at| at <= turn.now.moment) {
             self.next_audit = None;
             self.audit();
         }
         if self.listing == Listing::Due && (self.unknown == 0 || turn.desk.is_scanned()) {
             self.listing = Listing::Running;
-            (self.list_folder, self.foreign, self.unknown) = (None, 0, 0);
+            (self.foreign, self.unknown) = (0, 0);
+            turn.index.forget_names(-self.id().0)?;
             self.list_blind = !turn.desk.is_scanned();
             turn.commands.push(Command::List(self.id()));
         }
+        Ok(())
     }
 
     fn start(&mut self, turn: &mut Turn<'_>) -> Result<()> {

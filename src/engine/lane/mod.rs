@@ -20,13 +20,18 @@ use crate::engine::Failure;
 use crate::engine::core::{Limits, News, Now, TargetSetup};
 use crate::index::{Cursor, IndexError};
 use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
-use crate::plan::{Census, Claims};
+use crate::plan::{Census, Claims, Nature};
 use crate::rest::rest;
 use crate::target::{Bound, Fault, Staged};
 
 pub(super) use self::turn::Turn;
 
 type Result<T> = std::result::Result<T, IndexError>;
+
+/// Bytes to stage for a bucket with one command (bytes).
+const BUCKET_BATCH: u64 = 16 << 20;
+/// Files of at least this size go to a bucket alone, in parts (bytes).
+const BUCKET_BIG: u64 = 8 << 20;
 
 /// How a lane is doing, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +83,6 @@ pub(super) struct Lane {
     listed_once: bool,
     /// Things that the first listing showed and the share may yet have.
     unknown: u64,
-    list_folder: Option<RelPath>,
     /// The share was not known when the listing began: what it shows may be ours without our knowing.
     list_blind: bool,
     foreign: u64,
@@ -120,12 +124,12 @@ impl Lane {
     pub(super) fn new(setup: TargetSetup) -> Self {
         Self {
             plan_only: false,
-            bound: false,
+            // Each call to a bucket checks it; to ask beforehand would be a request in vain.
+            bound: setup.bound && !setup.policy.nature.is_asked_when_idle(),
             probing: false,
             listing: Listing::NotDue,
             listed_once: setup.listed_ago.is_some(),
             unknown: 0,
-            list_folder: None,
             list_blind: false,
             foreign: 0,
             next_audit: None,
@@ -160,6 +164,15 @@ impl Lane {
     /// From now on nothing is staged and nothing is changed.
     pub(super) fn plan_only(&mut self) {
         self.plan_only = true;
+    }
+
+    /// What is bounded in another way here than for the engine as a whole.
+    pub(super) fn limits(&self, all: &Limits) -> Limits {
+        match self.setup.policy.nature {
+            Nature::Directory => *all,
+            // What is staged for a bucket lies in memory until it is sent.
+            Nature::Bucket => Limits { batch_bytes_max: BUCKET_BATCH, big: BUCKET_BIG, ..*all },
+        }
     }
 
     fn id(&self) -> TargetId {

@@ -12,7 +12,7 @@ impl Lane {
         match (&step.change, &placed.stamp) {
             (Change::Publish { content, meta, .. } | Change::Link { content, meta, .. }, Some(stamp)) => {
                 self.placed(turn, path, Base { content: *content, meta: *meta, stamp: stamp.clone() })?;
-                turn.index.note(self.share(), Some(self.id()), path, "put", &content.digest.short())?;
+                turn.index.note(self.share(), Some(self.id()), path, "put", &told(content.digest.short(), placed))?;
             }
             (Change::MakeFolder { meta }, Some(stamp)) => {
                 self.placed(turn, path, Base { content: Content::FOLDER, meta: *meta, stamp: stamp.clone() })?;
@@ -27,7 +27,8 @@ impl Lane {
             }
             (Change::Remove, _) => {
                 turn.index.drop_base(self.id(), path)?;
-                turn.index.note(self.share(), Some(self.id()), path, "remove", "into history")?;
+                let detail = told("into history".to_owned(), placed);
+                turn.index.note(self.share(), Some(self.id()), path, "remove", &detail)?;
                 self.after_removal(turn, path)?;
             }
             (_, None) => turn.index.doubt(self.id(), path)?,
@@ -73,5 +74,13 @@ impl Lane {
         self.sweep_again |=
             turn.index.target_tally(self.id()).holds > 0 && turn.index.release_refusals_near(self.id(), path)?;
         Ok(())
+    }
+}
+
+/// What the audit trail says of a change, with the target's own name for the version that it made.
+fn told(detail: String, placed: &Placed) -> String {
+    match &placed.version {
+        Some(version) => format!("{detail}, version {version}"),
+        None => detail,
     }
 }

@@ -71,7 +71,7 @@ impl Job<'_> {
             let kept_in = self.history_of(&step.path)?;
             self.keep_by_rename(at, &wanted, &kept_in, step.replaces)?;
         }
-        Ok(Placed { stamp: None, meta: None })
+        Ok(Placed { stamp: None, meta: None, ..Placed::default() })
     }
 }
 

@@ -10,26 +10,15 @@ use crate::sys::beneath;
 use crate::sys::publish::{
     Errno, Spot, create, is_network, link, make_folder, open_file, open_folder, rename, sync, unlink,
 };
+use crate::target::identity::Identity;
 use crate::target::{Bind, Bound, Fault, TargetError};
 
 use super::fault::{Outcome, Refusal, is, says_absent, says_unlinkable};
-use super::{DirTarget, history, ours};
+use super::{DirTarget, ours};
 
 /// Most that is read of an identity (bytes).
 const IDENTITY_MAX: u64 = 64 * 1024;
 const NAME: &[u8] = b"identity";
-
-/// What lies in `.driftline/identity`.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-struct Identity {
-    target: String,
-    share: String,
-    created: String,
-    writers: Vec<String>,
-    /// What other versions wrote beside it stays.
-    #[serde(flatten)]
-    more: serde_json::Map<String, serde_json::Value>,
-}
 
 /// The open root of a target whose identity held.
 pub(super) struct Place {
@@ -139,13 +128,7 @@ impl DirTarget {
         for name in [&b"staging"[..], &b"history"[..]] {
             made(&folder, name)?;
         }
-        let identity = Identity {
-            target: uuid::Uuid::now_v7().to_string(),
-            share: self.setup.share_id.clone(),
-            created: history::rfc3339((self.setup.now)()),
-            writers: vec![self.setup.writer.clone()],
-            more: serde_json::Map::new(),
-        };
+        let identity = Identity::new(&self.setup.share_id, &self.setup.writer, (self.setup.now)());
         let staged = self.write_beside(&folder, &identity)?;
         let (from, to) = (Spot::new(&folder, &staged), Spot::new(&folder, NAME));
         let result = match link(from, to) {
@@ -175,8 +158,7 @@ impl DirTarget {
     fn write_beside(&self, folder: &OwnedFd, identity: &Identity) -> Outcome<Vec<u8>> {
         let name = format!("identity-{}", uuid::Uuid::now_v7().simple()).into_bytes();
         let mut file = create(Spot::new(folder, &name))?;
-        let mut text = serde_json::to_vec_pretty(identity).map_err(io::Error::from)?;
-        text.push(b'\n');
+        let text = identity.to_json().map_err(io::Error::from)?;
         let written = file.write_all(&text).and_then(|()| sys_readable(&file)).and_then(|()| file.sync_all());
         if let Err(err) = written {
             // The error that matters is the first; a name that stays behind is in nobody's way.

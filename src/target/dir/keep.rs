@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::model::{Digest, Kind, RelPath, Stamp};
 use crate::sys::publish::{self as sys, Errno, Spot};
 use crate::sys::stat;
+use crate::target::version_name;
 
 use super::fault::{Outcome, Refusal, is, says_unlinkable, says_unsupported};
 use super::listing::{is_version, stamp};
@@ -151,7 +152,7 @@ impl Job<'_> {
         replaces: Option<Digest>,
         mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Outcome<Option<Vec<u8>>> {
-        for name in history::names((self.target.setup.now)(), replaces) {
+        for name in version_name::names((self.target.setup.now)(), replaces) {
             match take(&name) {
                 Ok(()) => return Ok(Some(name)),
                 Err(err) if is(&err, Errno::EXIST) => {}

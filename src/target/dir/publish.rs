@@ -301,7 +301,7 @@ impl Job<'_> {
         if st.stx_ino != ino {
             return Err(changed());
         }
-        Ok(Placed { stamp: Some(stamp(&st)), meta: Some(self.carried(&st, wanted, denied)) })
+        Ok(Placed { stamp: Some(stamp(&st)), meta: Some(self.carried(&st, wanted, denied)), ..Placed::default() })
     }
 
     /// What is carried in truth. Two things are answered as they were wanted, because no change here would ever bring

@@ -174,7 +174,7 @@ pub(super) fn history_holds_every_version_that_was_replaced_or_removed(fixture: 
     }
     let linked = one(target, change(&a, link_to(b"to"), Guard::Unchanged(stamp))).unwrap();
     let placed = one(target, change(&a, Change::Remove, Guard::Unchanged(linked.stamp.unwrap()))).unwrap();
-    assert_eq!(placed, Placed { stamp: None, meta: None });
+    assert_eq!(placed, Placed { stamp: None, meta: None, ..Placed::default() });
     assert_eq!(fixture.bytes(&a), None);
     let wanted: Vec<_> = versions.into_iter().chain([b"to".to_vec()]).collect();
     assert_eq!(fixture.history(&a), wanted);
@@ -374,7 +374,7 @@ pub(super) fn making_a_folder_that_is_there_is_success(fixture: &dyn Fixture) {
     let there = stamp_at(target, &f);
     let meta = Meta { mode: 0o711, ..meta() };
     let placed = one(target, change(&f, Change::MakeFolder { meta }, Guard::Absent)).unwrap();
-    assert_eq!(placed, Placed { stamp: Some(there), meta: Some(meta) });
+    assert_eq!(placed, Placed { stamp: Some(there), meta: Some(meta), ..Placed::default() });
     assert_eq!(target.look(&f, Depth::Stamp).unwrap().unwrap().seen.meta, meta);
 }
 

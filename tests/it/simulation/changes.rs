@@ -130,7 +130,7 @@ impl World {
                 target.history.insert(old.content);
             }
             target.now.insert(at.clone(), There { content, meta, stamp: stamp.clone() });
-            Ok(Placed { stamp: Some(stamp), meta: Some(meta) })
+            Ok(Placed { stamp: Some(stamp), meta: Some(meta), ..Placed::default() })
         };
         match &step.change {
             Change::Publish { token, content, meta } => {
@@ -147,7 +147,7 @@ impl World {
                 }
                 there.meta = *meta;
                 target.now.insert(at.clone(), there.clone());
-                Ok(Placed { stamp: Some(there.stamp), meta: Some(*meta) })
+                Ok(Placed { stamp: Some(there.stamp), meta: Some(*meta), ..Placed::default() })
             }
             Change::Move { from } => {
                 if target.now.contains_key(at) {
@@ -165,7 +165,7 @@ impl World {
                 }
                 let stamp = there.stamp.clone();
                 target.now.insert(at.clone(), there);
-                Ok(Placed { stamp: Some(stamp), meta: None })
+                Ok(Placed { stamp: Some(stamp), meta: None, ..Placed::default() })
             }
             Change::Remove => {
                 let holds: Vec<_> = target.now.iter().filter(|(other, _)| at.is_above(other)).collect();
@@ -182,7 +182,7 @@ impl World {
                     return Err(Fault::Occupied);
                 }
                 target.history.insert(target.now.remove(at).ok_or(Fault::Stale)?.content);
-                Ok(Placed { stamp: None, meta: None })
+                Ok(Placed { stamp: None, meta: None, ..Placed::default() })
             }
         }
     }

@@ -283,6 +283,7 @@ fn start(index: &mut Index, policy: Policy) -> Core {
             policy,
             audit,
             listed_ago,
+            bound: false,
             halt: None,
             paused: false,
         });
@@ -306,6 +307,7 @@ fn start(index: &mut Index, policy: Policy) -> Core {
 fn simulate(seed: u64) -> Outcome {
     let pick = |bit: u64| seed >> bit & 1 == 1;
     let policy = Policy {
+        nature: driftline::plan::Nature::Directory,
         drift: if pick(0) { Drift::Keep } else { Drift::Overwrite },
         deletes: if pick(1) { Deletes::Propagate } else { Deletes::Retain },
     };
@@ -367,7 +369,7 @@ fn a_seed_replays_exactly() {
 #[test]
 fn a_rename_whose_new_name_is_told_late_is_still_a_rename() {
     for seed in 0..24 {
-        let policy = Policy { drift: Drift::Keep, deletes: Deletes::Propagate };
+        let policy = Policy { drift: Drift::Keep, deletes: Deletes::Propagate, ..Policy::default() };
         let mut run = Run::new(seed, policy, false, false);
         run.world.faults = false;
         let (content, mut touched) = (run.world.fresh_file(), Vec::new());

@@ -1,0 +1,108 @@
+//! The four changes that requests are: put, copy, delete, complete; each with its condition, and each looked after when
+//! nobody says what came of it.
+
+use super::connection::Sort;
+use super::fault::{Kind, Outcome, Refusal};
+use super::object::Head;
+use super::wire::{Condition, Copy, Made, Put, Wire};
+use super::{Inner, sums};
+
+impl Inner {
+    /// Puts an object where the condition holds.
+    pub(super) async fn put(&self, wire: &Wire<'_>, put: &Put, condition: &Condition) -> Outcome<Made> {
+        let checked = match condition {
+            Condition::Absent => wire.abilities.put_absent,
+            Condition::Match(_) => wire.abilities.put_match,
+        };
+        if !checked {
+            // RACE: between this look and the put someone else may change the object; theirs is then replaced.
+            wire.hold(&put.key, condition).await?;
+        }
+        let condition = checked.then_some(condition);
+        let checksum = sums::checked(wire.abilities.checksum, &put.body);
+        let request = || wire.put_once(put, condition, &checksum);
+        let made = || async {
+            let head = wire.head(&put.key).await?;
+            Ok(head.filter(|head| is_this(head, put)).map(|head| Made { etag: head.etag, version: head.version }))
+        };
+        let made = self.connection.change(&self.setup, (Sort::Put, put.body.len() as u64), request, made).await?;
+        if made.version.is_none() {
+            self.no_version();
+        }
+        Ok(made)
+    }
+
+    /// Copies an object where the source is as it was seen, and nothing is in the way.
+    pub(super) async fn copy(&self, wire: &Wire<'_>, copy: &Copy<'_>) -> Outcome<Made> {
+        let is_onto_itself = copy.from == copy.to;
+        if !wire.abilities.copy_match {
+            // RACE: between this look and the copy someone else may change the source; theirs is then copied.
+            wire.hold(copy.from, &Condition::Match(copy.etag.to_owned())).await?;
+        }
+        if copy.to_absent && !wire.abilities.copy_absent {
+            // RACE: between this look and the copy someone else may put an object there; theirs is then replaced.
+            wire.hold(copy.to, &Condition::Absent).await?;
+        }
+        let mut copy = copy.clone();
+        if copy.len > self.setup.sizes.copy_max {
+            return self.copy_large(wire, &copy).await;
+        }
+        copy.to_absent &= wire.abilities.copy_absent;
+        let request = || wire.copy_once(&copy);
+        let made = || async {
+            if is_onto_itself {
+                // Once more does no harm.
+                return Ok(None);
+            }
+            let head = wire.head(copy.to).await?.filter(|head| head.len == copy.len);
+            Ok(head.map(|head| Made { etag: head.etag, version: head.version }))
+        };
+        self.connection.change(&self.setup, (Sort::Copy, 0), request, made).await
+    }
+
+    async fn copy_large(&self, wire: &Wire<'_>, copy: &Copy<'_>) -> Outcome<Made> {
+        let metadata = match &copy.metadata {
+            Some(metadata) => metadata.clone(),
+            None => {
+                let head = wire.head(copy.from).await?.ok_or_else(|| gone(copy.from))?;
+                head.metadata
+            }
+        };
+        wire.copy_in_parts(copy, &metadata).await
+    }
+
+    /// Deletes an object that bears the ETag.
+    pub(super) async fn delete(&self, wire: &Wire<'_>, key: &str, etag: &str) -> Outcome<Made> {
+        if !wire.abilities.delete_match {
+            // RACE: between this look and the deletion someone else may change the object; theirs is then deleted, and can
+            // be had back only where versions are kept.
+            wire.hold(key, &Condition::Match(etag.to_owned())).await?;
+        }
+        let guard = wire.abilities.delete_match.then_some(etag);
+        let request = || wire.delete_once(key, guard);
+        let made = || async { Ok(wire.head(key).await?.is_none().then(Made::default)) };
+        self.connection.change(&self.setup, (Sort::Delete, 0), request, made).await
+    }
+}
+
+impl Wire<'_> {
+    /// Fails unless the condition holds just now.
+    pub(super) async fn hold(&self, key: &str, condition: &Condition) -> Outcome<()> {
+        let found = self.head(key).await?;
+        let holds = match condition {
+            Condition::Absent => found.is_none(),
+            Condition::Match(etag) => found.is_some_and(|head| head.etag == *etag),
+        };
+        if holds { Ok(()) } else { Err(Refusal::stale("it is not as it was")) }
+    }
+}
+
+/// Whether an object is the one that was sent: the hash and all else that it carries are the same.
+fn is_this(head: &Head, put: &Put) -> bool {
+    let same = |(key, value): (&String, &String)| head.metadata.get(key) == Some(value);
+    head.len == put.body.len() as u64 && put.metadata.iter().all(same)
+}
+
+fn gone(key: &str) -> Refusal {
+    Refusal::new(Kind::NotThere, format!("{key} is not there any more"), "driftline looks at it again")
+}

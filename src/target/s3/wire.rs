@@ -1,0 +1,566 @@
+//! The requests, each in one place: what goes into them and what of the answer is used.
+//!
+//! Every change carries its condition. Where a server does not check one (see [`Abilities`]), it is looked at the object
+//! just before. Every body carries a checksum that the server verifies before it keeps it.
+
+use std::collections::HashMap;
+
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType,
+    MetadataDirective, ServerSideEncryption, StorageClass,
+};
+use bytes::Bytes;
+
+use super::abilities::{Abilities, Checksum};
+use super::connection::{Connection, Line, Sort};
+use super::fault::{Kind, Outcome, Refusal};
+use super::object::Head;
+use super::{S3Setup, Sse};
+use crate::model::Wall;
+
+/// Keys asked for with one listing (count): the most that S3 gives.
+pub(super) const PAGE_MAX: i32 = 1000;
+
+/// When a change is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// Only if nothing is there.
+    Absent,
+    /// Only if what is there bears this ETag (in quotes).
+    Match(String),
+}
+
+/// The bucket, as it is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Wire<'a> {
+    pub(super) setup: &'a S3Setup,
+    pub(super) connection: &'a Connection,
+    pub(super) abilities: Abilities,
+}
+
+/// An object to put.
+#[derive(Clone, Debug)]
+pub(super) struct Put {
+    pub(super) key: String,
+    pub(super) body: Bytes,
+    pub(super) metadata: HashMap<String, String>,
+}
+
+/// An object to copy on the server.
+#[derive(Clone, Debug)]
+pub(super) struct Copy<'a> {
+    pub(super) from: &'a str,
+    /// What has to lie there.
+    pub(super) etag: &'a str,
+    pub(super) len: u64,
+    pub(super) to: &'a str,
+    pub(super) to_absent: bool,
+    /// Other metadata than the old; a copy without keeps it.
+    pub(super) metadata: Option<HashMap<String, String>>,
+}
+
+/// What a change made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Made {
+    pub(super) etag: String,
+    pub(super) version: Option<String>,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keys {
+    pub(super) objects: Vec<Listed>,
+    /// Common prefixes, if a delimiter was given.
+    pub(super) folders: Vec<String>,
+    pub(super) next: Option<String>,
+}
+
+/// A key in a listing.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) key: String,
+    pub(super) etag: String,
+    pub(super) len: u64,
+    pub(super) modified: Wall,
+}
+
+/// A part that lies on the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) number: i32,
+    pub(super) etag: String,
+    pub(super) len: u64,
+    pub(super) checksum: Option<String>,
+}
+
+impl<'a> Wire<'a> {
+    async fn line(&self) -> &'a Line {
+        self.connection.line(self.setup).await
+    }
+
+    fn bucket(&self) -> &'a str {
+        &self.setup.bucket
+    }
+
+    async fn call<T, F, R>(&self, sort: Sort, body: u64, request: F) -> Outcome<T>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Outcome<T>>,
+    {
+        self.connection.call(self.setup, sort, body, request).await
+    }
+
+    // ---- looking ----
+
+    /// `None` if nothing is there.
+    pub(super) async fn head(&self, key: &str) -> Outcome<Option<Head>> {
+        let client = &self.line().await.client;
+        let answer = self.call(Sort::Head, 0, || async {
+            let out = client.head_object().bucket(self.bucket()).key(key).send().await?;
+            Ok(Head {
+                etag: out.e_tag.unwrap_or_default(),
+                len: length(out.content_length),
+                modified: time(out.last_modified.as_ref()),
+                metadata: out.metadata.unwrap_or_default(),
+                version: version(out.version_id),
+            })
+        });
+        absent_is_none(answer.await)
+    }
+
+    /// An object's bytes, if it is small; `None` if nothing is there.
+    pub(super) async fn get_small(&self, key: &str) -> Outcome<Option<(Bytes, String)>> {
+        let client = &self.line().await.client;
+        let answer = self.call(Sort::Get, 0, || async {
+            let out = client.get_object().bucket(self.bucket()).key(key).send().await?;
+            let etag = out.e_tag.unwrap_or_default();
+            let bytes = out.body.collect().await.map_err(|error| cut_off(&error))?;
+            Ok((bytes.into_bytes(), etag))
+        });
+        absent_is_none(answer.await)
+    }
+
+    /// An object's bytes from `from` on, as long as it bears this ETag.
+    pub(super) async fn get(&self, key: &str, etag: &str, from: u64) -> Outcome<ByteStream> {
+        let client = &self.line().await.client;
+        let range = (from > 0).then(|| format!("bytes={from}-"));
+        self.call(Sort::Get, 0, || async {
+            let request = client.get_object().bucket(self.bucket()).key(key).if_match(etag).set_range(range.clone());
+            Ok(request.send().await?.body)
+        })
+        .await
+    }
+
+    /// The next keys that begin with `prefix`. Their order is that of their bytes.
+    pub(super) async fn list(
+        &self,
+        prefix: &str,
+        delimiter: Option<&str>,
+        after: Option<&str>,
+        max: i32,
+    ) -> Outcome<Keys> {
+        let client = &self.line().await.client;
+        self.call(Sort::List, 0, || async {
+            let request = client.list_objects_v2().bucket(self.bucket()).prefix(prefix).max_keys(max);
+            let request = request.encoding_type(EncodingType::Url).set_delimiter(delimiter.map(str::to_owned));
+            let out = request.set_continuation_token(after.map(str::to_owned)).send().await?;
+            let more = out.is_truncated.unwrap_or(false);
+            if more && (out.next_continuation_token.is_none() || out.next_continuation_token.as_deref() == after) {
+                return Err(garbled("a listing says that it goes on, and not where"));
+            }
+            let objects = out.contents.unwrap_or_default().into_iter().map(|object| {
+                Ok(Listed {
+                    key: decoded(object.key.as_deref().unwrap_or_default())?,
+                    etag: object.e_tag.unwrap_or_default(),
+                    len: length(object.size),
+                    modified: time(object.last_modified.as_ref()),
+                })
+            });
+            let folders = out.common_prefixes.unwrap_or_default().into_iter();
+            let folders = folders.map(|folder| decoded(folder.prefix.as_deref().unwrap_or_default()));
+            Ok(Keys {
+                objects: objects.collect::<Outcome<_>>()?,
+                folders: folders.collect::<Outcome<_>>()?,
+                next: out.next_continuation_token.filter(|_| more),
+            })
+        })
+        .await
+    }
+
+    /// Whether the bucket keeps every version; `None` if we may not ask.
+    pub(super) async fn is_versioned(&self) -> Outcome<Option<bool>> {
+        let client = &self.line().await.client;
+        let answer = self.call(Sort::Get, 0, || async {
+            let out = client.get_bucket_versioning().bucket(self.bucket()).send().await;
+            match out {
+                Ok(out) => Ok(Some(out.status == Some(BucketVersioningStatus::Enabled))),
+                Err(error) if error.code() == Some("AccessDenied") => Ok(None),
+                Err(error) => Err(Refusal::from(error)),
+            }
+        });
+        match answer.await {
+            Err(refusal) if refusal.kind == Kind::Unknown => Ok(Some(false)),
+            answer => answer,
+        }
+    }
+
+    /// The bucket's rules for what is removed by itself, as far as one ends stale uploads; `None` if we may not ask.
+    pub(super) async fn ends_uploads(&self) -> Outcome<Option<bool>> {
+        let client = &self.line().await.client;
+        self.call(Sort::Get, 0, || async {
+            match client.get_bucket_lifecycle_configuration().bucket(self.bucket()).send().await {
+                Ok(out) => {
+                    let rules = out.rules.unwrap_or_default();
+                    Ok(Some(rules.iter().any(|rule| rule.abort_incomplete_multipart_upload.is_some())))
+                }
+                Err(error) if error.code() == Some("NoSuchLifecycleConfiguration") => Ok(Some(false)),
+                Err(error) if error.code() == Some("AccessDenied") => Ok(None),
+                Err(error) => Err(Refusal::from(error)),
+            }
+        })
+        .await
+    }
+
+    // ---- changing ----
+
+    /// Puts an object once. The caller looks what came of it when nobody says.
+    pub(super) async fn put_once(&self, put: &Put, condition: Option<&Condition>, checksum: &Checked) -> Outcome<Made> {
+        let Line { client, secure } = self.line().await;
+        let request = client.put_object().bucket(self.bucket()).key(&put.key);
+        let request = request.body(ByteStream::from(put.body.clone())).set_metadata(Some(put.metadata.clone()));
+        let request = request.content_type(content_type(&put.key));
+        let request = match checksum.algorithm {
+            Checksum::Crc64Nvme => request.checksum_crc64_nvme(&checksum.value),
+            Checksum::Sha256 => request.checksum_sha256(&checksum.value),
+            Checksum::Crc32 | Checksum::None => request.checksum_crc32(&checksum.value),
+        };
+        let request = match condition {
+            Some(Condition::Absent) => request.if_none_match("*"),
+            Some(Condition::Match(etag)) => request.if_match(etag),
+            None => request,
+        };
+        let request = request.set_storage_class(self.storage_class()).set_tagging(self.tagging());
+        let request = request.set_server_side_encryption(self.encryption()).set_ssekms_key_id(self.kms_key());
+        let out =
+            if *secure { request.customize().disable_payload_signing().send().await? } else { request.send().await? };
+        Ok(Made { etag: out.e_tag.unwrap_or_default(), version: version(out.version_id) })
+    }
+
+    /// Copies an object once, as long as the source bears the ETag.
+    pub(super) async fn copy_once(&self, copy: &Copy<'_>) -> Outcome<Made> {
+        let client = &self.line().await.client;
+        let request = client.copy_object().bucket(self.bucket()).key(copy.to);
+        let request = request.copy_source(self.source(copy.from)).copy_source_if_match(copy.etag);
+        let request = if copy.to_absent { request.if_none_match("*") } else { request };
+        let request = match &copy.metadata {
+            Some(metadata) => request
+                .metadata_directive(MetadataDirective::Replace)
+                .set_metadata(Some(metadata.clone()))
+                .content_type(content_type(copy.to)),
+            None => request,
+        };
+        let request = request.set_storage_class(self.storage_class());
+        let request = request.set_server_side_encryption(self.encryption()).set_ssekms_key_id(self.kms_key());
+        let out = request.send().await?;
+        let etag = out.copy_object_result.and_then(|result| result.e_tag).unwrap_or_default();
+        Ok(Made { etag: format!("\"{}\"", etag.trim_matches('"')), version: version(out.version_id) })
+    }
+
+    /// Removes an object once, as long as it bears the ETag. Of a versioned bucket this hides it, no more.
+    pub(super) async fn delete_once(&self, key: &str, etag: Option<&str>) -> Outcome<Made> {
+        let client = &self.line().await.client;
+        let request = client.delete_object().bucket(self.bucket()).key(key);
+        let out = request.set_if_match(etag.map(str::to_owned)).send().await?;
+        Ok(Made { etag: String::new(), version: version(out.version_id) })
+    }
+
+    // ---- objects of several parts ----
+
+    /// Begins an object of several parts; returns its upload id.
+    pub(super) async fn begin_parts(&self, key: &str, metadata: &HashMap<String, String>) -> Outcome<String> {
+        let client = &self.line().await.client;
+        self.call(Sort::Put, 0, || async {
+            let request = client.create_multipart_upload().bucket(self.bucket()).key(key);
+            let request = request.set_metadata(Some(metadata.clone())).content_type(content_type(key));
+            let request = request.set_storage_class(self.storage_class()).set_tagging(self.tagging());
+            let request = request.set_server_side_encryption(self.encryption()).set_ssekms_key_id(self.kms_key());
+            let request = request
+                .set_checksum_algorithm(Some(self.algorithm()))
+                .set_checksum_type(self.full_object().then_some(ChecksumType::FullObject));
+            let out = request.send().await?;
+            out.upload_id.ok_or_else(|| garbled("an upload was begun without an id"))
+        })
+        .await
+    }
+
+    /// Sends one part. Sent twice, the second takes the place of the first.
+    pub(super) async fn put_part(
+        &self,
+        (key, upload): (&str, &str),
+        number: i32,
+        body: &Bytes,
+        checksum: &Checked,
+    ) -> Outcome<Part> {
+        let Line { client, secure } = self.line().await;
+        self.call(Sort::Put, body.len() as u64, || async {
+            let request = client.upload_part().bucket(self.bucket()).key(key).upload_id(upload).part_number(number);
+            let request = request.body(ByteStream::from(body.clone()));
+            let request = match checksum.algorithm {
+                Checksum::Crc64Nvme => request.checksum_crc64_nvme(&checksum.value),
+                Checksum::Sha256 => request.checksum_sha256(&checksum.value),
+                Checksum::Crc32 | Checksum::None => request.checksum_crc32(&checksum.value),
+            };
+            let out = if *secure {
+                request.customize().disable_payload_signing().send().await?
+            } else {
+                request.send().await?
+            };
+            let etag = out.e_tag.unwrap_or_default();
+            Ok(Part { number, etag, len: body.len() as u64, checksum: Some(checksum.value.clone()) })
+        })
+        .await
+    }
+
+    /// Copies a range of an object into a part.
+    pub(super) async fn copy_part(
+        &self,
+        (key, upload): (&str, &str),
+        number: i32,
+        copy: &Copy<'_>,
+        range: std::ops::Range<u64>,
+    ) -> Outcome<Part> {
+        let client = &self.line().await.client;
+        let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
+        self.call(Sort::Copy, 0, || async {
+            let request = client.upload_part_copy().bucket(self.bucket()).key(key).upload_id(upload);
+            let request = request.part_number(number).copy_source(self.source(copy.from));
+            let request = request.copy_source_if_match(copy.etag).copy_source_range(&bytes);
+            let result = request.send().await?.copy_part_result;
+            let result = result.ok_or_else(|| garbled("a part was copied without an answer"))?;
+            let checksum = match self.abilities.checksum {
+                Checksum::Crc64Nvme => result.checksum_crc64_nvme,
+                Checksum::Sha256 => result.checksum_sha256,
+                Checksum::Crc32 | Checksum::None => result.checksum_crc32,
+            };
+            Ok(Part { number, etag: result.e_tag.unwrap_or_default(), len: range.end - range.start, checksum })
+        })
+        .await
+    }
+
+    /// All parts of an upload that have arrived; `None` if there is no such upload any more.
+    pub(super) async fn parts(&self, key: &str, upload: &str) -> Outcome<Option<Vec<Part>>> {
+        let client = &self.line().await.client;
+        let (mut parts, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = self.call(Sort::List, 0, || async {
+                let request = client.list_parts().bucket(self.bucket()).key(key).upload_id(upload);
+                Ok(request.set_part_number_marker(after.clone()).send().await?)
+            });
+            let Some(page) = absent_is_none(page.await)? else { return Ok(None) };
+            let next = page.next_part_number_marker.clone();
+            let more = page.is_truncated.unwrap_or(false);
+            parts.extend(page.parts.unwrap_or_default().into_iter().map(|part| Part {
+                number: part.part_number.unwrap_or_default(),
+                etag: part.e_tag.unwrap_or_default(),
+                len: length(part.size),
+                checksum: part.checksum_crc64_nvme.or(part.checksum_sha256).or(part.checksum_crc32),
+            }));
+            if !more || next.is_none() || next == after {
+                return Ok(Some(parts));
+            }
+            after = next;
+        }
+    }
+
+    /// Makes an object of its parts, once. The caller looks what came of it when nobody says.
+    pub(super) async fn end_parts_once(
+        &self,
+        (key, upload): (&str, &str),
+        parts: &[Part],
+        whole: Option<&Checked>,
+        condition: Option<&Condition>,
+    ) -> Outcome<Made> {
+        let client = &self.line().await.client;
+        let completed = parts.iter().map(|part| {
+            let builder = CompletedPart::builder().part_number(part.number).e_tag(&part.etag);
+            match self.abilities.checksum {
+                Checksum::Crc64Nvme => builder.set_checksum_crc64_nvme(part.checksum.clone()).build(),
+                Checksum::Sha256 => builder.set_checksum_sha256(part.checksum.clone()).build(),
+                Checksum::Crc32 | Checksum::None => builder.set_checksum_crc32(part.checksum.clone()).build(),
+            }
+        });
+        let completed = CompletedMultipartUpload::builder().set_parts(Some(completed.collect())).build();
+        let request = client.complete_multipart_upload().bucket(self.bucket()).key(key).upload_id(upload);
+        let request = request.multipart_upload(completed);
+        let len = parts.iter().map(|part| part.len).sum::<u64>();
+        let request = request.set_mpu_object_size(i64::try_from(len).ok());
+        let request = match (whole, self.full_object()) {
+            (Some(whole), true) if whole.algorithm == Checksum::Crc64Nvme => {
+                request.checksum_type(ChecksumType::FullObject).checksum_crc64_nvme(&whole.value)
+            }
+            _ => request,
+        };
+        let request = match condition {
+            Some(Condition::Absent) => request.if_none_match("*"),
+            Some(Condition::Match(etag)) => request.if_match(etag),
+            None => request,
+        };
+        let out = request.send().await?;
+        Ok(Made { etag: out.e_tag.unwrap_or_default(), version: version(out.version_id) })
+    }
+
+    /// Gives up an upload; that there is none is success.
+    pub(super) async fn drop_parts(&self, key: &str, upload: &str) -> Outcome<()> {
+        let client = &self.line().await.client;
+        let answer = self.call(Sort::Delete, 0, || async {
+            client.abort_multipart_upload().bucket(self.bucket()).key(key).upload_id(upload).send().await?;
+            Ok(())
+        });
+        absent_is_none(answer.await).map(|_| ())
+    }
+
+    fn algorithm(&self) -> ChecksumAlgorithm {
+        match self.abilities.checksum {
+            Checksum::Crc64Nvme => ChecksumAlgorithm::Crc64Nvme,
+            Checksum::Sha256 => ChecksumAlgorithm::Sha256,
+            Checksum::Crc32 | Checksum::None => ChecksumAlgorithm::Crc32,
+        }
+    }
+
+    /// One checksum for the whole object, which the server makes of its parts' and compares.
+    fn full_object(&self) -> bool {
+        self.abilities.checksum == Checksum::Crc64Nvme
+    }
+
+    fn source(&self, key: &str) -> String {
+        let mut source = format!("{}/", self.bucket());
+        for byte in key.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+                source.push(char::from(byte));
+            } else {
+                source.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        source
+    }
+
+    fn storage_class(&self) -> Option<StorageClass> {
+        self.setup.storage_class.as_deref().map(StorageClass::from)
+    }
+
+    fn encryption(&self) -> Option<ServerSideEncryption> {
+        self.setup.sse.as_ref().map(|sse| match sse {
+            Sse::S3 => ServerSideEncryption::Aes256,
+            Sse::Kms { .. } => ServerSideEncryption::AwsKms,
+        })
+    }
+
+    fn kms_key(&self) -> Option<String> {
+        match self.setup.sse.as_ref()? {
+            Sse::S3 => None,
+            Sse::Kms { key } => key.clone(),
+        }
+    }
+
+    fn tagging(&self) -> Option<String> {
+        let pairs = self.setup.tags.iter().map(|(key, value)| format!("{}={}", escaped(key), escaped(value)));
+        let text = pairs.collect::<Vec<_>>().join("&");
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// A checksum to send along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Checked {
+    pub(super) algorithm: Checksum,
+    /// In base64, as headers have it.
+    pub(super) value: String,
+}
+
+fn absent_is_none<T>(answer: Outcome<T>) -> Outcome<Option<T>> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(refusal) if refusal.kind == Kind::NotThere => Ok(None),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn garbled(what: &str) -> Refusal {
+    Refusal::new(Kind::Unclear, what, "see what `driftline check` says of this server")
+}
+
+/// A body that ended too early.
+pub(super) fn cut_off(error: &dyn std::fmt::Display) -> Refusal {
+    let cause = format!("the answer was cut off: {error}");
+    Refusal::new(Kind::Unclear, cause, "see whether the line to the server is up; driftline tries again by itself")
+}
+
+/// `null` is the version of what was put while versions were not kept.
+fn version(id: Option<String>) -> Option<String> {
+    id.filter(|id| id != "null")
+}
+
+fn length(len: Option<i64>) -> u64 {
+    len.and_then(|len| u64::try_from(len).ok()).unwrap_or(0)
+}
+
+fn time(at: Option<&DateTime>) -> Wall {
+    at.map_or(Wall::default(), |at| Wall::from_parts(at.secs(), at.subsec_nanos()))
+}
+
+/// A key from a listing that was asked for with `encoding-type=url`.
+fn decoded(text: &str) -> Outcome<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        match first {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let pair = rest.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
+                let byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
+                bytes.push(byte.ok_or_else(|| garbled("a listing holds a key that is not well encoded"))?);
+                rest = &rest[2..];
+            }
+            byte => bytes.push(*byte),
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| garbled("a listing holds a key that is not UTF-8"))
+}
+
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// Guessed from the name.
+fn content_type(key: &str) -> String {
+    if key.ends_with('/') {
+        return "application/x-directory".to_owned();
+    }
+    let name = key.rsplit('/').next().unwrap_or_default();
+    mime_guess::from_path(name).first_or_octet_stream().essence_str().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_listings_are_decoded() {
+        assert_eq!(decoded("a+b%2Bc%C3%BC/d").expect("fine"), "a b+cü/d");
+        for bad in ["%", "%4", "%zz", "%ff"] {
+            assert_eq!(decoded(bad).expect_err(bad).kind, Kind::Unclear);
+        }
+    }
+
+    #[test]
+    fn the_type_follows_the_name() {
+        assert_eq!(content_type("a/report.pdf"), "application/pdf");
+        assert_eq!(content_type("a/what"), "application/octet-stream");
+        assert_eq!(content_type("a.pdf/what"), "application/octet-stream");
+        assert_eq!(content_type("a.pdf/"), "application/x-directory");
+    }
+}
