@@ -5,6 +5,7 @@ mod moment;
 mod path;
 mod place;
 mod problem;
+mod requests;
 mod sight;
 mod source;
 
@@ -13,5 +14,6 @@ pub use moment::{Moment, Wall};
 pub use path::{BadPath, RESERVED, RelPath};
 pub use place::{ShareId, TargetId};
 pub use problem::{Problem, Trouble};
+pub use requests::Requests;
 pub use sight::Sight;
 pub use source::{ReadFault, Sink};
