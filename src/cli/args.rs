@@ -76,8 +76,8 @@ pub struct Places {
     /// A folder to keep safe, without a configuration file
     #[arg(long, value_name = "DIR", requires = "target")]
     pub share: Vec<PathBuf>,
-    /// A folder to keep its copy in; may be repeated
-    #[arg(long, value_name = "DIR", requires = "share")]
+    /// A folder or s3://BUCKET/PREFIX to keep its copy in; may be repeated
+    #[arg(long, value_name = "PLACE", requires = "share")]
     pub target: Vec<PathBuf>,
     /// Where the index lies [default: as configured; without a file, the user's state folder]
     #[arg(long, value_name = "DIR")]
@@ -101,8 +101,8 @@ pub struct InitArgs {
     /// The folder to keep safe
     #[arg(long, value_name = "DIR", required = true)]
     pub share: Vec<PathBuf>,
-    /// A folder to keep its copy in; may be repeated
-    #[arg(long, value_name = "DIR", required = true)]
+    /// A folder or s3://BUCKET/PREFIX to keep its copy in; may be repeated
+    #[arg(long, value_name = "PLACE", required = true)]
     pub target: Vec<PathBuf>,
     /// Where the index will lie
     #[arg(long, value_name = "DIR", default_value = crate::config::STATE_DIR)]

@@ -6,16 +6,16 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use crate::cli::ask::unreadable;
-use crate::cli::collect::shown;
+use crate::cli::collect::{shown, shown_place};
 use crate::cli::{Exit, Failure};
-use crate::config::{Config, Ownership, Share, Target as Place};
+use crate::config::{Config, Share, Target};
 use crate::engine::clock::wall as now;
-use crate::engine::share_uid;
 use crate::engine::state::{self, Lock};
+use crate::engine::{open_target, share_uid};
 use crate::index::{Index, IndexError, ShareInfo};
 use crate::local;
 use crate::sys::fskind;
-use crate::target::{Bind, DirSetup, DirTarget, Flush, Target as _, Ways};
+use crate::target::Bind;
 
 /// Refuses a state folder on a network file system: SQLite's locks do not hold there.
 pub(super) fn check_state_dir(dir: &Path) -> Result<(), Failure> {
@@ -115,28 +115,18 @@ fn bind_target(
     index: &mut Index,
     share: &Share,
     info: &ShareInfo,
-    target: &Place,
+    target: &Target,
     writer: &str,
 ) -> Result<String, Fault> {
     let lane = format!("{}/{}", share.name, target.name);
-    let place = shown(&target.path);
-    let setup = DirSetup {
-        root: target.path.clone(),
-        // Whatever identity the place bears for this share is taken: this is how it is bound anew.
-        target_id: None,
-        share_id: info.uid.clone(),
-        writer: writer.to_owned(),
-        keep_owner: target.ownership == Ownership::Keep,
-        now,
-        flush: Flush::default(),
-        ways: Ways::default(),
-    };
-    let bound = DirTarget::new(setup).probe(Bind::IfUnbound).map_err(|error| {
-        let what = format!("bind target {lane} to {place}");
-        Fault::Told(Failure::cannot(Exit::Usage, what, &error.cause).hint(error.hint))
-    })?;
+    let place = shown_place(&target.place);
+    let what = format!("bind target {lane} to {place}");
+    let cannot = |cause: &str, hint: &str| Fault::Told(Failure::cannot(Exit::Usage, &what, cause).hint(hint));
+    // Whatever identity the place bears for this share is taken: this is how it is bound anew.
+    let opened = open_target(&info.uid, target, None, writer).map_err(|error| cannot(&error.cause, &error.hint))?;
+    let bound = opened.probe(Bind::IfUnbound).map_err(|error| cannot(&error.cause, &error.hint))?;
     index.begin(now())?;
-    let known = index.register_target(info.id, &target.name, &target.path.to_string_lossy())?;
+    let known = index.register_target(info.id, &target.name, &target.place.to_string())?;
     let line = match &known.bound {
         Some(before) if *before == bound.id => format!("Target {lane} is {place}, as before."),
         Some(_) => format!("Target {lane} is {place} from now on: it was another place before."),

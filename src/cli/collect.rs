@@ -186,6 +186,14 @@ pub(super) fn shown(path: &Path) -> String {
     }
 }
 
+/// A target's place for printing.
+pub(super) fn shown_place(place: &config::Place) -> String {
+    match place {
+        config::Place::Folder(path) => shown(path),
+        config::Place::Bucket(bucket) => crate::cli::text::harmless(&bucket.to_string()),
+    }
+}
+
 /// What the agent last said of a share; nothing if one has just started and has not said anything.
 fn said_of_share(share: &ShareOverview, pulse: &Pulse) -> state::ShareState {
     match pulse.liveness {

@@ -87,7 +87,7 @@ impl Failure {
 
     /// A command line that names places which cannot be used together.
     pub fn places(error: &ConfigError) -> Self {
-        Self::cannot(Exit::Usage, "use these folders", error).hint(&error.hint)
+        Self::cannot(Exit::Usage, "use these places", error).hint(&error.hint)
     }
 
     /// Output that could not be written.

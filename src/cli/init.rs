@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::InitArgs;
 use crate::cli::{Exit, Failure, source};
-use crate::config::Config;
+use crate::config::{Bucket, Config, Place};
 
 /// A configuration that is checked and not written yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +30,18 @@ pub enum Written {
 
 /// Checks the places, and that no other text lies where the file is to be. Writes nothing.
 pub fn init(args: &InitArgs) -> Result<Draft, Failure> {
-    let config = source::quick(&args.share, &args.target, source::absolute(&args.state_dir)?)?;
+    let mut config = source::quick(&args.share, &args.target, source::absolute(&args.state_dir)?)?;
     for share in &config.shares {
         existing("share", &share.path)?;
-        for target in &share.targets {
-            existing("target", &target.path)?;
+        // Whether a bucket is there is found out when it is bound.
+        for folder in share.targets.iter().filter_map(|target| target.place.folder()) {
+            existing("target", folder)?;
+        }
+    }
+    for target in config.shares.iter_mut().flat_map(|share| &mut share.targets) {
+        match &mut target.place {
+            Place::Folder(_) => {}
+            Place::Bucket(bucket) => settle(bucket, |name| std::env::var(name).ok()),
         }
     }
     let text = config.commented().map_err(|error| Failure::places(&error))?;
@@ -54,6 +61,18 @@ impl Draft {
             Err(error) => Err(unwritable(&self.file, &error)),
         }
     }
+}
+
+/// What the environment says of a bucket is written down: the agent will run in another one.
+fn settle(bucket: &mut Bucket, variable: impl Fn(&str) -> Option<String>) {
+    let first = |names: [&str; 2]| {
+        let said = names.into_iter().filter_map(&variable);
+        said.map(|text| text.trim().to_owned()).find(|text| !text.is_empty())
+    };
+    bucket.region = first(["AWS_REGION", "AWS_DEFAULT_REGION"]);
+    bucket.endpoint = first(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]);
+    bucket.profile = first(["AWS_PROFILE", "AWS_DEFAULT_PROFILE"]);
+    bucket.path_style = bucket.endpoint.is_some();
 }
 
 /// A root is never made here: a folder that is missing may be a mount that is missing.
@@ -142,6 +161,22 @@ mod tests {
         assert!(text.contains("# settle = \"500ms\""), "{text}");
         let names = fs::read_dir(args.config.parent().expect("a folder")).expect("listed").count();
         assert_eq!(names, 1, "no draft is left");
+    }
+
+    #[test]
+    fn what_the_environment_says_of_a_bucket_is_written_down() {
+        let mut bucket = Bucket::default();
+        settle(&mut bucket, |name| match name {
+            "AWS_REGION" => Some("eu-west-1".to_owned()),
+            "AWS_ENDPOINT_URL_S3" => Some(String::new()),
+            "AWS_ENDPOINT_URL" => Some("http://nas:9000".to_owned()),
+            _ => None,
+        });
+        let endpoint = Some("http://nas:9000".to_owned());
+        let wanted = Bucket { region: Some("eu-west-1".into()), endpoint, path_style: true, ..Bucket::default() };
+        assert_eq!(bucket, wanted);
+        settle(&mut bucket, |_| None);
+        assert_eq!(bucket, Bucket::default());
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub fn quick(shares: &[PathBuf], targets: &[PathBuf], state_dir: PathBuf) -> Res
     Config::quick(&shares, &targets, state_dir).map_err(|error| Failure::places(&error))
 }
 
-/// An address stays as it is, so that it can be refused in plain words.
+/// An address stays as it is: it is no path.
 fn folder(path: &Path) -> Result<PathBuf, Failure> {
     if is_url(&path.to_string_lossy()) { Ok(path.to_owned()) } else { absolute(path) }
 }
@@ -135,9 +135,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_is_refused_before_it_is_taken_for_a_folder() {
+    fn an_address_is_not_taken_for_a_folder() {
         let dir = tempfile::tempdir().expect("a folder");
-        let failure = quick(&[dir.path().to_owned()], &["s3://acme/p".into()], "/state".into()).expect_err("a bucket");
-        assert!(failure.text().contains("is a bucket (s3://acme/p)"), "{}", failure.text());
+        let config = quick(&[dir.path().to_owned()], &["s3://acme/p".into()], "/state".into()).expect("a bucket");
+        assert_eq!(config.shares[0].targets[0].place.to_string(), "s3://acme/p");
+        let failure = quick(&[dir.path().to_owned()], &["gs://acme/p".into()], "/state".into()).expect_err("no bucket");
+        assert!(failure.text().contains("which does not begin with \"s3://\""), "{}", failure.text());
     }
 }

@@ -3,11 +3,13 @@
 //! Pure: text in, [`Config`] or [`ConfigError`] out. Not here: reading the file, the host's name, whether a folder
 //! exists (`cli`), whether an `ignore` pattern is well formed (`local`).
 
+mod bucket;
 mod check;
 mod nearest;
 mod parse;
 mod quick;
 mod template;
+mod timetable;
 mod units;
 
 use std::fmt;
@@ -17,8 +19,10 @@ use std::time::Duration;
 
 use crate::plan::{Deletes, Drift, Nature, Policy};
 
+pub use bucket::{Adopt, BadBudget, Bucket, Budget, Period, Place, Sse};
 pub use quick::is_url;
-pub use units::{BadUnit, Size, Span};
+pub use timetable::{BadTimetable, Timetable, Weekday};
+pub use units::{BadUnit, Rate, Size, Span};
 
 /// Quiet time after the last write.
 pub const SETTLE: Duration = Duration::from_millis(500);
@@ -28,8 +32,10 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const RESCAN: Duration = Duration::from_secs(3600);
 /// How long replaced and deleted versions stay recoverable.
 pub const HISTORY: Duration = Duration::from_secs(30 * 86_400);
-/// Time between two full listings of a target.
+/// Time between two full listings of a target that is a folder.
 pub const AUDIT: Duration = Duration::from_secs(86_400);
+/// The same for a bucket, where a listing costs a request for each thousand objects.
+pub const BUCKET_AUDIT: Duration = Duration::from_secs(7 * 86_400);
 /// Where the index lies, unless the file says otherwise.
 pub const STATE_DIR: &str = "/var/lib/driftline";
 
@@ -74,13 +80,13 @@ pub struct Share {
     pub targets: Vec<Target>,
 }
 
-/// A folder that a copy is kept in.
+/// A place that a copy is kept in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Unique within its share; `[A-Za-z0-9._-]{1,64}`.
     pub name: String,
-    /// Absolute, as written.
-    pub path: PathBuf,
+    /// Where it is, and how it is reached.
+    pub place: Place,
     /// What happens there when the share's file is gone.
     pub deletes: Deletes,
     /// What happens to foreign changes there.
@@ -94,15 +100,15 @@ pub struct Target {
 }
 
 impl Target {
-    /// A target at `path` that is treated as the defaults say.
-    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+    /// A target that is treated as the defaults say.
+    pub fn new(name: impl Into<String>, place: Place) -> Self {
         Self {
             name: name.into(),
-            path: path.into(),
             deletes: Deletes::default(),
             drift: Drift::default(),
             history: HISTORY,
-            audit: Some(AUDIT),
+            audit: Some(place.audit()),
+            place,
             ownership: Ownership::default(),
         }
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::check::{self, Lines};
-use crate::config::{Agent, Config, ConfigError, LogFormat, PATIENCE, RESCAN, SETTLE, Share, Target};
+use crate::config::{Agent, Bucket, Config, ConfigError, LogFormat, PATIENCE, Place, RESCAN, SETTLE, Share, Target};
 
 /// Longest name of a share or a target (characters).
 pub(super) const NAME_MAX: usize = 64;
@@ -11,19 +11,19 @@ pub(super) const NAME_MAX: usize = 64;
 impl Config {
     /// One share with all `targets`, everything else as the defaults say.
     ///
-    /// The share is named after its folder; the targets are `target`, `target-2` and so on. All paths are absolute.
+    /// The share is named after its folder; the targets are `target`, `target-2` and so on. All paths are absolute; a target
+    /// that is written `s3://bucket/prefix` is a bucket.
     pub fn quick(shares: &[PathBuf], targets: &[PathBuf], state_dir: PathBuf) -> Result<Self, ConfigError> {
         let [path] = shares else {
             return Err(not_one(shares.len()));
         };
         let name = share_name(path);
-        for (index, target) in targets.iter().enumerate() {
-            let text = target.to_string_lossy();
-            if is_url(&text) {
-                return Err(no_buckets(&text, &name, &target_name(index), None));
-            }
-        }
-        let targets = targets.iter().enumerate().map(|(index, path)| Target::new(target_name(index), path)).collect();
+        let placed = |(index, path): (usize, &PathBuf)| {
+            let target = target_name(index);
+            let place = place(path).ok_or_else(|| no_bucket(&path.to_string_lossy(), &name, &target, None))?;
+            Ok(Target::new(target, place))
+        };
+        let targets = targets.iter().enumerate().map(placed).collect::<Result<_, _>>()?;
         let share = Share {
             name,
             path: path.clone(),
@@ -60,21 +60,20 @@ pub fn is_url(text: &str) -> bool {
     })
 }
 
-/// The refusal of a target that is not a folder.
-pub(super) fn no_buckets(url: &str, share: &str, target: &str, line: Option<usize>) -> ConfigError {
-    let whose = format!("target {target:?} of share {share:?}");
-    if url.starts_with("s3://") {
-        return ConfigError::new(
-            format!("{whose} is a bucket ({url}), and this version mirrors to directories only"),
-            line,
-            "give it a path instead, such as a mounted file system",
-        );
+/// A folder, or the bucket that an address names; `None` for an address of anything else.
+fn place(path: &Path) -> Option<Place> {
+    let text = path.to_string_lossy();
+    if !is_url(&text) {
+        return Some(Place::Folder(path.to_owned()));
     }
-    ConfigError::new(
-        format!("{whose} has the url {url:?}, which does not begin with \"s3://\""),
-        line,
-        "give it a path instead; this version mirrors to directories only",
-    )
+    Bucket::at(&text).map(|bucket| Place::Bucket(Box::new(bucket)))
+}
+
+/// The refusal of an address that is not a bucket's.
+pub(super) fn no_bucket(url: &str, share: &str, target: &str, line: Option<usize>) -> ConfigError {
+    let message =
+        format!("target {target:?} of share {share:?} has the url {url:?}, which does not begin with \"s3://\"");
+    ConfigError::new(message, line, "write it as s3://bucket/prefix; a folder is named by its path")
 }
 
 /// The folder's name with everything but plain characters replaced.
@@ -103,9 +102,18 @@ mod tests {
         let config = quick(&["/srv/Our Projects"], &["/mnt/a", "/mnt/b", "/mnt/c"]).expect("fine");
         let share = &config.shares[0];
         assert_eq!(share.name, "Our-Projects");
-        let targets: Vec<_> = share.targets.iter().map(|t| (t.name.as_str(), t.path.to_str())).collect();
-        assert_eq!(targets, [("target", Some("/mnt/a")), ("target-2", Some("/mnt/b")), ("target-3", Some("/mnt/c"))]);
-        assert_eq!(share.targets[0], Target::new("target", "/mnt/a"));
+        let targets: Vec<_> = share.targets.iter().map(|t| (t.name.as_str(), t.place.to_string())).collect();
+        let wanted = [("target", "/mnt/a"), ("target-2", "/mnt/b"), ("target-3", "/mnt/c")];
+        assert_eq!(targets, wanted.map(|(name, place)| (name, place.to_owned())));
+        assert_eq!(share.targets[0], Target::new("target", Place::Folder("/mnt/a".into())));
+    }
+
+    #[test]
+    fn an_address_is_a_bucket_with_everything_as_the_defaults_say() {
+        let config = quick(&["/srv/a"], &["/mnt/a", "s3://acme/p/q/"]).expect("fine");
+        let bucket = Bucket { bucket: "acme".into(), prefix: "p/q".into(), ..Bucket::default() };
+        assert_eq!(config.shares[0].targets[1], Target::new("target-2", Place::Bucket(Box::new(bucket))));
+        assert_eq!(config.shares[0].targets[1].audit, Some(crate::config::BUCKET_AUDIT));
     }
 
     #[test]
@@ -132,8 +140,8 @@ mod tests {
             (&["/a"], &["/a/t"], "target \"target\" of share \"a\" (/a/t) lies inside share \"a\" (/a)"),
             (
                 &["/a"],
-                &["/t", "s3://b/p"],
-                "target \"target-2\" of share \"a\" is a bucket (s3://b/p), and this version mirrors to directories only",
+                &["/t", "gs://b/p"],
+                "target \"target-2\" of share \"a\" has the url \"gs://b/p\", which does not begin with \"s3://\"",
             ),
             (
                 &["/home"],

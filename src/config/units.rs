@@ -1,4 +1,4 @@
-//! Spans of time and sizes as people write them: one whole number and one unit.
+//! Spans of time, sizes and rates as people write them: one whole number and one unit.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,11 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
-/// Why text is not a [`Span`] or a [`Size`].
+/// Bytes in a second: `20 Mbit/s` (powers of 1000), `2 MB/s` or `2 MiB/s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rate(pub u64);
+
+/// Why text is not a [`Span`], a [`Size`] or a [`Rate`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadUnit {
     /// No whole number at its beginning.
@@ -52,6 +56,18 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("GiB", 1 << 30),
     ("TiB", 1 << 40),
 ];
+/// Bits are counted in bytes: of each unit there is a whole number of them.
+const RATE_UNITS: [(&str, u64); 9] = [
+    ("kbit/s", 125),
+    ("Mbit/s", 125_000),
+    ("Gbit/s", 125_000_000),
+    ("kB/s", 1000),
+    ("MB/s", 1_000_000),
+    ("GB/s", 1_000_000_000),
+    ("KiB/s", 1 << 10),
+    ("MiB/s", 1 << 20),
+    ("GiB/s", 1 << 30),
+];
 
 impl FromStr for Span {
     type Err = BadUnit;
@@ -66,6 +82,15 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, BadUnit> {
         parse(text, &SIZE_UNITS, "B, KiB, MiB, GiB, TiB, kB, MB, GB, TB", "64MiB").map(Self)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = BadUnit;
+
+    fn from_str(text: &str) -> Result<Self, BadUnit> {
+        let units = "kbit/s, Mbit/s, Gbit/s, kB/s, MB/s, GB/s, KiB/s, MiB/s, GiB/s";
+        parse(text, &RATE_UNITS, units, "20 Mbit/s").map(Self)
     }
 }
 
@@ -155,6 +180,27 @@ mod tests {
         }
         let bad = "64M".parse::<Size>().expect_err("M alone says too little");
         assert_eq!(bad.to_string(), "\"64M\" has no known unit; write one of B, KiB, MiB, GiB, TiB, kB, MB, GB, TB");
+    }
+
+    #[test]
+    fn rates_are_read_in_bits_and_in_both_families_of_bytes() {
+        let table = [
+            ("20 Mbit/s", 2_500_000),
+            ("20Mbit/s", 2_500_000),
+            ("1 kbit/s", 125),
+            ("1 Gbit/s", 125_000_000),
+            ("3 kB/s", 3000),
+            ("3 MB/s", 3_000_000),
+            ("3 GB/s", 3_000_000_000),
+            ("1 KiB/s", 1024),
+            ("1 MiB/s", 1 << 20),
+            ("1 GiB/s", 1 << 30),
+        ];
+        for (text, bytes) in table {
+            assert_eq!(text.parse(), Ok(Rate(bytes)), "{text}");
+        }
+        let bad = "20 Mbps".parse::<Rate>().expect_err("not said which");
+        assert!(bad.to_string().starts_with("\"20 Mbps\" has no known unit; write one of kbit/s, Mbit/s,"), "{bad}");
     }
 
     #[test]

@@ -22,4 +22,4 @@ pub use self::event::{Command, Event, Failure, LookJob, ReadJob, StageFailure};
 pub use self::folder::{Keeper, StateFolder};
 pub use self::lane::{LaneReport, LaneState};
 pub use self::preview::{Group, preview};
-pub use self::start::{StartError, share_uid};
+pub use self::start::{StartError, open_target, share_uid};

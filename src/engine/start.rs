@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::config::{Config, Ownership};
+use crate::config::{Config, Ownership, Place};
 use crate::engine::drive::{Input, Mode};
 use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob};
 use crate::engine::state::{WatchState, WatchWay};
@@ -15,7 +15,7 @@ use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
 use crate::local::{Ignore, Mode as WatchedBy, RootId, root_id};
 use crate::model::{Digest, Moment, ShareId, TargetId, Wall};
 use crate::settle::SettleLimits;
-use crate::target::{DirSetup, DirTarget, Flush, Ways};
+use crate::target::{DirSetup, DirTarget, Flush, Target, Ways};
 
 /// Threads that look at and read a share, beside the one that scans it (count).
 const SHARE_THREADS: usize = 2;
@@ -220,22 +220,16 @@ impl Start<'_> {
     ) -> Result<(LaneSeat, TargetSetup), StartError> {
         let fault = |error: IndexError| StartError::index(&error);
         self.index.begin(clock::wall()).map_err(fault)?;
-        let place = target.path.to_string_lossy();
+        let place = target.place.to_string();
         let info: TargetInfo = self.index.register_target(share.id, &target.name, &place).map_err(fault)?;
         self.index.commit().map_err(fault)?;
-        let setup = DirSetup {
-            root: target.path.clone(),
-            target_id: info.bound.clone(),
-            share_id: share.uid.clone(),
-            writer: self.agent.to_owned(),
-            keep_owner: target.ownership == Ownership::Keep,
-            now: clock::wall,
-            flush: Flush::Auto,
-            ways: Ways::Auto,
-        };
-        let place = Box::new(DirTarget::new(setup));
-        let hands =
-            Arc::new(LaneHands { id: info.id, target: place, share: Arc::clone(&seat.hands), pulse: Pulse::default() });
+        let opened = open_target(&share.uid, target, info.bound.clone(), self.agent)?;
+        let hands = Arc::new(LaneHands {
+            id: info.id,
+            target: opened,
+            share: Arc::clone(&seat.hands),
+            pulse: Pulse::default(),
+        });
         let queue = Queue::new();
         for _ in 0..LANE_THREADS {
             let (hands, queue) = (Arc::clone(&hands), Arc::clone(&queue));
@@ -270,6 +264,40 @@ impl Start<'_> {
             paused: info.paused,
         };
         Ok((lane, setup))
+    }
+}
+
+/// The place of a target, ready to be probed; nothing is touched yet.
+///
+/// `share_uid` is the identity of the share that is kept there ([`share_uid`]), `bound` the one that the place has to bear:
+/// `None` takes whatever identity it bears for this share. `agent` is the agent's name, as it stands among the writers.
+pub fn open_target(
+    share_uid: &str,
+    target: &crate::config::Target,
+    bound: Option<String>,
+    agent: &str,
+) -> Result<Box<dyn Target>, StartError> {
+    match &target.place {
+        Place::Folder(root) => Ok(Box::new(DirTarget::new(DirSetup {
+            root: root.clone(),
+            target_id: bound,
+            share_id: share_uid.to_owned(),
+            writer: agent.to_owned(),
+            keep_owner: target.ownership == Ownership::Keep,
+            now: clock::wall,
+            flush: Flush::Auto,
+            ways: Ways::Auto,
+        }))),
+        Place::Bucket(bucket) => Err(no_buckets_yet(bucket)),
+    }
+}
+
+fn no_buckets_yet(bucket: &crate::config::Bucket) -> StartError {
+    StartError {
+        what: format!("open {bucket}"),
+        cause: "buckets cannot be opened yet by this version".to_owned(),
+        hint: "give the target a path instead, such as a mounted file system".to_owned(),
+        configuration: true,
     }
 }
 

@@ -1,42 +1,44 @@
-//! How often a target was asked, by kind: what a bucket's owner pays for.
+//! How many requests were made of a server, by kind: what it charges for.
 
-use std::ops::{Add, Sub};
+use std::ops::{Add, AddAssign, Sub};
 
-/// Requests, counted by kind. Tries count, answered or not.
+/// Requests by kind, as a price list has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// Objects and parts sent, uploads begun and ended.
+    /// Objects and parts put, and uploads begun and ended.
     pub put: u64,
-    /// Objects read, and questions about the bucket as a whole.
+    /// Objects read.
     pub get: u64,
-    /// Looks at one object.
+    /// Objects and buckets asked about.
     pub head: u64,
     /// Pages of listings.
     pub list: u64,
-    /// Objects deleted and uploads given up.
+    /// Removals; many may be one request.
     pub delete: u64,
-    /// Copies made on the server.
+    /// Copies within the server.
     pub copy: u64,
 }
 
 impl Requests {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.put + self.get + self.head + self.list + self.delete + self.copy
+    /// Of all kinds together.
+    pub fn total(self) -> u64 {
+        let kinds = [self.put, self.get, self.head, self.list, self.delete, self.copy];
+        kinds.into_iter().fold(0, u64::saturating_add)
     }
 
-    fn each(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
+    fn each(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         Self {
-            put: with(self.put, other.put),
-            get: with(self.get, other.get),
-            head: with(self.head, other.head),
-            list: with(self.list, other.list),
-            delete: with(self.delete, other.delete),
-            copy: with(self.copy, other.copy),
+            put: combine(self.put, other.put),
+            get: combine(self.get, other.get),
+            head: combine(self.head, other.head),
+            list: combine(self.list, other.list),
+            delete: combine(self.delete, other.delete),
+            copy: combine(self.copy, other.copy),
         }
     }
 }
 
+/// Saturates: a count never wraps.
 impl Add for Requests {
     type Output = Self;
 
@@ -45,11 +47,48 @@ impl Add for Requests {
     }
 }
 
+impl AddAssign for Requests {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+/// What came since `other`; of a kind that became fewer, none.
 impl Sub for Requests {
     type Output = Self;
 
-    /// What came since; nothing below zero.
-    fn sub(self, earlier: Self) -> Self {
-        self.each(earlier, u64::saturating_sub)
+    fn sub(self, other: Self) -> Self {
+        self.each(other, u64::saturating_sub)
+    }
+}
+
+impl std::iter::Sum for Requests {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Requests = Requests { put: 1, get: 2, head: 3, list: 4, delete: 5, copy: 6 };
+
+    #[test]
+    fn each_kind_is_counted_for_itself() {
+        let twice = Requests { put: 2, get: 4, head: 6, list: 8, delete: 10, copy: 12 };
+        assert_eq!((ONE + ONE, twice - ONE, twice.total()), (twice, ONE, 42));
+        assert_eq!([ONE, ONE].into_iter().sum::<Requests>(), twice);
+        let mut sum = ONE;
+        sum += ONE;
+        assert_eq!(sum, twice);
+    }
+
+    #[test]
+    fn counts_never_wrap() {
+        let most = Requests { put: u64::MAX, get: u64::MAX, ..Requests::default() };
+        assert_eq!((most + ONE).put, u64::MAX);
+        assert_eq!(most.total(), u64::MAX);
+        assert_eq!(Requests::default() - ONE, Requests::default());
     }
 }

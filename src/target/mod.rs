@@ -179,9 +179,58 @@ pub trait Target: Send + Sync {
     fn prune(&self, before: crate::model::Wall) -> Result<u64, TargetError>;
     /// Bytes free for new copies, where the place can say.
     fn free(&self) -> Result<Option<u64>, TargetError>;
-    /// The requests made so far by this value: none where nobody counts them.
+    /// Requests made so far by this value. Never waits. A place that is asked by system calls makes none.
     fn requests(&self) -> Requests {
         Requests::default()
+    }
+    /// What an administrator should know before relying on the place: what is fine and what is not, each once. Asks the
+    /// place, and leaves nothing there; where it bears no identity yet, nothing is even tried.
+    fn check(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+/// Something that was found when a place was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How grave it is.
+    pub level: Level,
+    /// What was found, in one sentence without its full stop.
+    pub what: String,
+    /// What to do about it; empty if nothing.
+    pub hint: String,
+    /// Command lines that do it, to be pasted as they are.
+    pub commands: Vec<String>,
+}
+
+/// How grave a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// It is as it should be.
+    Fine,
+    /// Worth knowing, and nothing has to be done.
+    Note,
+    /// It works, and something is at risk, slow or dear.
+    Warning,
+    /// It does not work, or a version could be lost.
+    Problem,
+}
+
+impl Finding {
+    /// What was found, with nothing to do about it yet.
+    pub fn new(level: Level, what: impl Into<String>) -> Self {
+        Self { level, what: what.into(), hint: String::new(), commands: Vec::new() }
+    }
+
+    /// The same, with what to do about it.
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+
+    /// The same, with one more command line that does it.
+    pub fn command(mut self, command: impl Into<String>) -> Self {
+        self.commands.push(command.into());
+        self
     }
 }
 
