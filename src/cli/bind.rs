@@ -11,7 +11,7 @@ use crate::cli::{Exit, Failure};
 use crate::config::{Config, Share, Target};
 use crate::engine::clock::wall as now;
 use crate::engine::state::{self, Lock};
-use crate::engine::{open_target, share_uid};
+use crate::engine::{Seat, Used, open_target, share_uid};
 use crate::index::{Index, IndexError, ShareInfo};
 use crate::local;
 use crate::sys::fskind;
@@ -123,7 +123,9 @@ fn bind_target(
     let what = format!("bind target {lane} to {place}");
     let cannot = |cause: &str, hint: &str| Fault::Told(Failure::cannot(Exit::Usage, &what, cause).hint(hint));
     // Whatever identity the place bears for this share is taken: this is how it is bound anew.
-    let opened = open_target(&info.uid, target, None, writer).map_err(|error| cannot(&error.cause, &error.hint))?;
+    let seat =
+        Seat { share_uid: &info.uid, bound: None, agent: writer, state_dir: None, used: Used::default() };
+    let opened = open_target(target, &seat);
     let bound = opened.probe(Bind::IfUnbound).map_err(|error| cannot(&error.cause, &error.hint))?;
     index.begin(now())?;
     let known = index.register_target(info.id, &target.name, &target.place.to_string())?;

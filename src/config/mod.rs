@@ -115,7 +115,11 @@ impl Target {
 
     /// The part of it that decisions depend on.
     pub fn policy(&self) -> Policy {
-        Policy { nature: Nature::Directory, drift: self.drift, deletes: self.deletes }
+        let nature = match self.place {
+            Place::Folder(_) => Nature::Directory,
+            Place::Bucket(_) => Nature::Bucket,
+        };
+        Policy { nature, drift: self.drift, deletes: self.deletes }
     }
 }
 

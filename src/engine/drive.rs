@@ -308,7 +308,7 @@ impl Engine {
                     seat.polled = now;
                 }
             }
-            Event::Probed(target, Ok(_)) => self.keep_house(*target),
+            Event::Probed(target, Ok(_)) | Event::Staged(target, _) => self.keep_house(*target),
             _ => {}
         }
     }
@@ -447,11 +447,13 @@ impl Engine {
             let works = self.core.lane_report(seat.id).is_some_and(|report| report.state == LaneState::Ok);
             if idle && works && now.since(seat.checked) >= TARGET_CHECK {
                 seat.checked = now;
-                probes.push(seat.id);
+                probes.push((seat.id, seat.nature.is_asked_when_idle()));
             }
         }
-        for target in probes {
-            self.ask_lane(target, LaneJob::Probe { bind: Bind::Never, tell: Tell::Trouble });
+        for (target, ask) in probes {
+            if ask {
+                self.ask_lane(target, LaneJob::Probe { bind: Bind::Never, tell: Tell::Trouble });
+            }
             self.keep_house(target);
         }
     }

@@ -4,6 +4,7 @@
 //! share, `lane` its side of a target. [`Engine`] runs it, with the threads of `hands.rs`. `state.rs` is what the agent
 //! leaves for those who ask about it, and `clock.rs` the one place that reads the clocks.
 
+mod bucket;
 pub mod clock;
 mod core;
 mod desk;
@@ -16,6 +17,7 @@ mod preview;
 mod start;
 pub mod state;
 
+pub use self::bucket::{Seat, Used};
 pub use self::core::{Core, Limits, ShareSetup, TargetSetup};
 pub use self::drive::{Ending, Engine, LaneEnd, Mode, Snapshot, Stopper};
 pub use self::event::{Command, Event, Failure, LookJob, ReadJob, StageFailure};

@@ -10,10 +10,11 @@ use crate::config::{Config, Ownership, Place};
 use crate::engine::drive::{Input, Mode};
 use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob};
 use crate::engine::state::{WatchState, WatchWay};
-use crate::engine::{Core, Limits, ShareSetup, TargetSetup, clock};
+use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, Used, bucket, clock};
 use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
 use crate::local::{Ignore, Mode as WatchedBy, RootId, root_id};
 use crate::model::{Digest, Moment, ShareId, TargetId, Wall};
+use crate::plan::Nature;
 use crate::settle::SettleLimits;
 use crate::target::{DirSetup, DirTarget, Flush, Target, Ways};
 
@@ -64,6 +65,7 @@ pub(super) struct LaneSeat {
     pub(super) id: TargetId,
     pub(super) share: ShareId,
     pub(super) name: String,
+    pub(super) nature: Nature,
     pub(super) hands: Arc<LaneHands>,
     pub(super) queue: Arc<Queue<LaneJob>>,
     pub(super) bound_before: bool,
@@ -223,7 +225,17 @@ impl Start<'_> {
         let place = target.place.to_string();
         let info: TargetInfo = self.index.register_target(share.id, &target.name, &place).map_err(fault)?;
         self.index.commit().map_err(fault)?;
-        let opened = open_target(&share.uid, target, info.bound.clone(), self.agent)?;
+        let at = Seat {
+            share_uid: &share.uid,
+            bound: info.bound.clone(),
+            agent: self.agent,
+            state_dir: (self.mode != Mode::Plan).then_some(&self.config.agent.state_dir),
+            used: Used::default(),
+        };
+        let opened = open_target(target, &at);
+        if !target.policy().nature.moves_folders() {
+            self.index.rename_piecemeal(info.id);
+        }
         let hands = Arc::new(LaneHands {
             id: info.id,
             target: opened,
@@ -240,6 +252,7 @@ impl Start<'_> {
             id: info.id,
             share: share.id,
             name: target.name.clone(),
+            nature: target.policy().nature,
             hands,
             queue,
             bound_before: info.bound.is_some(),
@@ -268,36 +281,19 @@ impl Start<'_> {
 }
 
 /// The place of a target, ready to be probed; nothing is touched yet.
-///
-/// `share_uid` is the identity of the share that is kept there ([`share_uid`]), `bound` the one that the place has to bear:
-/// `None` takes whatever identity it bears for this share. `agent` is the agent's name, as it stands among the writers.
-pub fn open_target(
-    share_uid: &str,
-    target: &crate::config::Target,
-    bound: Option<String>,
-    agent: &str,
-) -> Result<Box<dyn Target>, StartError> {
+pub fn open_target(target: &crate::config::Target, seat: &Seat<'_>) -> Box<dyn Target> {
     match &target.place {
-        Place::Folder(root) => Ok(Box::new(DirTarget::new(DirSetup {
+        Place::Folder(root) => Box::new(DirTarget::new(DirSetup {
             root: root.clone(),
-            target_id: bound,
-            share_id: share_uid.to_owned(),
-            writer: agent.to_owned(),
+            target_id: seat.bound.clone(),
+            share_id: seat.share_uid.to_owned(),
+            writer: seat.agent.to_owned(),
             keep_owner: target.ownership == Ownership::Keep,
             now: clock::wall,
             flush: Flush::Auto,
             ways: Ways::Auto,
-        }))),
-        Place::Bucket(bucket) => Err(no_buckets_yet(bucket)),
-    }
-}
-
-fn no_buckets_yet(bucket: &crate::config::Bucket) -> StartError {
-    StartError {
-        what: format!("open {bucket}"),
-        cause: "buckets cannot be opened yet by this version".to_owned(),
-        hint: "give the target a path instead, such as a mounted file system".to_owned(),
-        configuration: true,
+        })),
+        Place::Bucket(bucket) => Box::new(bucket::open(bucket, seat)),
     }
 }
 

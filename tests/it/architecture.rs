@@ -42,7 +42,7 @@ const CRATES: [(&str, &[&str]); 32] = [
     ("crc_fast", &["target/s3/"]),
     ("ignore", &["local/"]),
     ("indicatif", &["cli/"]),
-    ("jiff", &["cli/"]),
+    ("jiff", &["cli/", "engine/clock"]),
     ("jmespath", &["cli/"]),
     ("libc", &["sys/"]),
     ("md5", &["target/s3/"]),

@@ -1,0 +1,174 @@
+//! A bucket of the configuration, opened as a target: its rate by the time of day, and its budget of requests.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::config::{Adopt, Bucket, Budget, Period, Timetable};
+use crate::engine::clock;
+use crate::model::{Digest, Requests, Wall};
+use crate::target::{Allowed, Clock, Refused, S3Setup, S3Target, Sizes, Sse};
+
+/// Nanoseconds of a day.
+const DAY: i64 = 86_400_000_000_000;
+
+/// Who a target is, for whoever opens it.
+#[derive(Clone, Debug)]
+pub struct Seat<'a> {
+    /// The identity of the share that is kept there ([`crate::engine::share_uid`]).
+    pub share_uid: &'a str,
+    /// The identity that the place has to bear; `None` takes whatever it bears for this share.
+    pub bound: Option<String>,
+    /// The agent's name, as it stands among the writers.
+    pub agent: &'a str,
+    /// The agent's state folder; `None` for a run that leaves nothing there.
+    pub state_dir: Option<&'a Path>,
+    /// Requests that were made of it today and in this month, before this run.
+    pub used: Used,
+}
+
+/// Requests of earlier runs, as far as a budget may ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Today (UTC).
+    pub today: u64,
+    /// In this month (UTC).
+    pub this_month: u64,
+}
+
+/// Opens a bucket; sends nothing yet.
+pub(super) fn open(bucket: &Bucket, seat: &Seat<'_>) -> S3Target {
+    let sse = bucket.sse.as_ref().map(|sse| match sse {
+        crate::config::Sse::S3 => Sse::S3,
+        crate::config::Sse::Kms { key } => Sse::Kms { key: key.clone() },
+    });
+    S3Target::new(S3Setup {
+        bucket: bucket.bucket.clone(),
+        prefix: bucket.prefix.clone(),
+        region: bucket.region.clone(),
+        endpoint: bucket.endpoint.clone(),
+        // Without an endpoint in the configuration there may be one in the environment.
+        path_style: (bucket.path_style || bucket.endpoint.is_some()).then_some(bucket.path_style),
+        profile: bucket.profile.clone(),
+        storage_class: bucket.storage_class.clone(),
+        sse,
+        tags: bucket.tags.clone(),
+        adopt_read: bucket.adopt == Adopt::Read,
+        target_id: seat.bound.clone(),
+        share_id: seat.share_uid.to_owned(),
+        writer: seat.agent.to_owned(),
+        state: seat.state_dir.map(|state| own_folder(state, bucket, seat.share_uid)),
+        clock: Clock { wall: clock::wall, moment: clock::moment, chance: clock::chance },
+        rate: rate(bucket.rate_limit.clone()),
+        allowed: bucket.request_budget.map_or_else(unlimited, |budget| within(budget, seat.used)),
+        sizes: Sizes::default(),
+    })
+}
+
+fn own_folder(state: &Path, bucket: &Bucket, share_uid: &str) -> PathBuf {
+    state.join("buckets").join(Digest::of(format!("{bucket} {share_uid}").as_bytes()).short())
+}
+
+fn rate(timetable: Timetable) -> Arc<dyn Fn() -> Option<u64> + Send + Sync> {
+    if timetable.is_unlimited() {
+        return Arc::new(|| None);
+    }
+    Arc::new(move || {
+        let (weekday, minute) = clock::local();
+        timetable.rate(weekday, minute)
+    })
+}
+
+fn unlimited() -> Allowed {
+    Arc::new(|_| Ok(()))
+}
+
+fn within(budget: Budget, used: Used) -> Allowed {
+    let meter = Mutex::new(Meter::new(budget, used, clock::wall()));
+    Arc::new(move |made| meter.lock().unwrap_or_else(PoisonError::into_inner).allow(made.total(), clock::wall()))
+}
+
+/// Counts the requests of one period of the calendar.
+#[derive(Clone, Copy, Debug)]
+struct Meter {
+    budget: Budget,
+    period: i64,
+    /// Those of earlier runs in this period.
+    before: u64,
+    /// Those of this run when the period began.
+    mark: u64,
+}
+
+impl Meter {
+    fn new(budget: Budget, used: Used, now: Wall) -> Self {
+        let before = match budget.per {
+            Period::Day => used.today,
+            Period::Month => used.this_month,
+        };
+        Self { budget, period: span(budget.per, now).0, before, mark: 0 }
+    }
+
+    /// Whether another one is allowed, after `made` in this run.
+    fn allow(&mut self, made: u64, now: Wall) -> Result<(), Refused> {
+        let (begins, ends) = span(self.budget.per, now);
+        if begins != self.period {
+            (self.period, self.before, self.mark) = (begins, 0, made);
+        }
+        if self.before + made.saturating_sub(self.mark) < self.budget.requests {
+            return Ok(());
+        }
+        let wait = Duration::from_nanos(u64::try_from(ends.saturating_sub(now.0)).unwrap_or(0));
+        Err(Refused { cause: format!("the request budget of {} is used up", self.budget), wait })
+    }
+}
+
+/// The beginning and the end of the day or month that a time lies in, in UTC.
+fn span(period: Period, now: Wall) -> (i64, i64) {
+    let day = now.0.div_euclid(DAY);
+    let (first, last) = match period {
+        Period::Day => (day, day + 1),
+        Period::Month => clock::month_of(day),
+    };
+    (first.saturating_mul(DAY), last.saturating_mul(DAY))
+}
+
+/// The days on which requests of an earlier run may count: today and the first of this month, since 1970.
+pub(super) fn budget_days(now: Wall) -> (i64, i64) {
+    let day = now.0.div_euclid(DAY);
+    (day, clock::month_of(day).0)
+}
+
+/// Requests of earlier runs, counted by the index.
+pub(super) fn used(today: Requests, this_month: Requests) -> Used {
+    Used { today: today.total(), this_month: this_month.total() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-24 18:00 UTC.
+    const NOW: Wall = Wall(1_795_543_200_000_000_000);
+
+    #[test]
+    fn a_budget_counts_what_earlier_runs_used() {
+        let budget = Budget { requests: 100, per: Period::Day };
+        let mut meter = Meter::new(budget, Used { today: 90, this_month: 5000 }, NOW);
+        assert_eq!(meter.allow(9, NOW), Ok(()));
+        let refused = meter.allow(10, NOW).expect_err("the hundredth was the last");
+        assert_eq!(refused.cause, "the request budget of 100/day is used up");
+        assert_eq!(refused.wait, Duration::from_secs(6 * 3600));
+        let tomorrow = Wall(NOW.0 + 6 * 3_600_000_000_000);
+        assert_eq!(meter.allow(10, tomorrow), Ok(()), "a new day");
+        assert_eq!(meter.allow(109, tomorrow), Ok(()));
+        assert!(meter.allow(110, tomorrow).is_err());
+    }
+
+    #[test]
+    fn a_month_ends_when_the_calendar_says() {
+        let budget = Budget { requests: 1, per: Period::Month };
+        let mut meter = Meter::new(budget, Used { today: 0, this_month: 1 }, NOW);
+        let wait = meter.allow(0, NOW).expect_err("used up").wait;
+        assert_eq!(wait, Duration::from_secs(6 * 86_400 + 6 * 3600));
+    }
+}
