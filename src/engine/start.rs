@@ -13,7 +13,7 @@ use crate::engine::state::{WatchState, WatchWay};
 use crate::engine::{Core, Limits, ShareSetup, TargetSetup, clock};
 use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
 use crate::local::{Ignore, Mode as WatchedBy, RootId, root_id};
-use crate::model::{Digest, Moment, ShareId, TargetId, Wall};
+use crate::model::{Digest, Moment, Requests, ShareId, TargetId, Wall};
 use crate::settle::SettleLimits;
 use crate::target::{DirSetup, DirTarget, Flush, Target, Ways};
 
@@ -73,6 +73,8 @@ pub(super) struct LaneSeat {
     pub(super) housekeeping: usize,
     pub(super) swept: bool,
     pub(super) checked: Moment,
+    /// Requests that stand in the index already.
+    pub(super) counted: Requests,
     pub(super) state: String,
 }
 
@@ -249,6 +251,7 @@ impl Start<'_> {
             housekeeping: 0,
             swept: false,
             checked: now,
+            counted: Requests::default(),
             state: String::new(),
         };
         let listed_ago = info.listed.map(|listed| clock::wall().since(listed));
