@@ -123,8 +123,7 @@ fn bind_target(
     let what = format!("bind target {lane} to {place}");
     let cannot = |cause: &str, hint: &str| Fault::Told(Failure::cannot(Exit::Usage, &what, cause).hint(hint));
     // Whatever identity the place bears for this share is taken: this is how it is bound anew.
-    let seat =
-        Seat { share_uid: &info.uid, bound: None, agent: writer, state_dir: None, used: Used::default() };
+    let seat = Seat { share_uid: &info.uid, bound: None, agent: writer, state_dir: None, used: Used::default() };
     let opened = open_target(target, &seat);
     let bound = opened.probe(Bind::IfUnbound).map_err(|error| cannot(&error.cause, &error.hint))?;
     index.begin(now())?;

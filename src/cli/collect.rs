@@ -4,20 +4,25 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::report::{
-    AgentState, AgentStatus, Notice, ShareState, ShareStatus, Status, TargetKind, TargetState, TargetStatus,
+    self, AgentState, AgentStatus, Notice, ShareState, ShareStatus, Status, TargetKind, TargetState, TargetStatus,
     TargetTrouble, Verified, WatchMode, WatchStatus, When,
 };
 use crate::cli::source::State;
 use crate::cli::{Exit, Failure};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Prices, is_url};
 use crate::engine::state::{self, Liveness, Pulse, ShareCondition, TargetCondition, WatchWay};
 use crate::index::{IndexError, Oldest, Overview, Reader, ShareOverview, TargetOverview};
-use crate::model::{RelPath, Wall};
+use crate::model::{RelPath, Requests, Wall};
 
 /// How often a busy index is asked (count); each time SQLite waits for 100 ms.
 const TRIES: u32 = 2;
 /// A fault that makes a target rest for longer than this needs a person.
 const FAULT_LASTS: Duration = Duration::from_secs(60);
+
+/// Days whose requests are told (count); the index keeps no more.
+const REQUEST_DAYS: i64 = 62;
+/// Days of which the cost of a month is reckoned, if so many were counted (count).
+const COST_DAYS: i64 = 30;
 
 /// What was found in a state folder.
 #[derive(Debug)]
@@ -92,7 +97,10 @@ pub(super) fn status(asked: &State, found: &Found, now: Wall) -> Status {
     };
     let shares = match &asked.config {
         Some(config) => configured(config, overview, &found.pulse, now),
-        None => overview.shares.iter().map(|share| share_status(share, &found.pulse, now)).collect(),
+        None => {
+            let prices = Prices::default();
+            overview.shares.iter().map(|share| share_status(share, &prices, &found.pulse, now)).collect()
+        }
     };
     let status = Status::new(agent, shares, When(now));
     match error {
@@ -121,7 +129,7 @@ fn configured(config: &Config, overview: &Overview, pulse: &Pulse, now: Wall) ->
     let one = |share: &config::Share| {
         let known = overview.shares.iter().find(|known| known.name == share.name);
         let mut status = match known {
-            Some(known) => share_status(known, pulse, now),
+            Some(known) => share_status(known, &config.prices, pulse, now),
             None => unseen_share(share),
         };
         let mut seen = std::mem::take(&mut status.targets);
@@ -134,8 +142,13 @@ fn configured(config: &Config, overview: &Overview, pulse: &Pulse, now: Wall) ->
 fn take(seen: &mut Vec<TargetStatus>, target: &config::Target) -> TargetStatus {
     match seen.iter().position(|known| known.name == target.name) {
         Some(at) => seen.swap_remove(at),
-        None => unseen_target(&target.name),
+        None => unseen_target(&target.name, kind(&target.place.to_string())),
     }
+}
+
+/// What a place is, by how it is written: a folder from the root, a bucket by its address.
+fn kind(place: &str) -> TargetKind {
+    if is_url(place) { TargetKind::S3 } else { TargetKind::Directory }
 }
 
 fn unseen_share(share: &config::Share) -> ShareStatus {
@@ -156,10 +169,10 @@ fn unseen_share(share: &config::Share) -> ShareStatus {
     }
 }
 
-fn unseen_target(name: &str) -> TargetStatus {
+fn unseen_target(name: &str, kind: TargetKind) -> TargetStatus {
     TargetStatus {
         name: name.to_owned(),
-        kind: TargetKind::Directory,
+        kind,
         state: TargetState::Ok,
         files: 0,
         bytes: 0,
@@ -172,7 +185,9 @@ fn unseen_target(name: &str) -> TargetStatus {
         foreign: 0,
         verified: Verified::default(),
         error: None,
-        requests: crate::cli::report::Requests::default(),
+        requests: report::Requests::default(),
+        requests_today: report::Requests::default(),
+        cost: None,
     }
 }
 
@@ -209,7 +224,7 @@ fn said_of_target(target: &TargetOverview, pulse: &Pulse) -> state::TargetState 
     }
 }
 
-pub(super) fn share_status(share: &ShareOverview, pulse: &Pulse, now: Wall) -> ShareStatus {
+fn share_status(share: &ShareOverview, prices: &Prices, pulse: &Pulse, now: Wall) -> ShareStatus {
     let said = said_of_share(share, pulse);
     let scanned = match pulse.liveness {
         Liveness::Stopped => share.scanned,
@@ -238,7 +253,11 @@ pub(super) fn share_status(share: &ShareOverview, pulse: &Pulse, now: Wall) -> S
         missed: share.missed,
         error: said.why.filter(|_| state == ShareState::Offline),
         watch: WatchStatus { mode, coverage: said.watch.coverage, note: said.watch.note },
-        targets: share.targets.iter().map(|target| target_status(share, target, seen_until, pulse, now)).collect(),
+        targets: share
+            .targets
+            .iter()
+            .map(|target| with_cost(target_status(share, target, seen_until, pulse, now), target, prices, now))
+            .collect(),
     }
 }
 
@@ -284,8 +303,34 @@ fn target_status(
         holds: unsigned(target.tally.holds),
         foreign: target.foreign,
         error,
-        ..unseen_target(&target.name)
+        ..unseen_target(&target.name, kind(&target.place))
     }
+}
+
+/// The same with the requests that were counted, and what they cost if it is a bucket.
+fn with_cost(told: TargetStatus, target: &TargetOverview, prices: &Prices, now: Wall) -> TargetStatus {
+    let counted = |days: i64| target.requests.iter().filter(move |(day, _)| *day > now.day() - days);
+    let sum = |days: i64| counted(days).map(|(_, requests)| *requests).sum::<Requests>();
+    let cost = match told.kind {
+        TargetKind::Directory => None,
+        TargetKind::S3 => {
+            let since = counted(COST_DAYS).next().map(|(day, _)| Wall::from_day(*day));
+            let over = since.map_or(Duration::ZERO, |since| now.since(since));
+            let estimate = prices.monthly(&sum(COST_DAYS), over, told.bytes);
+            Some(report::Cost {
+                currency: prices.currency.clone(),
+                requests_month: rounded(estimate.requests),
+                storage_month: rounded(estimate.storage),
+                since: since.map(When),
+            })
+        }
+    };
+    TargetStatus { requests: sum(REQUEST_DAYS).into(), requests_today: sum(1).into(), cost, ..told }
+}
+
+/// To a hundredth of a cent: an estimate is no more exact.
+fn rounded(amount: f64) -> f64 {
+    (amount * 10_000.0).round() / 10_000.0
 }
 
 fn target_state(target: &TargetOverview, said: &state::TargetState) -> TargetState {

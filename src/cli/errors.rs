@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(u8::from(failure.exit()), 78);
         assert_eq!(
             failure.text(),
-            "error: cannot use /etc/d.toml: line 1: unknown key \"colour\"\nhint: the keys here are agent, share\n"
+            "error: cannot use /etc/d.toml: line 1: unknown key \"colour\"\nhint: the keys here are agent, prices, share\n"
         );
     }
 

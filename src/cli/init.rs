@@ -11,7 +11,7 @@ use crate::cli::{Exit, Failure, source};
 use crate::config::{Bucket, Config, Place};
 
 /// A configuration that is checked and not written yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
     /// What the file will hold.
     pub config: Config,

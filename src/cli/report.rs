@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Exit;
-use crate::model::Wall;
+use crate::model::{self, Wall};
 
 /// A point in time that is printed as RFC 3339 in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -213,7 +213,7 @@ pub enum WatchMode {
 }
 
 /// A target of a share.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetStatus {
     /// Its name.
     pub name: String,
@@ -243,8 +243,26 @@ pub struct TargetStatus {
     pub verified: Verified,
     /// What is the matter with the target as a whole.
     pub error: Option<TargetTrouble>,
-    /// Requests made since the agent started. A directory is asked by system calls, and makes none.
+    /// Requests made in the last 62 days. A directory is asked by system calls, and makes none.
     pub requests: Requests,
+    /// Those made since midnight in UTC.
+    pub requests_today: Requests,
+    /// What a bucket costs; `None` for a directory.
+    pub cost: Option<Cost>,
+}
+
+/// What a bucket costs in a month, at the prices of the configuration: requests if they go on as they were made, and storage
+/// of what the agent keeps there, without older versions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// The currency of the amounts.
+    pub currency: String,
+    /// For requests.
+    pub requests_month: f64,
+    /// For storage.
+    pub storage_month: f64,
+    /// Since when the requests were counted that it is reckoned from: 30 days at most; `None` if none were.
+    pub since: Option<When>,
 }
 
 /// What a target is.
@@ -308,7 +326,7 @@ pub struct TargetTrouble {
     pub since: When,
 }
 
-/// Requests by kind. In a directory: writes, reads, looks, listings, removals, renames.
+/// Requests by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Requests {
@@ -318,6 +336,13 @@ pub struct Requests {
     pub list: u64,
     pub delete: u64,
     pub copy: u64,
+}
+
+impl From<model::Requests> for Requests {
+    fn from(made: model::Requests) -> Self {
+        let model::Requests { put, get, head, list, delete, copy } = made;
+        Self { put, get, head, list, delete, copy }
+    }
 }
 
 /// What sort of thing a line of `pending` or `problems` is.
@@ -418,7 +443,16 @@ pub(super) mod tests {
             error: None,
             foreign: 0,
             requests: Requests::default(),
+            requests_today: Requests::default(),
+            cost: None,
         }
+    }
+
+    /// A bucket, with what it costs.
+    pub(in crate::cli) fn bucket(name: &str, requests_month: f64, storage_month: f64) -> TargetStatus {
+        let cost = Cost { currency: "USD".into(), requests_month, storage_month, since: Some(at(-86_400)) };
+        let requests_today = Requests { put: 7, ..Requests::default() };
+        TargetStatus { kind: TargetKind::S3, requests_today, cost: Some(cost), ..target(name) }
     }
 
     pub(in crate::cli) fn share(name: &str, targets: Vec<TargetStatus>) -> ShareStatus {
@@ -517,7 +551,9 @@ pub(super) mod tests {
         one.oldest_pending_s = Some(360);
         one.error =
             Some(TargetTrouble { message: "no answer".into(), hint: "look at the mount".into(), since: at(-360) });
-        let status = Status::new(agent(AgentState::Running), vec![share("projects", vec![one])], at(0));
+        let mut two = bucket("cloud", 0.25, 1.5);
+        two.requests = Requests { put: 1, get: 2, head: 3, list: 4, delete: 5, copy: 6 };
+        let status = Status::new(agent(AgentState::Running), vec![share("projects", vec![one, two])], at(0));
         let json = serde_json::to_value(&status).expect("plain values");
         let wanted = r#"{
             "verdict": "attention",
@@ -535,7 +571,18 @@ pub(super) mod tests {
                     "protected_as_of": "2026-11-23T14:03:20Z", "problems": 0, "holds": 0,
                     "foreign": 0, "verified": { "files": 0, "oldest": null },
                     "error": { "message": "no answer", "hint": "look at the mount", "since": "2026-11-23T13:57:21Z" },
-                    "requests": { "put": 0, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 }
+                    "requests": { "put": 0, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 },
+                    "requests_today": { "put": 0, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 },
+                    "cost": null
+                }, {
+                    "name": "cloud", "kind": "s3", "state": "ok", "files": 12345,
+                    "bytes": 3650722201, "pending": 0, "pending_bytes": 0, "oldest_pending_s": null,
+                    "protected_as_of": "2026-11-23T14:03:20Z", "problems": 0, "holds": 0,
+                    "foreign": 0, "verified": { "files": 0, "oldest": null }, "error": null,
+                    "requests": { "put": 1, "get": 2, "head": 3, "list": 4, "delete": 5, "copy": 6 },
+                    "requests_today": { "put": 7, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 },
+                    "cost": { "currency": "USD", "requests_month": 0.25, "storage_month": 1.5,
+                              "since": "2026-11-22T14:03:21Z" }
                 }]
             }],
             "error": null

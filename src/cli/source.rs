@@ -24,7 +24,7 @@ pub fn config(places: &Places) -> Result<Config, Failure> {
 }
 
 /// Whose index is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct State {
     /// The folder that holds it.
     pub dir: PathBuf,

@@ -1,7 +1,7 @@
 //! `status` for people, on one screen: the verdict with its date, the places, and what to do next.
 
 use crate::cli::report::{
-    AgentState, Item, ItemKind, ShareState, ShareStatus, Status, TargetState, TargetStatus, Verdict, WatchMode,
+    AgentState, Cost, Item, ItemKind, ShareState, ShareStatus, Status, TargetState, TargetStatus, Verdict, WatchMode,
 };
 use crate::cli::text::{Screen, Set, bytes, counted, cut, grouped, harmless, table};
 
@@ -128,18 +128,23 @@ fn agent_line(status: &Status, screen: &Screen) -> String {
     }
 }
 
+/// What it costs is told only where something does.
 fn places(status: &Status, screen: &Screen) -> String {
-    let heads = ["SHARE", "TARGET", "STATE", "FILES", "BYTES", "WAIT", "PROTECTED", "TROUBLE"];
+    let heads = ["SHARE", "TARGET", "STATE", "FILES", "BYTES", "WAIT", "PROTECTED", "COST/MONTH", "TROUBLE"];
     let mut rows = vec![heads.map(str::to_owned)];
     for share in &status.shares {
         rows.push(share_row(share, status.agent.state));
         rows.extend(share.targets.iter().map(|target| target_row(target, screen)));
     }
     let (l, r) = (Set::Left, Set::Right);
+    if status.lanes().any(|(_, target)| target.cost.is_some()) {
+        return table([l, l, l, r, r, r, l, r, l], &rows, screen.width);
+    }
+    let rows: Vec<_> = rows.into_iter().map(|[a, b, c, d, e, f, g, _cost, h]| [a, b, c, d, e, f, g, h]).collect();
     table([l, l, l, r, r, r, l, l], &rows, screen.width)
 }
 
-fn share_row(share: &ShareStatus, agent: AgentState) -> [String; 8] {
+fn share_row(share: &ShareStatus, agent: AgentState) -> [String; 9] {
     let state = match (share.state, share.watch.mode) {
         (ShareState::Offline, _) => "offline",
         _ if agent == AgentState::Stopped => "not watched",
@@ -151,10 +156,10 @@ fn share_row(share: &ShareStatus, agent: AgentState) -> [String; 8] {
     let trouble = if share.problems == 0 { String::new() } else { counted(share.problems, "problem") };
     let (name, none) = (harmless(&share.name), String::new());
     let (files, size) = (grouped(share.files), bytes(share.bytes));
-    [name, none.clone(), state.to_owned(), files, size, none.clone(), none, trouble]
+    [name, none.clone(), state.to_owned(), files, size, none.clone(), none.clone(), none, trouble]
 }
 
-fn target_row(target: &TargetStatus, screen: &Screen) -> [String; 8] {
+fn target_row(target: &TargetStatus, screen: &Screen) -> [String; 9] {
     let protected = target.protected_as_of.map_or_else(|| "never yet".to_owned(), |when| screen.time(when));
     let mut trouble = Vec::new();
     if target.problems > 0 {
@@ -171,8 +176,16 @@ fn target_row(target: &TargetStatus, screen: &Screen) -> [String; 8] {
         bytes(target.bytes),
         grouped(target.pending),
         protected,
+        target.cost.as_ref().map(money).unwrap_or_default(),
         trouble.join(", "),
     ]
+}
+
+/// Requests and storage together. What is less than a cent is said to be so.
+fn money(cost: &Cost) -> String {
+    let amount = cost.requests_month + cost.storage_month;
+    let currency = harmless(&cost.currency);
+    if amount > 0.0 && amount < 0.01 { format!("<0.01 {currency}") } else { format!("{amount:.2} {currency}") }
 }
 
 fn what_to_do(status: &Status, screen: &Screen) -> String {
@@ -245,7 +258,7 @@ mod tests {
 
     use super::*;
     use crate::cli::report::TargetTrouble;
-    use crate::cli::report::tests::{agent, at, share, target};
+    use crate::cli::report::tests::{agent, at, bucket, share, target};
 
     fn screen() -> Screen {
         Screen { width: 100, zone: TimeZone::UTC, now: at(0) }
@@ -268,6 +281,25 @@ projects          watched  12,345  3.3 GiB
           nas     ok       12,345  3.3 GiB     0  14:03:20
 ";
         assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn what_a_bucket_costs_is_told_where_there_is_one() {
+        let mut held = bucket("cloud", 0.42, 1.5);
+        held.holds = 1;
+        let targets = vec![target("efs"), held, bucket("small", 0.001, 0.0), bucket("new", 0.0, 0.0)];
+        let text = shown(AgentState::Running, vec![share("projects", targets)]);
+        let wanted = "\
+SHARE     TARGET  STATE     FILES    BYTES  WAIT  PROTECTED  COST/MONTH  TROUBLE
+projects          watched  12,345  3.3 GiB
+          efs     ok       12,345  3.3 GiB     0  14:03:20
+          cloud   ok       12,345  3.3 GiB     0  14:03:20     1.92 USD  1 hold
+          small   ok       12,345  3.3 GiB     0  14:03:20    <0.01 USD
+          new     ok       12,345  3.3 GiB     0  14:03:20     0.00 USD
+
+What to do";
+        assert!(text.contains(wanted), "{text}");
+        assert!(wanted.lines().all(|line| line.chars().count() <= 80));
     }
 
     #[test]

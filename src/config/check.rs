@@ -10,6 +10,9 @@ use std::time::Duration;
 use crate::config::quick::NAME_MAX;
 use crate::config::{Config, ConfigError, Place, Share, Span, Target};
 
+/// Longest name of a currency (characters).
+const CURRENCY_MAX: usize = 8;
+
 /// Where things stand in the file; all `None` where there is no file.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
@@ -171,6 +174,25 @@ pub(super) fn metrics(text: &str, line: Option<usize>) -> Result<SocketAddr, Con
         return Ok(address);
     }
     Err(ConfigError::new(format!("metrics {text:?} could be reached from other machines"), line, hint))
+}
+
+/// Reads a price.
+pub(super) fn price(key: &str, price: f64, line: Option<usize>) -> Result<f64, ConfigError> {
+    if price.is_finite() && price >= 0.0 {
+        return Ok(price);
+    }
+    let hint = "write a number such as 0.005, or 0 where nothing is charged";
+    Err(ConfigError::new(format!("{key} = {price} is no price"), line, hint))
+}
+
+/// Reads a currency's name.
+pub(super) fn currency(text: &str, line: Option<usize>) -> Result<String, ConfigError> {
+    let plain = |c: char| !c.is_control() && !c.is_whitespace();
+    if (1..=CURRENCY_MAX).contains(&text.chars().count()) && text.chars().all(plain) {
+        return Ok(text.to_owned());
+    }
+    let hint = "write its short name, such as \"USD\"";
+    Err(ConfigError::new(format!("{text:?} is no currency"), line, hint))
 }
 
 #[cfg(test)]

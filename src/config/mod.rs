@@ -7,6 +7,7 @@ mod bucket;
 mod check;
 mod nearest;
 mod parse;
+mod prices;
 mod quick;
 mod template;
 mod timetable;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crate::plan::{Deletes, Drift, Nature, Policy};
 
 pub use bucket::{Adopt, BadBudget, Bucket, Budget, Period, Place, Sse};
+pub use prices::{Estimate, Prices};
 pub use quick::is_url;
 pub use timetable::{BadTimetable, Timetable, Weekday};
 pub use units::{BadUnit, Rate, Size, Span};
@@ -40,10 +42,12 @@ pub const BUCKET_AUDIT: Duration = Duration::from_secs(7 * 86_400);
 pub const STATE_DIR: &str = "/var/lib/driftline";
 
 /// A checked configuration: names are unique and plain, paths are absolute, no place lies inside another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The agent as a whole.
     pub agent: Agent,
+    /// What buckets cost.
+    pub prices: Prices,
     /// At least one.
     pub shares: Vec<Share>,
 }

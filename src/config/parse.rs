@@ -11,7 +11,7 @@ use crate::config::check::{self, Lines, ShareLines, TargetLines};
 use crate::config::nearest::nearest;
 use crate::config::quick::no_bucket;
 use crate::config::{Adopt, Agent, Bucket, Budget, Config, ConfigError, HISTORY, LogFormat, Ownership, PATIENCE};
-use crate::config::{Place, RESCAN, SETTLE, STATE_DIR, Share, Span, Sse, Target, Timetable};
+use crate::config::{Place, Prices, RESCAN, SETTLE, STATE_DIR, Share, Span, Sse, Target, Timetable};
 use crate::plan::{Deletes, Drift};
 
 #[derive(serde::Deserialize)]
@@ -19,6 +19,8 @@ use crate::plan::{Deletes, Drift};
 struct RawFile {
     #[serde(default)]
     agent: RawAgent,
+    #[serde(default)]
+    prices: RawPrices,
     #[serde(default)]
     share: Vec<Spanned<RawShare>>,
 }
@@ -31,6 +33,16 @@ struct RawAgent {
     metrics: Option<Spanned<String>>,
     #[serde(default)]
     log: LogFormat,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPrices {
+    currency: Option<Spanned<String>>,
+    put: Option<Spanned<f64>>,
+    get: Option<Spanned<f64>>,
+    list: Option<Spanned<f64>>,
+    storage: Option<Spanned<f64>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -169,13 +181,30 @@ impl Reader<'_> {
             shares: Vec::new(),
         };
         let agent = self.agent(raw.agent)?;
+        let prices = self.prices(raw.prices)?;
         let mut shares = Vec::new();
         for raw in raw.share {
             let (share, at) = self.share(raw)?;
             shares.push(share);
             lines.shares.push(at);
         }
-        Ok((Config { agent, shares }, lines))
+        Ok((Config { agent, prices, shares }, lines))
+    }
+
+    fn prices(&self, raw: RawPrices) -> Result<Prices, ConfigError> {
+        let known = Prices::default();
+        let price = |key: &str, value: Option<Spanned<f64>>, default: f64| match value {
+            Some(value) => check::price(key, *value.get_ref(), self.line(&value)),
+            None => Ok(default),
+        };
+        let currency = raw.currency.map(|text| check::currency(text.get_ref(), self.line(&text))).transpose()?;
+        Ok(Prices {
+            currency: currency.unwrap_or(known.currency),
+            put: price("put", raw.put, known.put)?,
+            get: price("get", raw.get, known.get)?,
+            list: price("list", raw.list, known.list)?,
+            storage: price("storage", raw.storage, known.storage)?,
+        })
     }
 
     fn agent(&self, raw: RawAgent) -> Result<Agent, ConfigError> {
@@ -356,7 +385,8 @@ fn explained(text: &str, error: &toml::de::Error) -> ConfigError {
             format!("write {}", known.join(" or ")),
         );
     }
-    let message = error.message().trim_end().replace('\n', ", ").replace('`', "\"");
+    let message =
+        error.message().trim_end().replace('\n', ", ").replace('`', "\"").replace("expected f64", "expected a number");
     ConfigError::new(message, line, "config.example.toml shows every key with its default")
 }
 

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::check::{self, Lines};
-use crate::config::{Agent, Bucket, Config, ConfigError, LogFormat, PATIENCE, Place, RESCAN, SETTLE, Share, Target};
+use crate::config::{
+    Agent, Bucket, Config, ConfigError, LogFormat, PATIENCE, Place, Prices, RESCAN, SETTLE, Share, Target,
+};
 
 /// Longest name of a share or a target (characters).
 pub(super) const NAME_MAX: usize = 64;
@@ -34,7 +36,7 @@ impl Config {
             targets,
         };
         let agent = Agent { name: None, state_dir, metrics: None, log: LogFormat::default() };
-        let config = Self { agent, shares: vec![share] };
+        let config = Self { agent, prices: Prices::default(), shares: vec![share] };
         check::check(&config, &Lines::default())?;
         Ok(config)
     }

@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use crate::config::{Adopt, Bucket, Budget, Period, Timetable};
 use crate::engine::clock;
-use crate::model::{Digest, Requests, Wall};
+use crate::index::{Index, IndexError};
+use crate::model::{Digest, TargetId, Wall};
 use crate::target::{Allowed, Clock, Refused, S3Setup, S3Target, Sizes, Sse};
-
-/// Nanoseconds of a day.
-const DAY: i64 = 86_400_000_000_000;
 
 /// Who a target is, for whoever opens it.
 #[derive(Clone, Debug)]
@@ -124,23 +122,19 @@ impl Meter {
 
 /// The beginning and the end of the day or month that a time lies in, in UTC.
 fn span(period: Period, now: Wall) -> (i64, i64) {
-    let day = now.0.div_euclid(DAY);
+    let day = now.day();
     let (first, last) = match period {
         Period::Day => (day, day + 1),
         Period::Month => clock::month_of(day),
     };
-    (first.saturating_mul(DAY), last.saturating_mul(DAY))
+    (Wall::from_day(first).0, Wall::from_day(last).0)
 }
 
-/// The days on which requests of an earlier run may count: today and the first of this month, since 1970.
-pub(super) fn budget_days(now: Wall) -> (i64, i64) {
-    let day = now.0.div_euclid(DAY);
-    (day, clock::month_of(day).0)
-}
-
-/// Requests of earlier runs, counted by the index.
-pub(super) fn used(today: Requests, this_month: Requests) -> Used {
-    Used { today: today.total(), this_month: this_month.total() }
+/// Requests of earlier runs, as the index counted them.
+pub(super) fn used(index: &Index, target: TargetId) -> Result<Used, IndexError> {
+    let day = clock::wall().day();
+    let since = |day| index.requests_in(target, day).map(|requests| requests.total());
+    Ok(Used { today: since(day)?, this_month: since(clock::month_of(day).0)? })
 }
 
 #[cfg(test)]

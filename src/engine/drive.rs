@@ -392,7 +392,8 @@ impl Engine {
         if self.mode == Mode::Run {
             self.check_places();
         }
-        self.write_states()
+        self.write_states()?;
+        self.count_requests()
     }
 
     /// What administrators ask for through the index.
@@ -513,6 +514,21 @@ impl Engine {
             if let Some(seat) = self.lanes.iter_mut().find(|seat| seat.id == id) {
                 seat.state = text;
             }
+        }
+        self.index.commit()
+    }
+
+    /// Writes down requests that were made since the last time; where none were, nothing is written.
+    fn count_requests(&mut self) -> Result<()> {
+        let made: Vec<_> = self.lanes.iter().map(|seat| seat.hands.target.requests()).collect();
+        if self.lanes.iter().zip(&made).all(|(seat, made)| seat.counted == *made) {
+            return Ok(());
+        }
+        let now = clock::wall();
+        self.index.begin(now)?;
+        for (seat, made) in self.lanes.iter_mut().zip(made) {
+            self.index.count_requests(seat.id, now.day(), made - seat.counted)?;
+            seat.counted = made;
         }
         self.index.commit()
     }

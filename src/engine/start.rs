@@ -10,10 +10,10 @@ use crate::config::{Config, Ownership, Place};
 use crate::engine::drive::{Input, Mode};
 use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob};
 use crate::engine::state::{WatchState, WatchWay};
-use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, Used, bucket, clock};
+use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, bucket, clock};
 use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
 use crate::local::{Ignore, Mode as WatchedBy, RootId, root_id};
-use crate::model::{Digest, Moment, ShareId, TargetId, Wall};
+use crate::model::{Digest, Moment, Requests, ShareId, TargetId, Wall};
 use crate::plan::Nature;
 use crate::settle::SettleLimits;
 use crate::target::{DirSetup, DirTarget, Flush, Target, Ways};
@@ -75,6 +75,8 @@ pub(super) struct LaneSeat {
     pub(super) housekeeping: usize,
     pub(super) swept: bool,
     pub(super) checked: Moment,
+    /// Requests that stand in the index already.
+    pub(super) counted: Requests,
     pub(super) state: String,
 }
 
@@ -230,7 +232,7 @@ impl Start<'_> {
             bound: info.bound.clone(),
             agent: self.agent,
             state_dir: (self.mode != Mode::Plan).then_some(&self.config.agent.state_dir),
-            used: Used::default(),
+            used: bucket::used(self.index, info.id).map_err(fault)?,
         };
         let opened = open_target(target, &at);
         if !target.policy().nature.moves_folders() {
@@ -262,6 +264,7 @@ impl Start<'_> {
             housekeeping: 0,
             swept: false,
             checked: now,
+            counted: Requests::default(),
             state: String::new(),
         };
         let listed_ago = info.listed.map(|listed| clock::wall().since(listed));

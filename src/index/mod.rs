@@ -12,6 +12,7 @@ mod read;
 mod request;
 mod row;
 mod schema;
+mod spent;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};

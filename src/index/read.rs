@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
-use crate::index::{IndexError, LocalRow, OpenRow, Result, ShareTally, TargetTally, row, schema};
-use crate::model::{RelPath, ShareId, TargetId, Trouble, Wall};
+use crate::index::{IndexError, LocalRow, OpenRow, Result, ShareTally, TargetTally, row, schema, spent};
+use crate::model::{RelPath, Requests, ShareId, TargetId, Trouble, Wall};
 use crate::plan::Base;
 
 /// How long a reader waits for whoever has the file to himself: an answer is due within 300 ms.
@@ -24,6 +24,8 @@ const LINES_MAX: i64 = 20;
 #[derive(Debug)]
 pub struct Reader {
     db: Connection,
+    /// The version of its tables: it may have been written by an older program.
+    version: i64,
 }
 
 /// All places, with their counts.
@@ -85,6 +87,8 @@ pub struct TargetOverview {
     pub oldest: Oldest,
     /// Since when the oldest path waits that is not held.
     pub oldest_pending: Option<Wall>,
+    /// Requests made of it on each day in UTC ([`Wall::day`]) of which some were counted, in their order.
+    pub requests: Vec<(i64, Requests)>,
     /// What the agent says of it, as JSON; empty if none has.
     pub state: String,
 }
@@ -185,7 +189,7 @@ impl Reader {
             Err(IndexError::Sqlite(error)) if needs_to_write(&error) && !has_log(path) => open_checked(path, true),
             other => other,
         };
-        opened.map(|found| found.map(|db| Self { db }))
+        opened.map(|found| found.map(|(db, version)| Self { db, version }))
     }
 
     /// All places. Its cost does not depend on how many files there are.
@@ -209,8 +213,15 @@ impl Reader {
                    foreign_files, state FROM target WHERE share = ? ORDER BY id";
         let mut query = self.db.prepare_cached(sql)?;
         let targets = query.query_map([share.id.0], target_row)?.collect::<rusqlite::Result<Vec<_>>>()?;
-        let targets = targets.into_iter().map(|target| self.with_oldest(target)).collect::<Result<_>>()?;
+        let targets =
+            targets.into_iter().map(|target| self.with_oldest(self.with_requests(target)?)).collect::<Result<_>>()?;
         Ok(ShareOverview { problems, notes, targets, ..share })
+    }
+
+    fn with_requests(&self, target: TargetOverview) -> Result<TargetOverview> {
+        let counts = self.version >= schema::COUNTS_REQUESTS;
+        let requests = if counts { spent::days(&self.db, target.id, i64::MIN)? } else { Vec::new() };
+        Ok(TargetOverview { requests, ..target })
     }
 
     fn with_oldest(&self, target: TargetOverview) -> Result<TargetOverview> {
@@ -380,7 +391,8 @@ impl Reader {
     }
 }
 
-fn open_checked(path: &Path, as_it_lies: bool) -> Result<Option<Connection>> {
+/// The file and the version of its tables.
+fn open_checked(path: &Path, as_it_lies: bool) -> Result<Option<(Connection, i64)>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let db = if as_it_lies {
         Connection::open_with_flags(immutable(path), flags)?
@@ -390,7 +402,7 @@ fn open_checked(path: &Path, as_it_lies: bool) -> Result<Option<Connection>> {
     db.busy_timeout(BUSY)?;
     db.pragma_update(None, "trusted_schema", false)?;
     // The first access: only now is the file opened in truth.
-    Ok(schema::readable(&db)?.then_some(db))
+    Ok(schema::readable(&db)?.map(|version| (db, version)))
 }
 
 /// The file as a URI, see <https://www.sqlite.org/uri.html>: nobody writes it, so nothing is locked or made beside it.
@@ -467,6 +479,7 @@ fn target_row(row: &Row<'_>) -> rusqlite::Result<TargetOverview> {
         foreign: count(row, 13)?,
         oldest: Oldest::None,
         oldest_pending: None,
+        requests: Vec::new(),
         state: row.get(14)?,
     })
 }

@@ -38,7 +38,7 @@ impl Requests {
         db.busy_timeout(BUSY)?;
         db.pragma_update(None, "trusted_schema", false)?;
         db.pragma_update(None, "synchronous", "FULL")?;
-        Ok(schema::readable(&db)?.then_some(Self { db }))
+        Ok(schema::readable(&db)?.map(|_version| Self { db }))
     }
 
     /// Adds a request. It is durable when this returns.

@@ -5,7 +5,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::index::IndexError;
 
 /// Steps from version N to N + 1. A step, once released, is never edited: a new one is added.
-const STEPS: &[&str] = &[V1];
+const STEPS: &[&str] = &[V1, V2];
+
+/// The first version that counts requests: an older file is read as one that has counted none.
+pub(super) const COUNTS_REQUESTS: i64 = 2;
 
 /// Paths and names are raw bytes. A `folder` id is another word for a path: it never moves.
 ///
@@ -62,6 +65,14 @@ CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT R
 CREATE TABLE request (id INTEGER PRIMARY KEY, what TEXT NOT NULL, target INTEGER) STRICT;
 ";
 
+/// Requests made of a target on a day (days since 1970, in UTC). Not `request`, which is what administrators ask of the agent.
+const V2: &str = "
+CREATE TABLE requests (
+    target INTEGER NOT NULL, day INTEGER NOT NULL, put INTEGER NOT NULL, get INTEGER NOT NULL, head INTEGER NOT NULL,
+    list INTEGER NOT NULL, \"delete\" INTEGER NOT NULL, copy INTEGER NOT NULL, PRIMARY KEY (target, day)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Brings the file to the newest version, or refuses one that is newer than this program.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), IndexError> {
     let newest = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
@@ -78,14 +89,15 @@ pub(super) fn migrate(db: &mut Connection) -> Result<(), IndexError> {
     Ok(())
 }
 
-/// Whether the file can be read as it is: false if it was never finished, an error if it is newer than this program.
-pub(super) fn readable(db: &Connection) -> Result<bool, IndexError> {
+/// The version of a file that can be read as it is: `None` if it was never finished, an error if it is newer than this
+/// program.
+pub(super) fn readable(db: &Connection) -> Result<Option<i64>, IndexError> {
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > known {
         return Err(IndexError::Newer { found, known });
     }
-    Ok(found > 0)
+    Ok((found > 0).then_some(found))
 }
 
 #[cfg(test)]
@@ -99,7 +111,7 @@ mod tests {
         migrate(&mut db).expect("again");
         db.pragma_update(None, "user_version", 99).expect("set");
         let error = migrate(&mut db).expect_err("newer");
-        let expected = "the index was written by a newer driftline (its version is 99, this program knows 1)";
+        let expected = "the index was written by a newer driftline (its version is 99, this program knows 2)";
         assert_eq!(error.to_string(), expected);
     }
 

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// A day (nanoseconds).
+const DAY: i64 = 86_400 * 1_000_000_000;
+
 /// A point on the monotonic clock, counted from the start of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(pub Duration);
@@ -34,6 +37,16 @@ impl Wall {
         (self.0.div_euclid(1_000_000_000), u32::try_from(nanos).unwrap_or(0))
     }
 
+    /// The day in UTC, counted from 1970-01-01.
+    pub fn day(self) -> i64 {
+        self.0.div_euclid(DAY)
+    }
+
+    /// When a day begins in UTC; see [`Wall::day`].
+    pub fn from_day(day: i64) -> Self {
+        Self(day.saturating_mul(DAY))
+    }
+
     /// This time less `span`.
     pub fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
@@ -55,5 +68,14 @@ mod tests {
             assert_eq!(Wall::from_parts(seconds, nanos).parts(), (seconds, nanos));
         }
         assert_eq!(Wall::from_parts(i64::MAX, 0), Wall(i64::MAX));
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_also_before_1970() {
+        for (seconds, day) in [(0, 0), (86_399, 0), (86_400, 1), (-1, -1), (-86_400, -1), (-86_401, -2)] {
+            assert_eq!(Wall::from_parts(seconds, 0).day(), day, "{seconds}");
+            assert_eq!(Wall::from_day(day).day(), day);
+        }
+        assert_eq!(Wall::from_day(1), Wall::from_parts(86_400, 0));
     }
 }

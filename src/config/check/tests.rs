@@ -280,3 +280,21 @@ fn no_two_targets_lie_in_one_place_of_a_bucket() {
         assert_eq!(two(one, other), message, "{one} {other}");
     }
 }
+
+#[test]
+fn prices_are_numbers_that_can_be_paid() {
+    let told = |line: &str| Config::parse(&format!("[prices]\n{line}\n{FILE}")).map_err(|error| error.to_string());
+    assert_eq!(told("put = 0\nget = 1.5\ncurrency = \"€\"").map(|config| config.prices.get), Ok(1.5));
+    let table = [
+        ("put = -0.1", "line 2: put = -0.1 is no price"),
+        ("storage = inf", "line 2: storage = inf is no price"),
+        ("list = nan", "line 2: list = NaN is no price"),
+        ("currency = \"\"", "line 2: \"\" is no currency"),
+        ("currency = \"US dollars\"", "line 2: \"US dollars\" is no currency"),
+        ("get = \"0.1\"", "line 2: invalid type: string \"0.1\", expected a number"),
+        ("delete = 1.0", "line 2: unknown key \"delete\""),
+    ];
+    for (line, message) in table {
+        assert_eq!(told(line), Err(message.to_owned()));
+    }
+}

@@ -35,7 +35,7 @@ fn what_is_not_written_has_its_default() {
         rescan: Duration::from_secs(3600),
         targets: vec![target],
     };
-    assert_eq!(minimal(), Config { agent, shares: vec![share] });
+    assert_eq!(minimal(), Config { agent, prices: Prices::default(), shares: vec![share] });
 }
 
 #[test]
@@ -46,6 +46,12 @@ fn every_key_is_read() {
         state_dir = "/var/state"
         metrics = "[::1]:9464"
         log = "json"
+        [prices]
+        currency = "EUR"
+        put = 1
+        get = 0.2
+        list = 3.0
+        storage = 0.04
         [[share]]
         name = "s"
         path = "/s"
@@ -77,6 +83,7 @@ fn every_key_is_read() {
         metrics: Some("[::1]:9464".parse().expect("an address")),
         log: LogFormat::Json,
     };
+    wanted.prices = Prices { currency: "EUR".into(), put: 1.0, get: 0.2, list: 3.0, storage: 0.04 };
     let mut second = wanted.shares[0].clone();
     let share = &mut wanted.shares[0];
     share.ignore = vec!["*.bak".into()];
@@ -115,7 +122,7 @@ fn the_example_states_the_defaults_of_the_code() {
     let spelled = spelled_out();
     assert_eq!(Config::parse(&spelled), Ok(wanted));
     let count = spelled.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
-    assert_eq!(count, 23, "six names and places, and 17 defaults:\n{spelled}");
+    assert_eq!(count, 28, "six names and places, and 22 defaults:\n{spelled}");
 }
 
 /// The example with its optional keys, which have no default, made real lines too.
@@ -143,7 +150,7 @@ fn the_examples_of_optional_keys_can_be_used() {
 
 #[test]
 fn the_example_names_every_key() {
-    for table in ["[agent]\n", "[[share]]\n", "[[share]]\n[[share.target]]\n"] {
+    for table in ["[agent]\n", "[prices]\n", "[[share]]\n", "[[share]]\n[[share.target]]\n"] {
         let error = toml::from_str::<RawFile>(&format!("{table}zzz = 1")).err().expect("zzz is no key");
         let (_, known) = unknown_key(error.message()).expect("a list of keys");
         assert!(known.len() >= 4, "{known:?}");

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use super::*;
-use crate::index::{HoldRow, Index, Request, Requests, What};
+use crate::index::{HoldRow, Index, Request, Requests as Asked, What};
 use crate::model::{Content, Digest, Kind, Meta, Shape, Sight, Stamp, Stat};
 use crate::plan::Hold;
 
@@ -146,8 +146,8 @@ fn no_index_is_none_and_a_newer_one_is_refused() {
     drop(index);
     let db = Connection::open(&file).expect("opened");
     db.pragma_update(None, "user_version", 99).expect("set");
-    assert!(matches!(Reader::open(&file), Err(IndexError::Newer { found: 99, known: 1 })));
-    assert!(matches!(Requests::open(&file), Err(IndexError::Newer { .. })));
+    assert!(matches!(Reader::open(&file), Err(IndexError::Newer { found: 99, known: 2 })));
+    assert!(matches!(Asked::open(&file), Err(IndexError::Newer { .. })));
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn who_has_the_file_to_himself_is_waited_for_a_short_while() {
 fn requests_are_taken_in_their_order() {
     let dir = tempfile::tempdir().expect("a folder");
     let (index, file, _, target) = filled(dir.path());
-    let requests = Requests::open(&file).expect("opened").expect("there");
+    let requests = Asked::open(&file).expect("opened").expect("there");
     for request in [Request::Pause, Request::Approve(target), Request::Resume] {
         requests.add(request).expect("added");
     }
@@ -176,4 +176,22 @@ fn requests_are_taken_in_their_order() {
     }
     let wanted = [("pause".to_owned(), None), ("approve".to_owned(), Some(target)), ("resume".to_owned(), None)];
     assert_eq!(taken, wanted);
+}
+
+#[test]
+fn requests_are_told_by_day_and_an_older_file_has_counted_none() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (index, file, _, target) = filled(dir.path());
+    let some = Requests { put: 3, ..Requests::default() };
+    index.count_requests(target, 7, some).expect("counted");
+    let told = |file: &Path| {
+        let overview = Reader::open(file).expect("opened").expect("there").overview().expect("read");
+        overview.shares[0].targets[0].requests.clone()
+    };
+    assert_eq!(told(&file), [(7, some)]);
+    drop(index);
+    let db = Connection::open(&file).expect("opened");
+    db.execute_batch("DROP TABLE requests; PRAGMA user_version = 1").expect("as an older program left it");
+    drop(db);
+    assert_eq!(told(&file), []);
 }

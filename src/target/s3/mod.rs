@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use crate::model::{Moment, RelPath, Requests, Wall};
 use crate::target::{
-    Bind, Bound, Depth, Page, Placed, Read, Remote, StageError, Staged, Step, Target, TargetError, Token,
+    Bind, Bound, Depth, Finding, Page, Placed, Read, Remote, StageError, Staged, Step, Target, TargetError, Token,
 };
 
 use connection::{Connection, runtime};
@@ -277,6 +277,10 @@ impl Target for S3Target {
 
     fn requests(&self) -> Requests {
         self.inner.connection.requests()
+    }
+
+    fn check(&self) -> Vec<Finding> {
+        runtime().block_on(self.inner.check_all())
     }
 
     fn free(&self) -> Result<Option<u64>, TargetError> {

@@ -40,7 +40,7 @@ impl Known {
 }
 
 impl Inner {
-    fn wire(&self, abilities: Abilities) -> Wire<'_> {
+    pub(super) fn wire(&self, abilities: Abilities) -> Wire<'_> {
         Wire { setup: &self.setup, connection: &self.connection, abilities }
     }
 
@@ -103,7 +103,7 @@ impl Inner {
         Ok(Bound { id, newly })
     }
 
-    async fn read_identity(&self) -> Outcome<Option<(Identity, String)>> {
+    pub(super) async fn read_identity(&self) -> Outcome<Option<(Identity, String)>> {
         let wire = self.wire(Abilities::ALL);
         let found = wire.get_small(&self.prefix.ours("identity")).await?;
         found.map(|(bytes, etag)| Ok((parsed(&bytes)?, etag))).transpose()
@@ -148,6 +148,17 @@ impl Inner {
         }
     }
 
+    /// What the server can do now, if it stands otherwise in the identity.
+    pub(super) async fn remember_abilities(&self, abilities: Abilities) -> Outcome<()> {
+        self.saw(abilities);
+        let Some((mut identity, etag)) = self.read_identity().await? else { return Err(self.unbound()) };
+        if abilities_in(&identity) == Some(abilities) {
+            return Ok(());
+        }
+        identity.more.insert(SERVER.to_owned(), as_json(abilities)?);
+        self.put_identity(&identity, &Condition::Match(etag), abilities).await
+    }
+
     async fn put_identity(&self, identity: &Identity, condition: &Condition, abilities: Abilities) -> Outcome<()> {
         let text = identity.to_json().map_err(|err| offline(&err.to_string(), "report this"))?;
         let body = Bytes::from(text);
@@ -162,16 +173,16 @@ impl Inner {
         self.connection.change(&self.setup, (Sort::Put, put.body.len() as u64), request, made).await.map(|_| ())
     }
 
-    fn scratch(&self) -> String {
+    pub(super) fn scratch(&self) -> String {
         self.prefix.ours(&format!("staging/try-{}", uuid::Uuid::now_v7().simple()))
     }
 
-    fn unbound(&self) -> Refusal {
+    pub(super) fn unbound(&self) -> Refusal {
         let cause = format!("{} bears no identity: it was emptied, or is another bucket than before", self.shown());
         offline(&cause, "correct url and endpoint; if it was emptied on purpose, bind it anew with 'driftline init'")
     }
 
-    fn compare(&self, found: &Identity, bound: Option<&str>) -> Outcome<()> {
+    pub(super) fn compare(&self, found: &Identity, bound: Option<&str>) -> Outcome<()> {
         let place = self.shown();
         if found.share != self.setup.share_id {
             let cause = format!("{place} keeps another share ({})", found.share);

@@ -1,0 +1,98 @@
+//! Requests made of targets, by day: what `status` shows, and what a budget is held against.
+
+use rusqlite::{Connection, Row, params};
+
+use crate::index::{Index, Result, row};
+use crate::model::{Requests, TargetId};
+
+/// Days that are kept (count): this month and the last.
+const DAYS_KEPT: i64 = 62;
+
+impl Index {
+    /// Adds requests made of a target on a day in UTC ([`Wall::day`](crate::model::Wall::day)), and forgets what was
+    /// counted 62 days before or earlier. Nothing is written where none were made.
+    pub fn count_requests(&self, target: TargetId, day: i64, more: Requests) -> Result<()> {
+        if more == Requests::default() {
+            return Ok(());
+        }
+        let sql = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+                   put = put + excluded.put, get = get + excluded.get, head = head + excluded.head,
+                   list = list + excluded.list, \"delete\" = \"delete\" + excluded.\"delete\", copy = copy + excluded.copy";
+        let bits = row::bits;
+        let Requests { put, get, head, list, delete, copy } = more;
+        let row = params![target.0, day, bits(put), bits(get), bits(head), bits(list), bits(delete), bits(copy)];
+        self.db.prepare_cached(sql)?.execute(row)?;
+        let sql = "DELETE FROM requests WHERE target = ? AND day <= ?";
+        self.db.prepare_cached(sql)?.execute(params![target.0, day - DAYS_KEPT])?;
+        Ok(())
+    }
+
+    /// Requests made of a target from a day on.
+    pub fn requests_in(&self, target: TargetId, from_day: i64) -> Result<Requests> {
+        Ok(days(&self.db, target, from_day)?.into_iter().map(|(_, requests)| requests).sum())
+    }
+}
+
+/// The days from `from` on of which something was counted, in their order.
+pub(super) fn days(db: &Connection, target: TargetId, from: i64) -> Result<Vec<(i64, Requests)>> {
+    let sql =
+        "SELECT day, put, get, head, list, \"delete\", copy FROM requests WHERE target = ? AND day >= ? ORDER BY day";
+    let mut query = db.prepare_cached(sql)?;
+    let rows = query.query_map(params![target.0, from], |row| Ok((row.get(0)?, requests(row)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn requests(row: &Row<'_>) -> rusqlite::Result<Requests> {
+    let count = |at: usize| row.get(at).map(row::unbits);
+    Ok(Requests {
+        put: count(1)?,
+        get: count(2)?,
+        head: count(3)?,
+        list: count(4)?,
+        delete: count(5)?,
+        copy: count(6)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOME: Requests = Requests { put: 1, get: 2, head: 3, list: 4, delete: 5, copy: 6 };
+
+    fn index() -> (Index, TargetId, TargetId) {
+        let mut index = Index::in_memory().expect("memory");
+        let share = index.register_share("s", b"/s", "uid").expect("known").id;
+        let one = index.register_target(share, "a", "s3://a").expect("known").id;
+        let other = index.register_target(share, "b", "s3://b").expect("known").id;
+        (index, one, other)
+    }
+
+    #[test]
+    fn requests_are_added_up_by_target_and_day() {
+        let (index, one, other) = index();
+        for (target, day) in [(one, 100), (one, 100), (one, 101), (other, 101)] {
+            index.count_requests(target, day, SOME).expect("counted");
+        }
+        assert_eq!(days(&index.db, one, 0).expect("read"), [(100, SOME + SOME), (101, SOME)]);
+        assert_eq!(index.requests_in(one, 0).expect("read"), SOME + SOME + SOME);
+        assert_eq!(index.requests_in(one, 101).expect("read"), SOME);
+        assert_eq!(index.requests_in(one, 102).expect("read"), Requests::default());
+        assert_eq!(index.requests_in(other, 0).expect("read"), SOME);
+    }
+
+    #[test]
+    fn what_is_two_months_old_is_forgotten_and_what_is_nothing_is_not_written() {
+        let (index, one, other) = index();
+        for target in [one, other] {
+            index.count_requests(target, 100, SOME).expect("counted");
+            index.count_requests(target, 101, SOME).expect("counted");
+        }
+        index.count_requests(one, 162, SOME).expect("counted");
+        assert_eq!(days(&index.db, one, 0).expect("read"), [(101, SOME), (162, SOME)]);
+        assert_eq!(days(&index.db, other, 0).expect("read").len(), 2);
+        let before = index.db.total_changes();
+        index.count_requests(other, 900, Requests::default()).expect("nothing");
+        assert_eq!(index.db.total_changes(), before);
+    }
+}
