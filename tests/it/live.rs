@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::office::{Dice, Office, must};
+use crate::office::{Dice, Office, is_slow_run, must};
 
 /// A tree of some files that the tests' programs copy into the share.
 fn furnish(office: &Office, name: &str) -> std::path::PathBuf {
@@ -124,8 +124,8 @@ fn a_database_that_is_written_to_arrives_whole() {
 
 #[test]
 fn a_document_converted_by_libreoffice_arrives() {
-    if std::env::var_os("DRIFTLINE_SLOW").is_none_or(|value| value != "1") {
-        return skip("DRIFTLINE_SLOW=1 runs LibreOffice");
+    if !is_slow_run("LibreOffice") {
+        return;
     }
     let office = Office::new();
     let _agent = office.start();
@@ -136,9 +136,4 @@ fn a_document_converted_by_libreoffice_arrives() {
         office.wait_same();
         assert!(fs::metadata(office.target(format!("letter.{format}"))).unwrap().len() > 1000);
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a test that does not run has to say so")]
-fn skip(why: &str) {
-    eprintln!("skipped: {why}");
 }

@@ -5,6 +5,7 @@
 
 mod alone;
 mod architecture;
+mod buckets;
 mod command;
 mod contract;
 mod copies;

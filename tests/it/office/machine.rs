@@ -53,3 +53,13 @@ impl Drop for Limit {
         fs::write(&self.path, &self.before).expect("what was lowered can be raised again");
     }
 }
+
+/// Whether the slow tests run too; if not, that `what` is left out is said aloud.
+#[expect(clippy::print_stderr, reason = "a test that does not run has to say so")]
+pub(crate) fn is_slow_run(what: &str) -> bool {
+    let slow = std::env::var_os("DRIFTLINE_SLOW").is_some_and(|value| value == "1");
+    if !slow {
+        eprintln!("skipped: DRIFTLINE_SLOW=1 runs {what}");
+    }
+    slow
+}

@@ -22,7 +22,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub(crate) use agent::Agent;
-pub(crate) use machine::{Limit, Machine};
+pub(crate) use machine::{Limit, Machine, is_slow_run};
 pub(crate) use make::{Dice, deep_folder, set_mode, set_mtime};
 pub(crate) use mount::Mount;
 pub(crate) use program::{Said, hear, must};
