@@ -6,6 +6,7 @@
 mod alone;
 mod architecture;
 mod buckets;
+mod clouds;
 mod command;
 mod contract;
 mod copies;

@@ -4,7 +4,7 @@ use crate::engine::LookJob;
 use crate::engine::lane::moves::OldName;
 use crate::engine::lane::{Lane, Result, Turn};
 use crate::index::{HoldRow, OpenRow};
-use crate::model::{Content, Kind, RelPath, Seen, Sight, Stamp};
+use crate::model::{Content, Digest, Kind, RelPath, Seen, Sight, Stamp};
 use crate::plan::{self, Base, Claim, Hold, Purpose, RemoteView, Verdict, View};
 
 /// Verdicts about one path in a row (count): each that only teaches the index is followed by another, and there are few.
@@ -170,6 +170,11 @@ impl Lane {
 
     fn hold_for(&mut self, turn: &mut Turn<'_>, path: &RelPath, open: OpenRow, hold: Hold) -> Result<()> {
         let (message, hint) = match hold {
+            Hold::Drifted if is_unproved(&open.sight) => (
+                "something lies there already, and nothing proves that it is the same",
+                "set adopt = \"read\" to let it be read back and compared, or drift = \"overwrite\" to replace it (theirs \
+                 then goes to history)",
+            ),
             Hold::LocalTroubled => ("the share's file cannot be read", "see `driftline problems`"),
             Hold::RemoteTroubled => ("the target's file cannot be read", "see the target's own log and permissions"),
             Hold::Drifted => (
@@ -209,6 +214,10 @@ impl Lane {
         (open.hold, open.origin) = (Some(held), None);
         turn.index.put_open(self.id(), path, &open)
     }
+}
+
+fn is_unproved(sight: &Sight<(Stamp, Seen)>) -> bool {
+    matches!(sight, Sight::Present((_, seen)) if seen.digest == Some(Digest::UNPROVED))
 }
 
 fn remote_view(sight: &Sight<(Stamp, Seen)>) -> Sight<RemoteView<'_>> {

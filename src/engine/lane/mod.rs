@@ -15,6 +15,7 @@ mod removals;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::engine::Failure;
 use crate::engine::core::{Limits, News, Now, TargetSetup};
@@ -28,6 +29,8 @@ pub(super) use self::turn::Turn;
 
 type Result<T> = std::result::Result<T, IndexError>;
 
+/// A single pass does not wait for the end of a longer rest that a target asked for.
+const LONG_REST: Duration = Duration::from_secs(60);
 /// Bytes to stage for a bucket with one command (bytes).
 const BUCKET_BATCH: u64 = 16 << 20;
 /// Files of at least this size go to a bucket alone, in parts (bytes).
@@ -108,6 +111,8 @@ pub(super) struct Lane {
     big_paths: BTreeSet<RelPath>,
     strikes: u32,
     rests_until: Option<Moment>,
+    /// It was told to rest for longer than a single pass waits.
+    rests_long: bool,
     error: Option<(Failure, Wall)>,
     halt: Option<String>,
     paused: bool,
@@ -149,6 +154,7 @@ impl Lane {
             big_paths: BTreeSet::new(),
             strikes: 0,
             rests_until: None,
+            rests_long: false,
             error: None,
             halt: setup.halt.clone(),
             paused: setup.paused,
@@ -206,7 +212,7 @@ impl Lane {
         if self.is_busy() {
             return false;
         }
-        let stopped = self.halt.is_some() || self.paused || self.strikes >= strikes_max;
+        let stopped = self.halt.is_some() || self.paused || self.strikes >= strikes_max || self.rests_long;
         let nothing_waits =
             self.fresh.is_empty() && self.sweep.is_none() && !self.sweep_again && self.delayed.is_empty();
         stopped || (self.bound && self.listing == Listing::NotDue && nothing_waits && self.rests_until.is_none())
@@ -329,6 +335,7 @@ impl Lane {
             self.strikes += 1;
         }
         self.rests_until = Some(turn.now.moment.after(wait));
+        self.rests_long = wait > LONG_REST;
     }
 
     fn recovered(&mut self) {
@@ -343,6 +350,7 @@ impl Lane {
             return true;
         }
         if self.rests_until.take().is_some() {
+            self.rests_long = false;
             self.sweep_again = true;
         }
         false

@@ -63,12 +63,22 @@ impl Office {
     }
 
     /// The same office, with a configuration file.
-    pub(crate) fn with_config(mut self, share_lines: &str, target_lines: &str) -> Self {
-        let (share, target, state) = (self.path("share"), self.path("target"), self.path("state"));
+    pub(crate) fn with_config(self, share_lines: &str, target_lines: &str) -> Self {
+        let folder = self.folder_target(target_lines);
+        self.with_targets(share_lines, &folder)
+    }
+
+    /// The lines of a configuration that name this office's folder as a target.
+    pub(crate) fn folder_target(&self, target_lines: &str) -> String {
+        format!("[[share.target]]\nname = \"backup\"\npath = {:?}\n{target_lines}\n", self.path("target"))
+    }
+
+    /// The same office, with a configuration file in which these targets stand as they are.
+    pub(crate) fn with_targets(mut self, share_lines: &str, targets: &str) -> Self {
+        let (share, state) = (self.path("share"), self.path("state"));
         let text = format!(
             "[agent]\nname = \"office-01\"\nstate_dir = {state:?}\n\n\
-             [[share]]\nname = \"papers\"\npath = {share:?}\n{share_lines}\n\n\
-             [[share.target]]\nname = \"backup\"\npath = {target:?}\n{target_lines}\n"
+             [[share]]\nname = \"papers\"\npath = {share:?}\n{share_lines}\n\n{targets}"
         );
         let config = self.path("driftline.toml");
         fs::write(&config, text).expect("a configuration file");

@@ -37,6 +37,7 @@ pub(crate) fn driftline(home: &Path) -> Command {
     let log = std::env::var("DRIFTLINE_TEST_LOG").unwrap_or_else(|_| "info,driftline=debug".to_owned());
     command.env("RUST_LOG", log).env("NO_COLOR", "1").env("TZ", "UTC");
     command.env("HOME", home).env("XDG_STATE_HOME", home.join("state")).env("XDG_CONFIG_HOME", home.join("config"));
+    crate::buckets::Bucket::admit(&mut command);
     command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
     command
 }
