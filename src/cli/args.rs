@@ -51,6 +51,8 @@ pub enum Command {
     Run(RunArgs),
     /// Make one pass: copy, verify and remove until nothing is left to do
     Sync(SyncArgs),
+    /// Check shares and targets beforehand: names, limits, mounts, permissions, and what it will cost
+    Check(CheckArgs),
     /// Say whether everything is safe, and since when
     Status(StatusArgs),
     /// List the paths that wait: why, since when, and what to do
@@ -126,6 +128,17 @@ pub struct SyncArgs {
     /// Print what would be done, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Which shares and targets.
+    #[command(flatten)]
+    pub places: Places,
     /// How to print it.
     #[command(flatten)]
     pub output: Output,

@@ -8,6 +8,7 @@ pub mod args;
 mod ask;
 mod asked;
 mod bind;
+mod check;
 mod collect;
 mod errors;
 mod explain;
@@ -58,6 +59,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Init(args) => run_init(args),
         Command::Run(args) => agent::run(cli, args),
         Command::Sync(args) => agent::sync(cli, args),
+        Command::Check(args) => check::check(args),
         Command::Status(args) => ask::status(args),
         Command::Pending(args) => ask::pending(args),
         Command::Problems(args) => ask::problems(args),

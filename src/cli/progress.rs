@@ -54,6 +54,11 @@ impl ProgressLine {
         self.bar.set_position(progress.done_bytes);
     }
 
+    /// Shows that a share is read, and what was found so far.
+    pub fn found(&self, files: u64) {
+        self.bar.set_message(format!("reading the share: {} found", counted(files, "file")));
+    }
+
     /// Takes the line away, so that other text can follow.
     pub fn clear(&self) {
         self.bar.finish_and_clear();

@@ -3,7 +3,7 @@
 use crate::cli::report::{
     AgentState, Cost, Item, ItemKind, ShareState, ShareStatus, Status, TargetState, TargetStatus, Verdict, WatchMode,
 };
-use crate::cli::text::{Screen, Set, bytes, counted, cut, grouped, harmless, table};
+use crate::cli::text::{Screen, Set, bytes, counted, cut, grouped, harmless, money, table};
 
 /// The whole screen. Its first line is the verdict.
 pub fn render_status(status: &Status, screen: &Screen) -> String {
@@ -176,16 +176,14 @@ fn target_row(target: &TargetStatus, screen: &Screen) -> [String; 9] {
         bytes(target.bytes),
         grouped(target.pending),
         protected,
-        target.cost.as_ref().map(money).unwrap_or_default(),
+        target.cost.as_ref().map(a_month).unwrap_or_default(),
         trouble.join(", "),
     ]
 }
 
-/// Requests and storage together. What is less than a cent is said to be so.
-fn money(cost: &Cost) -> String {
-    let amount = cost.requests_month + cost.storage_month;
-    let currency = harmless(&cost.currency);
-    if amount > 0.0 && amount < 0.01 { format!("<0.01 {currency}") } else { format!("{amount:.2} {currency}") }
+/// Requests and storage together.
+fn a_month(cost: &Cost) -> String {
+    money(cost.requests_month + cost.storage_month, &cost.currency)
 }
 
 fn what_to_do(status: &Status, screen: &Screen) -> String {

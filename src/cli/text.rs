@@ -78,6 +78,12 @@ pub fn bytes(bytes: u64) -> String {
     Size(bytes).to_string()
 }
 
+/// An amount of money; what is less than a cent is said to be so.
+pub fn money(amount: f64, currency: &str) -> String {
+    let currency = harmless(currency);
+    if amount > 0.0 && amount < 0.01 { format!("<0.01 {currency}") } else { format!("{amount:.2} {currency}") }
+}
+
 /// Without what a terminal would obey: control characters are escaped, line breaks too.
 pub fn harmless(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
@@ -144,6 +150,14 @@ mod tests {
         ];
         for (seconds, text) in table {
             assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn money_is_told_to_the_cent() {
+        let table = [(0.0, "0.00 USD"), (0.004, "<0.01 USD"), (0.01, "0.01 USD"), (12.345, "12.35 USD")];
+        for (amount, text) in table {
+            assert_eq!(money(amount, "USD"), text);
         }
     }
 

@@ -63,10 +63,7 @@ impl Index {
         self.db.execute(sql, params![name, new_uid, root])?;
         let sql = "SELECT id, uid, fsid, ino, scanned FROM share WHERE name = ?";
         let info = self.db.query_row(sql, [name], |found| {
-            let bound = match (found.get::<_, Option<i64>>(2)?, found.get::<_, Option<i64>>(3)?) {
-                (Some(fsid), Some(ino)) => Some((row::unbits(fsid), row::unbits(ino))),
-                _ => None,
-            };
+            let bound = row::bound(found, 2)?;
             let scanned = found.get::<_, Option<i64>>(4)?.map(Wall);
             Ok(ShareInfo { id: ShareId(found.get(0)?), uid: found.get(1)?, bound, scanned })
         })?;

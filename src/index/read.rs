@@ -42,8 +42,12 @@ pub struct ShareOverview {
     pub id: ShareId,
     /// Its name.
     pub name: String,
+    /// Its identity, as targets carry it.
+    pub uid: String,
     /// Its folder.
     pub root: PathBuf,
+    /// File system id and root inode that it was bound to.
+    pub bound: Option<(u64, u64)>,
     /// When the last full scan ended, in any run.
     pub scanned: Option<Wall>,
     /// Full scans that ended.
@@ -196,8 +200,8 @@ impl Reader {
     pub fn overview(&self) -> Result<Overview> {
         let _view = self.db.unchecked_transaction()?;
         let sql =
-            "SELECT id, name, root, scanned, scans, missed, files, bytes, folders, links, hard_links, state FROM share
-                   ORDER BY id";
+            "SELECT id, name, root, scanned, scans, missed, files, bytes, folders, links, hard_links, state, uid, fsid, ino
+                   FROM share ORDER BY id";
         let mut query = self.db.prepare_cached(sql)?;
         let shares = query.query_map([], share_row)?.collect::<rusqlite::Result<Vec<_>>>()?;
         let shares = shares.into_iter().map(|share| self.with_counts(share)).collect::<Result<_>>()?;
@@ -446,6 +450,8 @@ fn share_row(row: &Row<'_>) -> rusqlite::Result<ShareOverview> {
     Ok(ShareOverview {
         id: ShareId(row.get(0)?),
         name: row.get(1)?,
+        uid: row.get(12)?,
+        bound: row::bound(row, 13)?,
         root: std::ffi::OsString::from_vec(row.get(2)?).into(),
         scanned: row.get::<_, Option<i64>>(3)?.map(Wall),
         scans: count(row, 4)?,

@@ -113,6 +113,12 @@ const RACY: i64 = 1;
 const MOUNTED: i64 = 2;
 
 /// SQLite has signed 64-bit integers only; inodes and lengths use the same bits.
+/// File system id and root inode, from the column `at` on.
+pub(super) fn bound(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<(u64, u64)>> {
+    let (fsid, ino): (Option<i64>, Option<i64>) = (row.get(at)?, row.get(at + 1)?);
+    Ok(fsid.zip(ino).map(|(fsid, ino)| (unbits(fsid), unbits(ino))))
+}
+
 pub(super) fn bits(value: u64) -> i64 {
     value.cast_signed()
 }

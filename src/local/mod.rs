@@ -21,7 +21,7 @@ pub use look::{look, read_link};
 pub use read::{Discard, How, Reader};
 pub use root::root_id;
 pub use scan::{PAGE_MAX, Scan};
-pub use watch::{Batch, Limits, Mode, Watch, WatchError};
+pub use watch::{Batch, Limits, Mode, Watch, WatchError, WatchNeed};
 
 /// What marks a share's root: file system and inode. A path with another identity is not that share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use notify::{Config, EventKindMask, INotifyWatcher, RecursiveMode, Watcher};
 
 use crate::local::Ignore;
-use crate::local::watch_plan::{Plan, UNCOVERED_MAX, plan};
+use crate::local::watch_plan::{Plan, UNCOVERED_MAX, folders, plan};
 use crate::model::RelPath;
 use crate::sys::fskind;
 use inbox::Inbox;
@@ -202,6 +202,33 @@ impl Watch {
     }
 }
 
+/// What it takes of the kernel to watch a share, and what the kernel gives each user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchNeed {
+    /// Folders of the share: each takes one watch.
+    pub folders: u64,
+    /// Watches that one user may have, of all programs together.
+    pub limit: u64,
+}
+
+impl WatchNeed {
+    /// Asks the kernel, and counts the folders at and below `root`, also those that are ignored.
+    pub fn of(root: &Path) -> Self {
+        Self { folders: folders(root), limit: watches_max() }
+    }
+
+    /// True if all folders can be watched, with a little left for other programs.
+    pub fn is_met(self) -> bool {
+        let (part, of) = SHARES[0];
+        self.folders <= self.limit.saturating_mul(part) / of
+    }
+
+    /// A limit that is enough for a long time.
+    pub fn enough(self) -> u64 {
+        (self.folders.saturating_mul(5) / 4).max(self.limit.saturating_mul(2)).next_power_of_two()
+    }
+}
+
 /// Nothing here is left half done by a thread that dies.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -253,7 +280,7 @@ fn watches_max() -> u64 {
 }
 
 fn too_few(plan: &Plan, limit: u64) -> String {
-    let enough = (plan.folders.saturating_mul(5) / 4).max(limit.saturating_mul(2)).next_power_of_two();
+    let enough = WatchNeed { folders: plan.folders, limit }.enough();
     format!(
         "{} of {} folders are watched: the share needs {} watches and the limit is {}; the rest is found by scans only. \
          Raise it: sysctl fs.inotify.max_user_watches={}",

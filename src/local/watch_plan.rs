@@ -54,7 +54,7 @@ impl Plan {
 
 /// Top-down: what fits is watched with all below; what does not is watched alone, and its subfolders are tried.
 pub(super) fn plan(root: &Path, budget: u64) -> Plan {
-    let folders = count(root, u64::MAX);
+    let folders = folders(root);
     let mut plan = Plan { folders, ..Plan::default() };
     let mut left = budget;
     let mut next = VecDeque::from([RelPath::root()]);
@@ -80,6 +80,11 @@ pub(super) fn plan(root: &Path, budget: u64) -> Plan {
         plan.uncovered = vec![RelPath::root()];
     }
     plan
+}
+
+/// Folders at and below `root`.
+pub(super) fn folders(root: &Path) -> u64 {
+    count(root, u64::MAX)
 }
 
 /// Folders at and below `path`; counting ends above `most`. What cannot be listed counts as one.

@@ -7,7 +7,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{Advice, AtFlags, Gid, Mode, OFlags, RawDir, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid};
+use rustix::fs::{
+    Access, Advice, AtFlags, Gid, Mode, OFlags, RawDir, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid,
+};
 
 use crate::model::Wall;
 
@@ -184,6 +186,12 @@ pub fn begin_write_back(file: &File) {
 pub fn free(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let st = rustix::fs::fstatvfs(fd)?;
     Ok(st.f_bavail.saturating_mul(st.f_frsize))
+}
+
+/// Whether names may be made in a folder, as far as permissions and the mount say; nothing is tried.
+pub fn may_write(folder: BorrowedFd<'_>) -> io::Result<()> {
+    let wanted = Access::WRITE_OK | Access::EXEC_OK;
+    Ok(rustix::fs::accessat(folder, ".", wanted, AtFlags::EACCESS)?)
 }
 
 /// Whether the file system lies behind a network or a daemon, so that `syncfs` cannot be relied on.

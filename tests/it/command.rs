@@ -126,6 +126,23 @@ fn a_whole_share_is_no_path_to_explain() {
 }
 
 #[test]
+fn check_ends_with_1_where_there_is_a_problem_and_says_what_to_do() {
+    let dir = bound();
+    let said = ask(dir.path(), &["check"]);
+    let told = text(&said.stdout);
+    assert_eq!(said.status.code(), Some(0), "{told}");
+    assert!(told.contains(&format!("papers/target: {}", dir.path().join("copy").display())), "{told}");
+    assert!(told.contains("  ok       it bears the identity that it was bound to\n"), "{told}");
+    fs::remove_dir_all(dir.path().join("copy")).expect("gone");
+    let said = ask(dir.path(), &["check", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    assert_eq!((said.status.code(), &json["fine"]), (Some(1), &false.into()), "{json:#}");
+    let finding = &json["places"][2]["findings"][0];
+    assert_eq!(finding["level"], "problem", "{json:#}");
+    assert!(finding["hint"].as_str().is_some_and(|hint| hint.starts_with("mount the target")), "{json:#}");
+}
+
+#[test]
 fn before_the_first_run_nothing_is_known_and_it_is_said() {
     let dir = bound();
     let status = ask(dir.path(), &["status", "--json"]);

@@ -60,6 +60,19 @@ impl DirTarget {
         Ok(Place { root, network })
     }
 
+    /// The open root, and whether it bears an identity; for a check, which binds nothing. Fails if it is another place.
+    pub(super) fn inspect(&self) -> Outcome<(Place, bool)> {
+        let root = self.open_root()?;
+        let bound = self.state().bound.clone();
+        let bears = match (read(&root)?, &bound) {
+            (Some(found), _) => self.compare(&found, bound.as_deref()).map(|()| true)?,
+            (None, Some(_)) => return Err(self.unbound()),
+            (None, None) => false,
+        };
+        let network = is_network(root.as_fd())?;
+        Ok((Place { root, network }, bears))
+    }
+
     fn try_bind(&self, bind: Bind) -> Outcome<Bound> {
         let root = self.open_root()?;
         let bound = self.state().bound.clone();

@@ -9,6 +9,7 @@
 //! one; elsewhere (NFS) a hard link or a copy puts it there before. What race is left stands at its place as `RACE:`.
 
 mod change;
+mod check;
 mod fault;
 mod history;
 mod identity;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::model::{RelPath, Wall};
 use crate::sys;
 use crate::target::{
-    Bind, Bound, Depth, Page, Placed, Read, Remote, StageError, Staged, Step, Target, TargetError, Token,
+    Bind, Bound, Depth, Finding, Page, Placed, Read, Remote, StageError, Staged, Step, Target, TargetError, Token,
 };
 
 use staging::StagedFile;
@@ -165,5 +166,9 @@ impl Target for DirTarget {
         let place = self.open("measure")?;
         let free = sys::publish::free(place.root());
         free.map(Some).map_err(|err| fault::failed("measure", None, &err))
+    }
+
+    fn check(&self) -> Vec<Finding> {
+        self.check_all()
     }
 }
