@@ -1,4 +1,5 @@
-//! What every target promises, tried on every target: the directory in each of its ways, and the fake in memory.
+//! What every target promises, tried on every target: the directory in each of its ways, buckets on two
+//! servers, and the fake in memory.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
@@ -12,17 +13,23 @@ use driftline::model::{
 };
 use driftline::plan::Guard;
 use driftline::target::{
-    Bind, Change, Depth, DirSetup, DirTarget, Fault, Flush, MemoryTarget, Page, Placed, StageError, Staged, Step,
-    Target, TargetError, Ways,
+    Bind, Change, Depth, DirSetup, DirTarget, Fault, Flush, MemoryTarget, Page, Placed, Remote, StageError, Staged,
+    Step, Target, TargetError, Ways,
 };
 
+mod bucket;
 mod directory;
 mod everywhere;
 mod fixtures;
 
+use crate::buckets::Make;
+use bucket::BucketFixture;
 use fixtures::*;
 
 everywhere::contract!(in_memory, MemoryFixture::new());
 everywhere::contract!(directory_at_its_best, DirFixture::new(Ways::Auto));
 everywhere::contract!(directory_like_nfs, DirFixture::new(Ways::Links));
 everywhere::contract!(directory_without_links, DirFixture::new(Ways::Plain));
+everywhere::contract!(bucket_seaweedfs, BucketFixture::new(Make::SeaweedFs, "office/files"));
+everywhere::contract!(bucket_seaweedfs_versioned, BucketFixture::versioned(Make::SeaweedFs, ""));
+everywhere::contract!(bucket_moto, slow "moto", BucketFixture::new(Make::Moto, "p"));

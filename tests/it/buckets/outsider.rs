@@ -122,22 +122,30 @@ impl Outsider {
 
     /// An object's bytes; `None` if there is no such object.
     pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
-        self.found(key, self.try_get(key, None))
+        self.get_whole(key, None).map(|(_, bytes)| bytes)
     }
 
-    /// A version's bytes; `None` if there is no such version.
-    pub(crate) fn get_version(&self, version: &Version) -> Option<Vec<u8>> {
-        self.found(&version.key, self.try_get(&version.key, Some(version.id.clone())))
+    /// An object, or the version of it that has this id: what the bucket tells of it, and its bytes.
+    pub(crate) fn get_whole(&self, key: &str, version: Option<String>) -> Option<(Object, Vec<u8>)> {
+        self.found(key, self.try_get(key, version))
     }
 
-    /// [`Outsider::get`], which may fail: also for want of the object.
-    pub(crate) fn try_get(&self, key: &str, version: Option<String>) -> Result<Vec<u8>, Refusal> {
+    /// [`Outsider::get_whole`], which may fail: also for want of the object.
+    pub(crate) fn try_get(&self, key: &str, version: Option<String>) -> Result<(Object, Vec<u8>), Refusal> {
         let get = self.client.get_object().bucket(&self.bucket).key(key).set_version_id(version);
-        let body = self.ask(get.send())?.body;
-        let bytes = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, body.collect()).await });
+        let got = self.ask(get.send())?;
+        let object = Object {
+            etag: got.e_tag.expect("an ETag"),
+            version: got.version_id,
+            len: got.content_length.expect("a length").cast_unsigned(),
+            content_type: got.content_type.unwrap_or_default(),
+            meta: got.metadata.unwrap_or_default().into_iter().collect(),
+        };
+        let bytes = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, got.body.collect()).await });
         let unread = |why| Refusal { code: None, why };
         let bytes = bytes.map_err(|_| unread("its bytes do not come to an end".to_owned()))?;
-        bytes.map(|bytes| bytes.to_vec()).map_err(|error| unread(DisplayErrorContext(&error).to_string()))
+        let bytes = bytes.map_err(|error| unread(DisplayErrorContext(&error).to_string()))?;
+        Ok((object, bytes.to_vec()))
     }
 
     /// What the bucket tells of an object; `None` if there is no such object.
@@ -246,11 +254,12 @@ impl Outsider {
         self.ask(create.send()).expect("a bucket can be made");
     }
 
-    /// From now on all versions are kept.
-    pub(crate) fn keep_versions(&self) {
-        let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-        let put = self.client.put_bucket_versioning().bucket(&self.bucket).versioning_configuration(enabled);
-        self.ask(put.send()).expect("versions can be kept");
+    /// Whether all versions are kept from now on.
+    pub(crate) fn keep_versions(&self, keep: bool) {
+        let status = if keep { BucketVersioningStatus::Enabled } else { BucketVersioningStatus::Suspended };
+        let config = VersioningConfiguration::builder().status(status).build();
+        let put = self.client.put_bucket_versioning().bucket(&self.bucket).versioning_configuration(config);
+        self.ask(put.send()).expect("a bucket can be told whether to keep versions");
     }
 
     /// Takes the bucket away with all that is in it, where the server does that; it ends with the tests anyway.

@@ -67,19 +67,24 @@ impl Bucket {
     /// A bucket that keeps the last version of each object only.
     pub(crate) fn new(make: Make) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        be_admitted();
         let name = format!("t-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let server = Server::of(make);
         let outsider = Outsider::new(&format!("http://{}", server.address), &name);
         // A process id comes back, and the bucket of a killed test may still be there.
         outsider.remove_bucket();
         outsider.make_bucket();
+        if make == Make::Moto {
+            // Before that is said, moto's answer to whether versions are kept is not one that the SDK understands.
+            outsider.keep_versions(false);
+        }
         Self { name, server, outsider }
     }
 
     /// A bucket that keeps all versions.
     pub(crate) fn versioned(make: Make) -> Self {
         let bucket = Self::new(make);
-        bucket.outsider.keep_versions();
+        bucket.outsider.keep_versions(true);
         bucket
     }
 
@@ -120,6 +125,23 @@ impl Bucket {
         command.env("AWS_ACCESS_KEY_ID", KEY).env("AWS_SECRET_ACCESS_KEY", SECRET).env("AWS_REGION", REGION);
         command.env("AWS_EC2_METADATA_DISABLED", "true")
     }
+}
+
+/// Gives this process what [`Bucket::admit`] gives another: a target that is opened here finds it in the environment.
+#[expect(unsafe_code, reason = "there is no safe way to set the environment of one's own process")]
+fn be_admitted() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let mut command = Command::new("true");
+        for (name, value) in Bucket::admit(&mut command).get_envs() {
+            // SAFETY: code in Rust reads the environment under a lock of std's. Code in C (SQLite, for the name of a
+            // temporary folder) could read it in another thread at this instant, but only where tests share a process.
+            match value {
+                Some(value) => unsafe { std::env::set_var(name, value) },
+                None => unsafe { std::env::remove_var(name) },
+            }
+        }
+    });
 }
 
 impl Drop for Bucket {

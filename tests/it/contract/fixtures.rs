@@ -19,6 +19,50 @@ pub(super) trait Fixture: Sync {
     fn swap(&self);
     /// Nothing at all was written since `unmount` or `swap`.
     fn is_untouched(&self) -> bool;
+    /// What a place of this kind cannot do by its nature.
+    fn nature(&self) -> Nature {
+        Nature::default()
+    }
+}
+
+/// In what a place differs from a folder. Each promise says what holds for both.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nature {
+    /// A change of mode, time or owner changes the stamp.
+    pub(super) stamps_tell_of_meta: bool,
+    /// A listing tells what a look does. Else it tells of files and links the name, length and stamp, and calls both files;
+    /// and of folders the name.
+    pub(super) listings_tell_all: bool,
+    /// A folder keeps its mode, time and owner. Else nothing is known of them.
+    pub(super) folders_carry_meta: bool,
+    /// A folder can be moved. Else that is refused, and nothing is changed.
+    pub(super) moves_folders: bool,
+    /// What is staged lies in the place, and is left there by a run that is cut off. Else it ends with the run.
+    pub(super) stages_in_place: bool,
+    /// Old versions can be taken away. Else they stay, whatever their time.
+    pub(super) prunes: bool,
+    /// Each change leaves a version with a name of its own, a change of mode, time or owner alone too.
+    pub(super) names_versions: bool,
+    /// A folder that is gone leaves nothing behind that is in a file's way. Else the file is refused.
+    pub(super) folders_vanish: bool,
+    /// Bytes of a name.
+    pub(super) longest_name: usize,
+}
+
+impl Default for Nature {
+    fn default() -> Self {
+        Self {
+            stamps_tell_of_meta: true,
+            listings_tell_all: true,
+            folders_carry_meta: true,
+            moves_folders: true,
+            stages_in_place: true,
+            prunes: true,
+            names_versions: false,
+            folders_vanish: true,
+            longest_name: 255,
+        }
+    }
 }
 
 pub(super) fn path(text: impl AsRef<[u8]>) -> RelPath {
@@ -167,7 +211,7 @@ impl Target for Again<'_> {
     fn list(&self, page: &mut dyn FnMut(Page) -> bool) -> Result<(), TargetError> {
         self.0.list(page)
     }
-    fn look(&self, path: &RelPath, depth: Depth) -> Result<Option<driftline::target::Remote>, TargetError> {
+    fn look(&self, path: &RelPath, depth: Depth) -> Result<Option<Remote>, TargetError> {
         self.0.look(path, depth)
     }
     fn stage(&self, paths: &[RelPath], read: driftline::target::Read<'_>) -> Vec<Result<Staged, StageError>> {
@@ -301,15 +345,20 @@ pub(super) fn walk(root: &Path) -> BTreeSet<Vec<u8>> {
     entries.map(|entry| bytes_of(entry.path().strip_prefix(root).unwrap()).to_vec()).collect()
 }
 
-/// All pages of a listing, as one map; checks that every folder was ended.
+/// What a listing sees, as one map.
 pub(super) fn listing(target: &dyn Target) -> BTreeMap<RelPath, Seen> {
-    let (mut all, mut ended) = (BTreeMap::new(), BTreeSet::new());
+    remotes(target).into_iter().map(|(path, remote)| (path, remote.seen)).collect()
+}
+
+/// All pages of a listing, as one map; checks that every folder was ended.
+pub(super) fn remotes(target: &dyn Target) -> BTreeMap<RelPath, Remote> {
+    let (mut all, mut ended) = (BTreeMap::<RelPath, Remote>::new(), BTreeSet::new());
     let answer = target.list(&mut |page| {
         let folder = page.folder.clone().unwrap();
         assert!(!ended.contains(&folder), "{folder} was ended before");
         for (path, remote) in page.entries {
             assert_eq!(path.parent(), Some(folder.clone()));
-            assert_eq!(all.insert(path, remote.seen), None, "an entry twice");
+            assert_eq!(all.insert(path, remote), None, "an entry twice");
         }
         assert_eq!(page.strange, []);
         if page.last_of_folder {
@@ -318,7 +367,7 @@ pub(super) fn listing(target: &dyn Target) -> BTreeMap<RelPath, Seen> {
         true
     });
     answer.unwrap();
-    let folders = all.iter().filter(|(_, seen)| seen.shape.kind == Kind::Folder).map(|(path, _)| path.clone());
+    let folders = all.iter().filter(|(_, remote)| remote.seen.shape.kind == Kind::Folder).map(|(path, _)| path.clone());
     assert_eq!(ended, folders.chain([RelPath::root()]).collect());
     all
 }
