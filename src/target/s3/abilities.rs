@@ -79,7 +79,8 @@ impl Wire<'_> {
         let found = wire.try_conditions(key, checksum).await;
         // What stays behind after an error is in nobody's way: it lies in our staging.
         for key in [key.to_owned(), second(key)] {
-            let _left = wire.delete_once(&key, None).await;
+            let delete = wire.delete_once(&key, None);
+            let _left = wire.connection.once(wire.setup, Sort::Delete, 0, delete).await;
         }
         found
     }
@@ -154,7 +155,7 @@ fn is_refused(answer: Outcome<String>) -> Outcome<bool> {
         Err(refusal) => match refusal.kind {
             Kind::Precondition | Kind::NotThere | Kind::Damaged | Kind::Fault(Fault::Unfit) => Ok(true),
             Kind::Unknown => Ok(false),
-            Kind::Slow | Kind::Unclear | Kind::Fault(_) => Err(Refusal { ..refusal }),
+            Kind::Slow | Kind::Unclear | Kind::Broken | Kind::Fault(_) => Err(Refusal { ..refusal }),
         },
     }
 }

@@ -112,7 +112,7 @@ impl Inner {
     ) -> Outcome<Placed> {
         let body = self.staged().get(&token).filter(|body| body.content() == *content).cloned();
         let body = body.ok_or_else(|| Refusal::unstaged("it is not staged"))?;
-        self.has_folder(wire, &step.path).await?;
+        self.has_place(wire, step).await?;
         let made = match body {
             Body::Whole(_, bytes) => {
                 let condition = self.make_way(wire, step).await?;
@@ -169,7 +169,7 @@ impl Inner {
             let cause = format!("where it points to takes more than the {METADATA_MAX} bytes of an object's metadata");
             return Err(unfit(cause, "make it point to a shorter path"));
         }
-        self.has_folder(wire, &step.path).await?;
+        self.has_place(wire, step).await?;
         let condition = self.make_way(wire, step).await?;
         let put = Put { key: self.prefix.object(&step.path), body: Bytes::new(), metadata };
         let made = self.put(wire, &put, &condition).await?;
@@ -212,6 +212,16 @@ impl Inner {
 
     // ---- folders ----
 
+    /// Whether it can be put there. Where a folder is missing, nothing is as a guard says that it was.
+    async fn has_place(&self, wire: &Wire<'_>, step: &Step) -> Outcome<()> {
+        match (self.has_folder(wire, &step.path).await, &step.guard) {
+            (Err(refusal), Guard::Unchanged(_)) if refusal.kind == Kind::Fault(Fault::NoFolder) => {
+                Err(Refusal::stale("its folder is not there"))
+            }
+            (answer, _) => answer,
+        }
+    }
+
     /// Whether the folder that it goes into is there.
     async fn has_folder(&self, wire: &Wire<'_>, path: &RelPath) -> Outcome<()> {
         let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else { return Ok(()) };
@@ -251,7 +261,7 @@ impl Inner {
                 self.delete(wire, &self.prefix.object(path), &etag).await?;
             }
         }
-        let made = match self.put_marker(wire, path, meta, &Condition::Absent).await {
+        let made = match self.put_marker(wire, path, meta, Some(&Condition::Absent)).await {
             Err(refusal) if refusal.kind == Kind::Precondition => self.mark_again(wire, path, meta).await?,
             made => made?,
         };
@@ -259,21 +269,34 @@ impl Inner {
         Ok(folder_placed(meta, made))
     }
 
-    async fn put_marker(&self, wire: &Wire<'_>, path: &RelPath, meta: &Meta, condition: &Condition) -> Outcome<Made> {
+    async fn put_marker(
+        &self,
+        wire: &Wire<'_>,
+        path: &RelPath,
+        meta: &Meta,
+        condition: Option<&Condition>,
+    ) -> Outcome<Made> {
         let metadata = object::metadata(&Content::FOLDER, meta, None);
         let put = Put { key: self.prefix.folder(path), body: Bytes::new(), metadata };
-        self.put(wire, &put, condition).await
+        match condition {
+            Some(condition) => self.put(wire, &put, condition).await,
+            None => self.put_where(wire, &put, None).await,
+        }
     }
 
     /// A folder that is there gets what it is to carry.
     async fn mark_again(&self, wire: &Wire<'_>, path: &RelPath, meta: &Meta) -> Outcome<Made> {
         match self.find_folder(wire, path).await? {
             None => Err(Refusal::stale("the folder is not there")),
+            Some(Found::Marked(head)) if head.len > 0 => {
+                Err(unfit("an object with bytes in it bears the folder's name", "move that object away on the target"))
+            }
             Some(Found::Marked(head)) if head.folder().meta == *meta => {
                 Ok(Made { etag: head.etag, version: head.version })
             }
-            Some(Found::Marked(head)) => self.put_marker(wire, path, meta, &Condition::Match(head.etag)).await,
-            Some(Found::Implied | Found::Object(_)) => self.put_marker(wire, path, meta, &Condition::Absent).await,
+            Some(Found::Marked(head)) => self.put_marker(wire, path, meta, Some(&Condition::Match(head.etag))).await,
+            // RACE: a marker that someone else puts there meanwhile is replaced: it holds nothing.
+            Some(Found::Implied | Found::Object(_)) => self.put_marker(wire, path, meta, None).await,
         }
     }
 

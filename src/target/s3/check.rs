@@ -150,11 +150,7 @@ impl Inner {
 }
 
 fn problem(verb: &str, refusal: &Refusal) -> Finding {
-    let level = match refusal.kind {
-        Kind::Fault(Fault::Throttled(_)) | Kind::Slow => Level::Warning,
-        Kind::NotThere | Kind::Precondition | Kind::Unclear | Kind::Unknown | Kind::Damaged | Kind::Fault(_) => {
-            Level::Problem
-        }
-    };
+    let passes = matches!(refusal.kind, Kind::Fault(Fault::Throttled(_)) | Kind::Slow);
+    let level = if passes { Level::Warning } else { Level::Problem };
     Finding::new(level, format!("cannot {verb} it: {}", refusal.cause)).hint(refusal.hint.clone())
 }

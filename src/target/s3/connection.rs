@@ -161,7 +161,7 @@ impl Connection {
             if !refusal.is_passing() {
                 return Err(refusal);
             }
-            if refusal.kind == Kind::Unclear
+            if matches!(refusal.kind, Kind::Unclear | Kind::Broken)
                 && let Some(done) = made().await?
             {
                 return Ok(done);

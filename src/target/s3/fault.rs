@@ -29,7 +29,9 @@ pub(super) enum Kind {
     Slow,
     /// No answer, or one that says nothing: the change may or may not have been made.
     Unclear,
-    /// The server knows no such thing.
+    /// The server says that it failed (500): the change may or may not have been made.
+    Broken,
+    /// The server knows no such thing, or answers it in no way that is understood.
     Unknown,
     /// What arrived was not what was sent. Nothing was changed.
     Damaged,
@@ -70,7 +72,7 @@ impl Refusal {
     /// True if the same request may well succeed a little later.
     pub(super) fn is_passing(&self) -> bool {
         match self.kind {
-            Kind::Slow | Kind::Unclear | Kind::Damaged => true,
+            Kind::Slow | Kind::Unclear | Kind::Broken | Kind::Damaged => true,
             Kind::NotThere | Kind::Precondition | Kind::Unknown | Kind::Fault(_) => false,
         }
     }
@@ -80,7 +82,7 @@ impl Refusal {
             // A change that carries a guard and finds nothing.
             Kind::NotThere | Kind::Precondition => Fault::Stale,
             Kind::Slow => Fault::Throttled(None),
-            Kind::Unclear | Kind::Damaged => Fault::Unreachable,
+            Kind::Unclear | Kind::Broken | Kind::Damaged => Fault::Unreachable,
             Kind::Unknown => Fault::Unfit,
             Kind::Fault(fault) => fault,
         }
@@ -278,7 +280,8 @@ impl Said<'_> {
                 refusal(Kind::Unknown, "the server does not know this request", "see what `driftline check` says of it")
             }
             507 => refusal(Kind::Fault(Fault::Full), "the server has no room", "free space on the server"),
-            500.. => refusal(Kind::Unclear, "the server failed", BY_ITSELF),
+            200..=299 => refusal(Kind::Unknown, "the server's answer cannot be understood", "see `driftline check`"),
+            500.. => refusal(Kind::Broken, "the server failed", BY_ITSELF),
             _ => refusal(
                 Kind::Fault(Fault::Unfit),
                 "the server refuses it",
@@ -335,8 +338,9 @@ mod tests {
             (503, "SlowDown", Kind::Slow),
             (503, "", Kind::Slow),
             (429, "", Kind::Slow),
-            (500, "InternalError", Kind::Unclear),
-            (502, "", Kind::Unclear),
+            (500, "InternalError", Kind::Broken),
+            (502, "", Kind::Broken),
+            (200, "", Kind::Unknown),
             (403, "RequestTimeTooSkewed", Kind::Fault(Fault::Unreachable)),
             (400, "ExpiredToken", Kind::Fault(Fault::Unreachable)),
             (403, "AccessDenied", Kind::Fault(Fault::Unreachable)),

@@ -2,7 +2,8 @@
 //!
 //! A path is its own key below the prefix, so that every other tool finds the files under their names. Only what a key
 //! cannot hold is written differently: each byte that is not part of valid UTF-8, and each byte of a control character
-//! or of a character that XML forbids, and a backslash (which some servers take for a slash), becomes `‛XX` (U+201B and two upper-case hex digits), and `‛` itself becomes `‛‛`.
+//! or of a character that XML forbids, and a backslash (which some servers take for a slash), becomes `‛XX` (U+201B and two upper-case hex digits), as does each of a path of
+//! nothing but space; and `‛` itself becomes `‛‛`.
 //! That is also how rclone writes bytes that are not UTF-8. A key that no path is written as is unmappable: shown, never
 //! touched. Folders are keys with a slash behind them.
 
@@ -91,6 +92,11 @@ pub(super) fn encode(path: &RelPath) -> String {
         }
         chunk.invalid().iter().for_each(|byte| quote(&mut key, *byte));
     }
+    if !key.is_empty() && key.trim().is_empty() {
+        // Clients take a key of nothing but space for none.
+        let blank = std::mem::take(&mut key);
+        blank.bytes().for_each(|byte| quote(&mut key, byte));
+    }
     key
 }
 
@@ -144,7 +150,9 @@ mod tests {
 
     #[test]
     fn what_a_key_cannot_hold_is_written_differently() {
-        let table: [(&[u8], &str); 7] = [
+        let table: [(&[u8], &str); 9] = [
+            (b" ", "‛20"),
+            (b" /a", " /a"),
             (b"a\\b", "a‛5Cb"),
             (b"\xff\xfe", "‛FF‛FE"),
             (b"a\nb", "a‛0Ab"),

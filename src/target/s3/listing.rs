@@ -55,8 +55,8 @@ impl Inner {
         let first = wire.list(&key, None, None, 1).await?.objects.into_iter().next();
         let Some(first) = first else { return Ok(None) };
         if first.key != key {
-            // Some servers sort a folder's marker behind what lies in it.
-            return Ok(Some(wire.head(&key).await?.map_or(Found::Implied, Found::Marked)));
+            // A look at the key would tell nothing: some servers show a marker wherever something lies in a folder.
+            return Ok(Some(Found::Implied));
         }
         // It may have gone since.
         Ok(wire.head(&key).await?.map(Found::Marked))

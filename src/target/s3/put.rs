@@ -6,6 +6,7 @@ use super::fault::{Kind, Outcome, Refusal};
 use super::object::Head;
 use super::wire::{Condition, Copy, Made, Put, Wire};
 use super::{Inner, sums};
+use crate::target::Fault;
 
 impl Inner {
     /// Puts an object where the condition holds.
@@ -18,7 +19,38 @@ impl Inner {
             // RACE: between this look and the put someone else may change the object; theirs is then replaced.
             wire.hold(&put.key, condition).await?;
         }
-        let condition = checked.then_some(condition);
+        match self.put_where(wire, put, checked.then_some(condition)).await {
+            Err(refusal) if refusal.kind == Kind::Precondition && *condition == Condition::Absent => {
+                self.put_where_nothing_is(wire, put, refusal).await
+            }
+            Err(refusal) if refusal.kind == Kind::Broken => Err(self.whose_fault(wire, refusal).await),
+            made => made,
+        }
+    }
+
+    /// Some servers say that something is there where only older versions are, or were once: a look decides.
+    ///
+    /// RACE: between this look and the put someone else may put an object there; theirs is then replaced.
+    async fn put_where_nothing_is(&self, wire: &Wire<'_>, put: &Put, refusal: Refusal) -> Outcome<Made> {
+        match wire.head(&put.key).await? {
+            Some(_) => Err(refusal),
+            None => self.put_where(wire, put, None).await,
+        }
+    }
+
+    /// A server that fails with one object again and again, and takes another one, will not take this one.
+    async fn whose_fault(&self, wire: &Wire<'_>, refusal: Refusal) -> Refusal {
+        let body = bytes::Bytes::from_static(b"driftline tries whether this server takes anything");
+        let other = Put { key: self.scratch(), body, metadata: Default::default() };
+        let Ok(made) = self.put_where(wire, &other, None).await else { return refusal };
+        // What stays behind is in nobody's way: it lies in our staging.
+        let _left = self.delete(wire, &other.key, &made.etag).await;
+        let cause = format!("{}, with this object again and again, while it takes others", refusal.cause);
+        Refusal::fault(Fault::Unfit, cause, "give it another name on the share, or see the server's own log")
+    }
+
+    /// Puts an object; without a condition, whatever is there.
+    pub(super) async fn put_where(&self, wire: &Wire<'_>, put: &Put, condition: Option<&Condition>) -> Outcome<Made> {
         let checksum = sums::checked(wire.abilities.checksum, &put.body);
         let request = || wire.put_once(put, condition, &checksum);
         let made = || async {
