@@ -18,7 +18,7 @@ use crate::local::root::open_bound;
 use crate::local::trouble::trouble;
 use crate::model::{Content, Digest, Kind, ReadFault, Reading, RelPath, Sink, Stat, Wall};
 use crate::sys::cause::{Cause, cause};
-use crate::sys::{beneath, bytes, lease, stat};
+use crate::sys::{self, beneath, lease, stat};
 
 /// Bytes read at once.
 const BUFFER: usize = 1 << 20;
@@ -189,7 +189,7 @@ impl Reader {
         let at = (how.now)();
         let len = it.stat.shape.len;
         if len > LARGE {
-            bytes::will_read_in_order(&it.file);
+            sys::bytes::will_read_in_order(&it.file);
         }
         let holey = it.taken.saturating_add(HOLES_MIN) < len;
         let mut copy = Copy {
@@ -201,7 +201,7 @@ impl Reader {
         let done = if holey { copy.runs(len, sink) } else { copy.range(0, len, sink) }.map_err(Fail::into_fault)?;
         let digest = Digest(*copy.hasher.finalize().as_bytes());
         if len > LARGE {
-            bytes::will_not_read_again(&it.file);
+            sys::bytes::will_not_read_again(&it.file);
         }
         let trouble = |error: io::Error| ReadFault::Troubled(trouble("read the file", &error));
         let after = beneath::stat_fd(it.file.as_fd()).map_err(trouble)?;
@@ -304,7 +304,7 @@ impl Copy<'_> {
     fn runs(&mut self, len: u64, sink: &mut dyn Sink) -> Result<bool, Fail> {
         let mut at = 0;
         while at < len {
-            let run = bytes::next_data(self.file, at, len).map_err(Fail::Source)?.unwrap_or(len..len);
+            let run = sys::bytes::next_data(self.file, at, len).map_err(Fail::Source)?.unwrap_or(len..len);
             self.hole(run.start - at, sink)?;
             if !self.range(run.start, run.end, sink)? {
                 return Ok(false);
