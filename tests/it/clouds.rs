@@ -57,7 +57,8 @@ impl Cloud {
         let names = keys.into_iter().filter(|key| !key.ends_with('/'));
         let names = names.filter_map(|key| key.strip_prefix(&prefix).map(str::to_owned));
         let names = names.filter(|name| !name.starts_with(".driftline/"));
-        names.map(|name| (name.clone(), self.outsider().get(&format!("{prefix}{name}")).unwrap())).collect()
+        // It may go between the listing and this.
+        names.filter_map(|name| Some((name.clone(), self.outsider().get(&format!("{prefix}{name}"))?))).collect()
     }
 
     /// The files on the share: paths and bytes.

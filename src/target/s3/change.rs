@@ -12,7 +12,7 @@ use super::key::KEY_MAX;
 use super::listing::Found;
 use super::object::{self, Head, METADATA_MAX, etag_of, file_stamp, folder_stamp, is_folder, is_link, link_stamp};
 use super::staging::Body;
-use super::wire::{Condition, Copy, Made, Put, Wire};
+use super::wire::{Condition, Copy, Made, PAGE_MAX, Put, Wire};
 use crate::model::{Content, Digest, Meta, RelPath, Stamp};
 use crate::plan::Guard;
 use crate::target::{Change, Fault, Placed, Step, TargetError, Token};
@@ -305,7 +305,7 @@ impl Inner {
     /// RACE: what someone puts into it after the look stays, in a folder without a marker.
     async fn drop_folder(&self, wire: &Wire<'_>, path: &RelPath, occupied: Fault) -> Outcome<Made> {
         let key = self.prefix.folder(path);
-        let inside = wire.list(&key, None, None, 2).await?.objects;
+        let inside = wire.list(&key, None, None, PAGE_MAX).await?.objects;
         if inside.iter().any(|object| object.key != key) {
             let hint = "move what lies in it away on the target, or leave it there";
             return Err(Refusal::fault(occupied, "the folder is not empty", hint));
