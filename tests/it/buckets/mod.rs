@@ -8,6 +8,6 @@ mod proxy;
 mod server;
 mod trial;
 
-pub(crate) use outsider::{Object, Outsider, Refusal, Version};
+pub(crate) use outsider::{Object, Outsider, Refusal};
 pub(crate) use proxy::{Answer, Fault, Kind, Proxy, Request, Rule};
 pub(crate) use server::{Bucket, Make};

@@ -125,6 +125,11 @@ impl Outsider {
         self.get_whole(key, None).map(|(_, bytes)| bytes)
     }
 
+    /// A version's bytes; `None` if there is no such version.
+    pub(crate) fn get_version(&self, version: &Version) -> Option<Vec<u8>> {
+        self.get_whole(&version.key, Some(version.id.clone())).map(|(_, bytes)| bytes)
+    }
+
     /// An object, or the version of it that has this id: what the bucket tells of it, and its bytes.
     pub(crate) fn get_whole(&self, key: &str, version: Option<String>) -> Option<(Object, Vec<u8>)> {
         self.found(key, self.try_get(key, version))

@@ -113,7 +113,7 @@ fn written(name: &[u8]) -> String {
         }
         chunk.invalid().iter().for_each(|byte| key.push_str(&format!("\u{201b}{byte:02X}")));
     }
-    key
+    if name == b" " { "\u{201b}20".to_owned() } else { key }
 }
 
 /// Metadata as it is written for what is not printable.
