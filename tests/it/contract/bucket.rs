@@ -191,7 +191,6 @@ impl Fixture for BucketFixture {
             prunes: !self.versioned,
             names_versions: self.versioned,
             // SeaweedFS keeps versions in a folder beside the object, which has the object's name and nine bytes more.
-            folders_vanish: !(self.versioned && self.make == Make::SeaweedFs),
             longest_name: if self.versioned && self.make == Make::SeaweedFs { 246 } else { 255 },
         }
     }

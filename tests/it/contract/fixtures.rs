@@ -43,8 +43,6 @@ pub(super) struct Nature {
     pub(super) prunes: bool,
     /// Each change leaves a version with a name of its own, a change of mode, time or owner alone too.
     pub(super) names_versions: bool,
-    /// A folder that is gone leaves nothing behind that is in a file's way. Else the file is refused.
-    pub(super) folders_vanish: bool,
     /// Bytes of a name.
     pub(super) longest_name: usize,
 }
@@ -59,7 +57,6 @@ impl Default for Nature {
             stages_in_place: true,
             prunes: true,
             names_versions: false,
-            folders_vanish: true,
             longest_name: 255,
         }
     }
