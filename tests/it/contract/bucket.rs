@@ -7,7 +7,8 @@ use driftline::model::Moment;
 use driftline::target::{Clock, S3Setup, S3Target, Sizes};
 
 use super::*;
-use crate::buckets::{Bucket, Make, Outsider};
+use crate::buckets::{Bucket, Fault as Broken, Kind as Asked, Make, Outsider, Rule};
+use crate::office::{PATIENCE, wait};
 
 pub(super) struct BucketFixture {
     bucket: Bucket,
@@ -194,4 +195,164 @@ impl Fixture for BucketFixture {
             longest_name: if self.versioned && self.make == Make::SeaweedFs { 246 } else { 255 },
         }
     }
+}
+
+// ---- what only buckets promise ----
+
+/// Part sizes that a server takes, with little to send.
+const PART: u64 = 5 << 20;
+
+impl BucketFixture {
+    /// The same bucket, of which parts are small and uploads are remembered in `state`.
+    fn in_parts(&self, state: &Path) -> S3Target {
+        let sizes = Sizes { part: PART, ..self.setup.sizes };
+        S3Target::new(S3Setup { state: Some(state.to_owned()), sizes, ..self.setup.clone() })
+    }
+}
+
+fn large() -> Vec<u8> {
+    (0..u32::try_from(PART / 2).unwrap()).flat_map(u32::to_le_bytes).collect()
+}
+
+fn stage_at(target: &dyn Target, at: &RelPath, bytes: &[u8]) -> Staged {
+    let [answer] =
+        <[_; 1]>::try_from(target.stage(std::slice::from_ref(at), &mut |_, sink| bring(bytes, sink))).unwrap();
+    answer.unwrap()
+}
+
+fn publish(at: &RelPath, staged: &Staged, guard: Guard) -> Step {
+    change(at, Change::Publish { token: staged.token, content: staged.reading.content, meta: meta() }, guard)
+}
+
+#[test]
+fn a_large_file_is_invisible_until_it_is_published_and_whole_then() {
+    let (fixture, state) = (BucketFixture::new(Make::SeaweedFs, "p"), tempfile::tempdir().unwrap());
+    let (target, a, bytes) = (fixture.in_parts(state.path()), path("a"), large());
+    let staged = stage_at(&target, &a, &bytes);
+    assert_eq!((fixture.staged(), fixture.bytes(&a)), (1, None));
+    let placed = one(&target, publish(&a, &staged, Guard::Absent)).unwrap();
+    assert_eq!((fixture.staged(), fixture.bytes(&a).as_deref() == Some(&bytes[..])), (0, true));
+    let looked = target.look(&a, Depth::Stamp).unwrap().unwrap();
+    let shape = Shape { kind: Kind::File, len: bytes.len() as u64 };
+    assert_eq!(
+        (Some(looked.stamp), looked.seen),
+        (placed.stamp, Seen { shape, digest: Some(digest(&bytes)), meta: meta() })
+    );
+}
+
+#[test]
+fn a_large_file_replaces_only_what_its_guard_says() {
+    let (fixture, state) = (BucketFixture::new(Make::SeaweedFs, ""), tempfile::tempdir().unwrap());
+    let (target, a, bytes) = (fixture.in_parts(state.path()), path("a"), large());
+    let old = put(&target, &a, b"ours");
+    fixture.outsider_writes(&a, b"theirs");
+    for guard in [Guard::Absent, Guard::Unchanged(old)] {
+        let staged = stage_at(&target, &a, &bytes);
+        assert_eq!(fault(one(&target, publish(&a, &staged, guard))), Fault::Stale);
+        target.discard(&[staged.token]);
+        assert_eq!(fixture.bytes(&a), Some(b"theirs".to_vec()));
+    }
+    let (staged, theirs) = (stage_at(&target, &a, &bytes), stamp_at(&target, &a));
+    one(&target, publish(&a, &staged, Guard::Unchanged(theirs))).unwrap();
+    assert!(fixture.bytes(&a).as_deref() == Some(&bytes[..]));
+    assert_eq!(fixture.history(&a), [b"theirs".to_vec()]);
+}
+
+#[test]
+fn an_upload_goes_on_where_an_earlier_run_left_it() {
+    let (fixture, state) = (BucketFixture::new(Make::SeaweedFs, "p"), tempfile::tempdir().unwrap());
+    let (a, bytes) = (path("a"), large());
+    stage_at(&fixture.in_parts(state.path()), &a, &bytes);
+    let begun = fixture.outsider().uploads("");
+    let proxy = fixture.bucket.proxy();
+    let again = S3Setup { endpoint: Some(proxy.endpoint()), ..fixture.setup.clone() };
+    let sizes = Sizes { part: PART, ..again.sizes };
+    let again = S3Target::new(S3Setup { state: Some(state.path().to_owned()), sizes, ..again });
+    let staged = stage_at(&again, &a, &bytes);
+    assert_eq!(fixture.outsider().uploads(""), begun);
+    assert_eq!(proxy.count(|request| request.kind() == Asked::Part), 0, "no part is sent again");
+    one(&again, publish(&a, &staged, Guard::Absent)).unwrap();
+    assert!(fixture.bytes(&a).as_deref() == Some(&bytes[..]));
+}
+
+#[test]
+fn uploads_of_others_are_never_swept() {
+    let (fixture, state) = (BucketFixture::new(Make::SeaweedFs, "p"), tempfile::tempdir().unwrap());
+    fixture.outsider().begin_upload("p/theirs");
+    let theirs = fixture.outsider().uploads("");
+    fixture.in_parts(state.path()).sweep().unwrap();
+    assert_eq!(fixture.outsider().uploads(""), theirs);
+}
+
+#[test]
+fn two_shares_in_one_bucket_do_not_see_each_other() {
+    let fixture = BucketFixture::new(Make::SeaweedFs, "one");
+    let other = S3Setup { prefix: "one-more".to_owned(), target_id: None, ..fixture.setup.clone() };
+    let other = S3Target::new(S3Setup { share_id: "share-2".to_owned(), ..other });
+    assert!(other.probe(Bind::IfUnbound).unwrap().newly);
+    put(fixture.target(), &path("f/a"), b"one");
+    put(&other, &path("g/b"), b"two");
+    assert_eq!(listing(fixture.target()).into_keys().collect::<Vec<_>>(), [path("f"), path("f/a")]);
+    assert_eq!(listing(&other).into_keys().collect::<Vec<_>>(), [path("g"), path("g/b")]);
+}
+
+#[test]
+fn a_folder_that_only_its_files_imply_can_be_made() {
+    for fixture in [BucketFixture::new(Make::SeaweedFs, "p"), BucketFixture::versioned(Make::SeaweedFs, "")] {
+        let (target, f) = (fixture.target(), path("f"));
+        fixture.outsider_writes(&path("f/theirs"), b"theirs");
+        assert_eq!(target.look(&f, Depth::Stamp).unwrap().unwrap().seen.shape.kind, Kind::Folder);
+        let placed = one(target, change(&f, Change::MakeFolder { meta: meta() }, Guard::Absent)).unwrap();
+        assert_eq!(placed.stamp, Some(stamp_at(target, &f)));
+        assert_eq!(fixture.bytes(&path("f/theirs")), Some(b"theirs".to_vec()));
+        assert!(fixture.outsider().keys("").contains(&fixture.key("f/")), "it has a marker now");
+    }
+}
+
+#[test]
+fn what_no_path_is_written_as_is_shown_and_never_touched() {
+    let fixture = BucketFixture::new(Make::SeaweedFs, "p");
+    let strange = ["p/\u{201b}41", "p/f/\u{201b}zz"];
+    strange.iter().for_each(|key| _ = fixture.outsider().put(key, b"theirs"));
+    let (mut entries, mut shown) = (0, 0);
+    let listed = fixture.target().list(&mut |page| {
+        entries += page.entries.iter().filter(|(_, remote)| remote.seen.shape.kind == Kind::File).count();
+        shown += page.strange.len();
+        true
+    });
+    listed.unwrap();
+    assert_eq!((entries, shown), (0, 2));
+    strange.iter().for_each(|key| assert_eq!(fixture.outsider().get(key), Some(b"theirs".to_vec())));
+}
+
+#[test]
+fn a_lost_answer_to_a_put_is_our_own_put() {
+    let fixture = BucketFixture::new(Make::SeaweedFs, "p");
+    let proxy = fixture.bucket.proxy();
+    let target = S3Target::new(S3Setup { endpoint: Some(proxy.endpoint()), ..fixture.setup.clone() });
+    proxy.add(
+        Rule::always(Broken::LoseAnswer, |request| request.kind() == Asked::Put && request.key() == "p/a").times(1),
+    );
+    let stamp = put(&target, &path("a"), b"ours");
+    assert_eq!((fixture.bytes(&path("a")), stamp_at(&target, &path("a"))), (Some(b"ours".to_vec()), stamp));
+    assert_eq!(
+        proxy.count(|request| request.kind() == Asked::Put && request.key() == "p/a"),
+        1,
+        "it is not sent twice"
+    );
+}
+
+#[test]
+fn a_put_that_is_delivered_twice_late_changes_nothing() {
+    let fixture = BucketFixture::new(Make::SeaweedFs, "p");
+    let (proxy, a) = (fixture.bucket.proxy(), path("a"));
+    let target = S3Target::new(S3Setup { endpoint: Some(proxy.endpoint()), ..fixture.setup.clone() });
+    let echo = Broken::Echo(Duration::from_millis(500));
+    proxy.add(Rule::once(echo, |request| request.kind() == Asked::Put && request.key() == "p/a"));
+    let stamp = put(&target, &a, b"old");
+    replace(&target, &a, b"new", stamp).unwrap();
+    let echoed = || proxy.requests().iter().find(|request| request.fault == Some("echo")).map(|request| request.status);
+    assert!(wait(PATIENCE, || echoed().is_some()), "it is delivered again");
+    assert_eq!(echoed(), Some(Some(412)));
+    assert_eq!((fixture.bytes(&a), fixture.history(&a)), (Some(b"new".to_vec()), vec![b"old".to_vec()]));
 }

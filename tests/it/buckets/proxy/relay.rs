@@ -18,6 +18,9 @@ pub(super) const STEP: Duration = Duration::from_millis(20);
 /// No server takes longer for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is delivered again is noted once more, under this name.
+pub(super) const ECHO: &str = "echo";
+
 /// Bytes that are passed on at once.
 const PIECE: usize = 64 * 1024;
 
@@ -243,10 +246,13 @@ impl Exchange<'_> {
         let mut server = self.server()?;
         server.send(&request)?;
         let next = self.hand_back(&mut server, Pace::default())?;
-        let (shared, method) = (Arc::clone(self.shared), self.method().to_owned());
+        let (shared, head) = (Arc::clone(self.shared), self.head.clone());
         thread::spawn(move || {
             thread::sleep(time);
-            deliver(&shared.server, &request, &method)
+            let noted = request_of(&head);
+            let status = deliver(&shared.server, &request, &noted.method).ok().flatten();
+            let echo = Request { status, fault: Some(ECHO), ..noted };
+            shared.requests.lock().expect("no thread has panicked").push(echo);
         });
         Ok(next)
     }
@@ -258,12 +264,13 @@ fn server(address: &str) -> io::Result<Side> {
     Side::new(stream)
 }
 
-/// A request of which nobody hears the answer.
-fn deliver(address: &str, request: &[u8], method: &str) -> io::Result<()> {
+/// A request of which nobody hears the answer: its status.
+fn deliver(address: &str, request: &[u8], method: &str) -> io::Result<Option<u16>> {
     let mut server = server(address)?;
     server.send(request)?;
     let head = server.head()?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    server.body(head.answer_end(method)).map(drop)
+    server.body(head.answer_end(method))?;
+    Ok(head.status())
 }
 
 /// Closes a connection: with a reset, what is under way is lost.

@@ -33,7 +33,8 @@ pub(crate) enum Fault {
     Edit(Edit),
     /// The server gets it twice, and the client hears the second answer.
     Twice,
-    /// The server gets it once more after this time, and nobody hears that answer.
+    /// The server gets it once more after this time, and nobody hears that answer. Then it is noted as another request,
+    /// of which the fault is `echo`.
     Echo(Duration),
 }
 
