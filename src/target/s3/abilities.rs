@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::connection::Sort;
-use super::fault::{Kind, Outcome, Refusal};
+use super::fault::{Kind, Outcome};
 use super::object::to_base64;
-use super::wire::{Checked, Condition, Copy, Put, Wire};
+use super::wire::{Checked, Condition, Copy, Made, Put, Wire};
 use crate::target::Fault;
 
 /// A checksum of a body that the server compares before it keeps the body.
@@ -88,7 +88,7 @@ impl Wire<'_> {
     async fn try_checksums(&self, key: &str) -> Outcome<Checksum> {
         for (algorithm, len) in [(Checksum::Crc64Nvme, 8), (Checksum::Sha256, 32), (Checksum::Crc32, 4)] {
             let wrong = Checked { algorithm, value: to_base64(&[0; 32][..len]) };
-            if is_refused(self.try_put(key, None, &wrong).await)? {
+            if self.refuses_put(key, None, &wrong).await? {
                 return Ok(algorithm);
             }
         }
@@ -96,45 +96,44 @@ impl Wire<'_> {
     }
 
     async fn try_conditions(&self, key: &str, checksum: Checksum) -> Outcome<Abilities> {
-        let body = Bytes::from_static(b"driftline tries what this server can do");
-        let right = super::sums::checked(checksum, &body);
+        let right = super::sums::checked(checksum, &body());
         let other = || Condition::Match(OTHER.to_owned());
-        let there = self.try_put(key, None, &right).await?;
-        let put_absent = is_refused(self.try_put(key, Some(Condition::Absent), &right).await)?;
-        let put_match = is_refused(self.try_put(key, Some(other()), &right).await)?;
+        let put = Put { key: key.to_owned(), body: body(), metadata: Default::default() };
+        let there = self.connection.call(self.setup, Sort::Put, 0, || self.put_once(&put, None, &right)).await?.etag;
+        let put_absent = self.refuses_put(key, Some(Condition::Absent), &right).await?;
+        let put_match = self.refuses_put(key, Some(other()), &right).await?;
         let to = second(key);
         let copy = |etag, to_absent, to| Copy { from: key, etag, len: 0, to, to_absent, metadata: None };
-        let copy_match = is_refused(self.try_copy(&copy(OTHER, false, &to)).await)?;
-        self.try_copy(&copy(&there, false, &to)).await?;
-        let copy_absent = is_refused(self.try_copy(&copy(&there, true, &to)).await)?;
-        let parts_match = self.try_parts(key, checksum).await?;
-        let delete = self.connection.once(self.setup, Sort::Delete, 0, self.delete_once(key, Some(OTHER))).await;
-        let delete_match = is_refused(delete.map(|made| made.etag))?;
+        let copy_match = self.refuses_copy(&copy(OTHER, false, &to)).await?;
+        self.refuses_copy(&copy(&there, false, &to)).await?;
+        let copy_absent = self.refuses_copy(&copy(&there, true, &to)).await?;
+        let parts_match = self.refuses_parts(key, checksum).await?;
+        let delete = || async { is_refused(self.delete_once(key, Some(OTHER)).await) };
+        let delete_match = self.connection.call(self.setup, Sort::Delete, 0, delete).await?;
         Ok(Abilities { checksum, put_absent, put_match, delete_match, copy_match, copy_absent, parts_match })
     }
 
-    async fn try_put(&self, key: &str, condition: Option<Condition>, checksum: &Checked) -> Outcome<String> {
-        let body = Bytes::from_static(b"driftline tries what this server can do");
-        let put = Put { key: key.to_owned(), body, metadata: Default::default() };
-        let request = || async { Ok(self.put_once(&put, condition.as_ref(), checksum).await?.etag) };
+    async fn refuses_put(&self, key: &str, condition: Option<Condition>, checksum: &Checked) -> Outcome<bool> {
+        let put = Put { key: key.to_owned(), body: body(), metadata: Default::default() };
+        let request = || async { is_refused(self.put_once(&put, condition.as_ref(), checksum).await) };
         self.connection.call(self.setup, Sort::Put, 0, request).await
     }
 
-    async fn try_copy(&self, copy: &Copy<'_>) -> Outcome<String> {
-        let request = || async { Ok(self.copy_once(copy).await?.etag) };
+    async fn refuses_copy(&self, copy: &Copy<'_>) -> Outcome<bool> {
+        let request = || async { is_refused(self.copy_once(copy).await) };
         self.connection.call(self.setup, Sort::Copy, 0, request).await
     }
 
     /// Both conditions on an upload of one small part over an object that is there.
-    async fn try_parts(&self, key: &str, checksum: Checksum) -> Outcome<bool> {
-        let body = Bytes::from_static(b"one part");
-        let checked = super::sums::checked(checksum, &body);
+    async fn refuses_parts(&self, key: &str, checksum: Checksum) -> Outcome<bool> {
+        let checked = super::sums::checked(checksum, &body());
         for condition in [Condition::Absent, Condition::Match(OTHER.to_owned())] {
             let upload = self.begin_parts(key, &Default::default()).await?;
-            let parts = [self.put_part((key, &upload), 1, &body, &checked).await?];
-            let end = self.end_parts_once((key, &upload), &parts, Some(&checked), Some(&condition));
-            let end = self.connection.once(self.setup, Sort::Put, 0, end).await;
-            let refused = is_refused(end.map(|made| made.etag))?;
+            let parts = [self.put_part((key, &upload), 1, &body(), &checked).await?];
+            let end = || async {
+                is_refused(self.end_parts_once((key, &upload), &parts, Some(&checked), Some(&condition)).await)
+            };
+            let refused = self.connection.call(self.setup, Sort::Put, 0, end).await?;
             let _gone = self.drop_parts(key, &upload).await;
             if !refused {
                 return Ok(false);
@@ -144,18 +143,23 @@ impl Wire<'_> {
     }
 }
 
+/// What the object holds on which everything is tried.
+fn body() -> Bytes {
+    Bytes::from_static(b"driftline tries what this server can do")
+}
+
 fn second(key: &str) -> String {
     format!("{key}-2")
 }
 
 /// Whether a request that has to be refused was: what it did not do for another reason tells nothing.
-fn is_refused(answer: Outcome<String>) -> Outcome<bool> {
+fn is_refused(answer: Outcome<Made>) -> Outcome<bool> {
     match answer {
         Ok(_) => Ok(false),
         Err(refusal) => match refusal.kind {
             Kind::Precondition | Kind::NotThere | Kind::Damaged | Kind::Fault(Fault::Unfit) => Ok(true),
             Kind::Unknown => Ok(false),
-            Kind::Slow | Kind::Unclear | Kind::Broken | Kind::Fault(_) => Err(Refusal { ..refusal }),
+            Kind::Slow | Kind::Unclear | Kind::Broken | Kind::Fault(_) => Err(refusal),
         },
     }
 }
