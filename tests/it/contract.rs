@@ -21,6 +21,7 @@ mod bucket;
 mod directory;
 mod everywhere;
 mod fixtures;
+mod servers;
 
 use crate::buckets::Make;
 use bucket::BucketFixture;

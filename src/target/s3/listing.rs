@@ -64,7 +64,9 @@ impl Inner {
 
     /// Lists everything: the root one level deep, then several of its folders at once, each from end to end.
     pub(super) async fn list_all(self: &std::sync::Arc<Self>, out: mpsc::Sender<Page>) -> Outcome<()> {
-        let folders = self.list_root(&out).await?;
+        let (folders, is_empty) = self.list_root(&out).await?;
+        let seen = is_empty.then(|| (self.setup.clock.moment)());
+        *self.empty.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = seen;
         let mut running = JoinSet::new();
         for folder in folders {
             if running.len() >= FOLDERS_MAX
@@ -81,15 +83,17 @@ impl Inner {
         Ok(())
     }
 
-    /// Returns the folders in it.
-    async fn list_root(&self, out: &mpsc::Sender<Page>) -> Outcome<Vec<RelPath>> {
+    /// Returns the folders in it, and whether nothing at all is there but what is ours.
+    async fn list_root(&self, out: &mpsc::Sender<Page>) -> Outcome<(Vec<RelPath>, bool)> {
         let wire = self.open().await?;
         let mut pages = Assembly::new(RelPath::root());
-        let (mut folders, mut after) = (Vec::new(), None);
+        let (mut folders, mut after, mut is_empty) = (Vec::new(), None, true);
         loop {
             let Keys { objects, folders: found, next } =
                 wire.list(self.prefix.as_str(), Some("/"), after.as_deref(), PAGE_MAX).await?;
             objects.iter().for_each(|object| self.take(&mut pages, object));
+            let is_ours = |key: &str| matches!(self.prefix.meaning(key), Some(Meaning::Ours));
+            is_empty &= objects.iter().all(|object| is_ours(&object.key)) && found.iter().all(|key| is_ours(key));
             let is_file = |path: &RelPath| objects.iter().any(|object| object.key == self.prefix.object(path));
             for folder in found {
                 match self.prefix.meaning(&folder) {
@@ -104,7 +108,7 @@ impl Inner {
                 }
             }
             if !pages.hand_on(out).await {
-                return Ok(Vec::new());
+                return Ok((Vec::new(), false));
             }
             match next {
                 Some(next) => after = Some(next),
@@ -112,7 +116,7 @@ impl Inner {
             }
         }
         pages.finish();
-        Ok(if pages.hand_on_all(out).await { folders } else { Vec::new() })
+        Ok(if pages.hand_on_all(out).await { (folders, is_empty) } else { (Vec::new(), false) })
     }
 
     async fn list_folder(&self, folder: RelPath, out: &mpsc::Sender<Page>) -> Outcome<()> {

@@ -12,6 +12,13 @@
 //!
 //! What a bucket does not have: a rename (a file is copied and its old name removed; folders are moved file by file), a
 //! stamp that tells of meta (an ETag is the content's), and the time of a folder of its own accord.
+//!
+//! # What servers of S3's kind do not do
+//!
+//! Found out by trying it, with the servers that the tests run; what Amazon S3 does could not be tried, and is taken from
+//! its documentation. Where a condition is not checked it is looked just before the change.
+//!
+#![doc = include_str!("servers.md")]
 
 mod abilities;
 mod change;
@@ -138,11 +145,20 @@ pub struct Sizes {
     pub copy_part: u64,
     /// How long the identity counts after it was seen.
     pub fresh: Duration,
+    /// How long a target that was listed and found empty is taken to hold nothing but what is put there.
+    pub empty: Duration,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { part: 8 << 20, parts_under_way: 6, copy_max: 5 << 30, copy_part: 1 << 30, fresh: Duration::from_secs(5) }
+        Self {
+            part: 8 << 20,
+            parts_under_way: 6,
+            copy_max: 5 << 30,
+            copy_part: 1 << 30,
+            fresh: Duration::from_secs(5),
+            empty: Duration::from_secs(600),
+        }
     }
 }
 
@@ -161,6 +177,8 @@ struct Inner {
     staged: Mutex<HashMap<Token, Body>>,
     /// Folders that were there when they were last looked at or made.
     folders: Mutex<BTreeSet<RelPath>>,
+    /// When a listing found nothing at all.
+    empty: Mutex<Option<Moment>>,
 }
 
 /// Folders that are remembered (count); then all are forgotten, and looked at again.
@@ -179,6 +197,7 @@ impl S3Target {
             known: Mutex::new(known),
             staged: Mutex::default(),
             folders: Mutex::default(),
+            empty: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -208,6 +227,12 @@ impl Inner {
 
     fn forget_folder(&self, path: &RelPath) {
         self.folders().retain(|folder| folder != path && !path.is_above(folder));
+    }
+
+    /// Whether nobody else's files are known to be there: a listing, not long ago, found nothing at all.
+    fn was_empty(&self) -> bool {
+        let empty = *self.empty.lock().unwrap_or_else(PoisonError::into_inner);
+        empty.is_some_and(|seen| (self.setup.clock.moment)().since(seen) < self.setup.sizes.empty)
     }
 
     /// As people know it.

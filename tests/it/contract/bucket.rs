@@ -90,7 +90,7 @@ pub(super) fn setup(bucket: &str, endpoint: &str, prefix: &str) -> S3Setup {
         clock: Clock { wall: now, moment, chance: || 128 },
         rate: std::sync::Arc::new(|| None),
         allowed: std::sync::Arc::new(|_| Ok(())),
-        sizes: Sizes { fresh: Duration::ZERO, ..Sizes::default() },
+        sizes: Sizes { fresh: Duration::ZERO, empty: Duration::ZERO, ..Sizes::default() },
     }
 }
 
