@@ -35,6 +35,8 @@ const POLL_REST: u32 = 20;
 const PRUNE: Duration = Duration::from_secs(86_400);
 /// A lane without a sign of life for so long is unresponsive.
 const SILENCE: Duration = Duration::from_secs(5);
+/// The same for a bucket, whose requests are bounded in time and end by themselves: a large part on a slow line takes long.
+const BUCKET_SILENCE: Duration = Duration::from_secs(60);
 /// How long a stop waits for what is under way; then the process goes without it.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A single pass gives up on a target after this many faults in a row (count).
@@ -492,7 +494,8 @@ impl Engine {
         let mut targets = Vec::new();
         for seat in &mut self.lanes {
             let silent = seat.monitor.silent_since(&seat.hands.pulse, now).map(|since| now.since(since));
-            let silent = silent.filter(|silence| *silence >= SILENCE);
+            let patience = if seat.nature.is_asked_when_idle() { SILENCE } else { BUCKET_SILENCE };
+            let silent = silent.filter(|silence| *silence >= patience);
             let Some(report) = self.core.lane_report(seat.id) else { continue };
             let text = target_state(&report, silent).to_json();
             if text != seat.state {
@@ -527,6 +530,10 @@ impl Engine {
         let now = clock::wall();
         self.index.begin(now)?;
         for (seat, made) in self.lanes.iter_mut().zip(made) {
+            if seat.counted != made {
+                // Requests that go out are a sign of life.
+                seat.hands.pulse.beat();
+            }
             self.index.count_requests(seat.id, now.day(), made - seat.counted)?;
             seat.counted = made;
         }

@@ -184,7 +184,8 @@ pub trait Target: Send + Sync {
         Requests::default()
     }
     /// What an administrator should know before relying on the place: what is fine and what is not, each once. Asks the
-    /// place, and leaves nothing there; where it bears no identity yet, nothing is even tried.
+    /// place, and leaves nothing there but, in its identity, what its server can do; where it bears no identity yet, nothing
+    /// is even tried.
     fn check(&self) -> Vec<Finding> {
         Vec::new()
     }

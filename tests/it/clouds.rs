@@ -33,7 +33,7 @@ impl Cloud {
     fn with(bucket: Bucket, lines: &str) -> Self {
         let proxy = bucket.proxy();
         let target = bucket_target(&bucket, &proxy, lines);
-        let office = Office::new().with_targets("settle = \"100ms\"", &target);
+        let office = Office::new().with_targets("settle = \"100ms\"\npatience = \"2s\"", &target);
         Self { office, bucket, proxy }
     }
 

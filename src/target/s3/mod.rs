@@ -177,11 +177,13 @@ struct Inner {
     staged: Mutex<HashMap<Token, Body>>,
     /// Folders that were there when they were last looked at or made.
     folders: Mutex<BTreeSet<RelPath>>,
+    /// Files that were longer when they were sent than when they were hashed.
+    growing: Mutex<BTreeSet<RelPath>>,
     /// When a listing found nothing at all.
     empty: Mutex<Option<Moment>>,
 }
 
-/// Folders that are remembered (count); then all are forgotten, and looked at again.
+/// Folders, and files that grow, that are remembered (count); then all are forgotten, and looked at again.
 const FOLDERS_MAX: usize = 65_536;
 
 impl S3Target {
@@ -197,6 +199,7 @@ impl S3Target {
             known: Mutex::new(known),
             staged: Mutex::default(),
             folders: Mutex::default(),
+            growing: Mutex::default(),
             empty: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -227,6 +230,18 @@ impl Inner {
 
     fn forget_folder(&self, path: &RelPath) {
         self.folders().retain(|folder| folder != path && !path.is_above(folder));
+    }
+
+    fn grows(&self, path: &RelPath) -> bool {
+        self.growing.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    fn remember_growing(&self, path: &RelPath) {
+        let mut growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        if growing.len() >= FOLDERS_MAX {
+            growing.clear();
+        }
+        growing.insert(path.clone());
     }
 
     /// Whether nobody else's files are known to be there: a listing, not long ago, found nothing at all.

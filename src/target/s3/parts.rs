@@ -15,7 +15,7 @@ use super::fault::{Outcome, Refusal};
 use super::record::{Record, Records};
 use super::wire::{Checked, Copy, Made, Part, Wire};
 use super::{Inner, object, sums};
-use crate::model::{Content, Digest, Meta, Reading, RelPath, Sink};
+use crate::model::{Content, Digest, Meta, ReadFault, Reading, RelPath, Sink};
 use crate::target::Fault;
 
 /// Parts of one object (count): S3's limit is 10,000.
@@ -55,7 +55,8 @@ pub(super) struct PartsSink {
     buffer: BytesMut,
     number: i32,
     taken: u64,
-    hasher: blake3::Hasher,
+    /// Hashes what is sent, where the file grows while it is read: whoever reads it then hashes more than that.
+    hasher: Option<blake3::Hasher>,
     whole: sums::Whole,
     room: Arc<Semaphore>,
     running: JoinSet<Outcome<Part>>,
@@ -83,7 +84,7 @@ impl PartsSink {
             buffer: BytesMut::new(),
             number: 1,
             taken: 0,
-            hasher: blake3::Hasher::new(),
+            hasher: inner.grows(path).then(blake3::Hasher::new),
             whole: sums::Whole::new(),
             room: Arc::new(Semaphore::new(usize::try_from(at_once).unwrap_or(1))),
             running: JoinSet::new(),
@@ -94,7 +95,9 @@ impl PartsSink {
     }
 
     /// All parts are there; `None` if what was sent is not what was meant. Its upload is given up then.
-    pub(super) fn end(mut self) -> Outcome<Option<Parts>> {
+    ///
+    /// `read` is what the reader says that it gave.
+    pub(super) fn end(mut self, path: &RelPath, read: &Result<Reading, ReadFault>) -> Outcome<Option<Parts>> {
         let last = self.buffer.split().freeze();
         if !last.is_empty() {
             self.send(last);
@@ -108,8 +111,15 @@ impl PartsSink {
             // The upload stays: it goes on where it was.
             return Err(refusal);
         }
-        let sent = Digest(*self.hasher.finalize().as_bytes());
-        if self.spoiled || self.taken < self.meant.shape.len || sent != self.meant.digest {
+        let all = self.taken == self.meant.shape.len && !self.spoiled;
+        let is_meant = match &self.hasher {
+            Some(hasher) => Digest(*hasher.finalize().as_bytes()) == self.meant.digest,
+            None => read.as_ref().is_ok_and(|reading| reading.content == self.meant),
+        };
+        if !(all && is_meant) {
+            if all {
+                self.upload.inner.remember_growing(path);
+            }
             runtime().block_on(self.upload.inner.give_up(&self.upload.key, &self.upload.id));
             return Ok(None);
         }
@@ -135,7 +145,9 @@ impl PartsSink {
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         let left = self.meant.shape.len.saturating_sub(self.taken);
         let mut bytes = &bytes[..bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
-        self.hasher.update(bytes);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
         self.whole.add(bytes);
         self.taken += bytes.len() as u64;
         while !bytes.is_empty() {

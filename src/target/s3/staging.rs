@@ -62,7 +62,7 @@ impl Inner {
         let failed = |refusal: super::Refusal| StageError::Target(refusal.into_error("stage", Some(path)));
         let mut sink = PartsSink::begin(self, path, meant).map_err(failed)?;
         let answer = read(path, &mut sink);
-        match sink.end() {
+        match sink.end(path, &answer) {
             Ok(Some(parts)) => Ok(parts),
             Ok(None) => Err(StageError::Read(match answer {
                 Err(fault) if fault != ReadFault::Sink => fault,

@@ -114,6 +114,32 @@ fn an_upload_of_a_file_that_changed_since_is_given_up_and_those_of_others_are_no
 }
 
 #[test]
+fn a_large_file_that_grows_all_the_time_is_sent_as_one_of_its_versions() {
+    let cloud = Cloud::with(Bucket::new(Make::SeaweedFs), "");
+    let block: Vec<u8> = (0..250_000_u32).flat_map(u32::to_le_bytes).collect();
+    cloud.office.save("log.bin", block.repeat(12));
+    let (done, log) = (std::sync::atomic::AtomicBool::new(false), cloud.office.share("log.bin"));
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            use std::io::Write as _;
+            let mut file = fs::OpenOptions::new().append(true).open(&log).unwrap();
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                file.write_all(&block[..20_000]).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let _agent = cloud.office.start();
+        cloud.office.wait_until("a version of it is there", || cloud.objects().contains_key("log.bin"));
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        writer.join().unwrap();
+        let sent = cloud.objects()["log.bin"].clone();
+        assert!(fs::read(cloud.office.share("log.bin")).unwrap().starts_with(&sent));
+        cloud.office.wait_until("all of it is there", || cloud.objects() == cloud.files());
+    });
+    cloud.assert_same();
+}
+
+#[test]
 fn an_answer_to_the_end_of_an_upload_that_is_lost_sends_nothing_twice() {
     let cloud = Cloud::new();
     cloud.office.save("large.bin", vec![3; 20_000_000]);
