@@ -29,7 +29,7 @@ const BELOW_CLI: &[&str] =
     &["model", "sys", "plan", "settle", "rest", "names", "config", "index", "local", "target", "engine"];
 
 /// Every dependency, and the paths under `src/` that may name it.
-const CRATES: [(&str, &[&str]); 33] = [
+const CRATES: [(&str, &[&str]); 32] = [
     ("anstream", &["cli/"]),
     ("aws_config", &["target/s3/"]),
     ("aws_runtime", &["target/s3/"]),
@@ -46,7 +46,6 @@ const CRATES: [(&str, &[&str]); 33] = [
     ("jmespath", &["cli/"]),
     ("libc", &["sys/"]),
     ("md5", &["target/s3/"]),
-    ("mimalloc", &["main.rs"]),
     ("mime_guess", &["target/s3/"]),
     ("notify", &["local/"]),
     ("rusqlite", &["index/"]),
