@@ -64,6 +64,9 @@
 //!   rule for all of the mode, and a `chmod` never sends a file again.
 //! - There is one trait, for targets, because there are two kinds of them. Time is an argument, not a trait; the file
 //!   system is behind commands, not behind a trait; an index in memory is the fake index.
+//! - Where the two kinds of target differ in what may be decided, the policy says so in one word ([`plan::Nature`]): a
+//!   bucket's stamp is its content's, it renames files one by one, a time that alone changed waits, and it is asked nothing
+//!   while nothing has to be done.
 //! - A listing is a hint. Two sorted listings are never merged in lock-step (`a/x` and `a-b` sort differently in a walk
 //!   and in a bucket), and absence is never read out of an order: the index joins them.
 //!
