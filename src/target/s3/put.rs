@@ -28,14 +28,15 @@ impl Inner {
         }
     }
 
-    /// Some servers say that something is there where only older versions are, or were once: a look decides.
+    /// Some servers that keep versions say that something is there where only older versions are: a look decides. Where no
+    /// versions are kept the refusal stands: somebody else may be putting an object there just now.
     ///
-    /// RACE: between this look and the put someone else may put an object there; theirs is then replaced.
+    /// RACE: between this look and the put someone else may put an object there; theirs then stays as an earlier version.
     async fn put_where_nothing_is(&self, wire: &Wire<'_>, put: &Put, refusal: Refusal) -> Outcome<Made> {
-        match wire.head(&put.key).await? {
-            Some(_) => Err(refusal),
-            None => self.put_where(wire, put, None).await,
+        if !self.keeps_versions(wire).await? || wire.head(&put.key).await?.is_some() {
+            return Err(refusal);
         }
+        self.put_where(wire, put, None).await
     }
 
     /// A server that fails with one object again and again, and takes another one, will not take this one.
