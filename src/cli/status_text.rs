@@ -1,5 +1,6 @@
 //! `status` for people, on one screen: the verdict with its date, the places, and what to do next.
 
+use crate::cli::halt::render_halt;
 use crate::cli::report::{
     AgentState, Cost, Item, ItemKind, ShareState, ShareStatus, Status, TargetState, TargetStatus, Verdict, WatchMode,
 };
@@ -220,15 +221,21 @@ fn offline_advice(share: &ShareStatus) -> String {
 
 fn target_advice(share: &ShareStatus, target: &TargetStatus, screen: &Screen) -> String {
     let lane = format!("{}/{}", share.name, target.name);
+    if let Some(halt) = &target.halt {
+        return render_halt(&share.name, &target.name, halt, screen);
+    }
     let mut text = String::new();
     if let Some(error) = &target.error {
         text += &format!("  {lane}: {}, since {}\n", harmless(&error.message), screen.time(error.since));
         text += &format!("    hint: {}\n", harmless(&error.hint));
     }
     match target.state {
-        TargetState::Halted => text += &format!("  {lane}: if that is right: driftline approve {lane}\n"),
         TargetState::Paused => text += &format!("  {lane}: go on with: driftline resume\n"),
-        TargetState::Ok | TargetState::Resting | TargetState::Unresponsive | TargetState::Unreachable => {}
+        TargetState::Ok
+        | TargetState::Resting
+        | TargetState::Unresponsive
+        | TargetState::Unreachable
+        | TargetState::Halted => {}
     }
     text
 }
