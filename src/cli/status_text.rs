@@ -262,8 +262,9 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::cli::report::TargetTrouble;
     use crate::cli::report::tests::{agent, at, bucket, share, target};
+    use crate::cli::report::{HaltCounts, HaltFolder, HaltStatus, TargetTrouble};
+    use crate::plan::Cause;
 
     fn screen() -> Screen {
         Screen { width: 100, zone: TimeZone::UTC, now: at(0) }
@@ -388,10 +389,46 @@ What to do
     fn a_halt_and_a_pause_name_their_commands() {
         let mut lanes = vec![target("x"), target("y")];
         lanes[0].state = TargetState::Halted;
+        lanes[0].halt = Some(halt());
         lanes[1].state = TargetState::Paused;
         let text = shown(AgentState::Running, vec![share("a", lanes)]);
-        assert!(text.contains("  a/x: if that is right: driftline approve a/x\n"), "{text}");
-        assert!(text.contains("  a/y: go on with: driftline resume\n"), "{text}");
+        let wanted = "
+What to do
+  a/x: 101 files look encrypted, since 14:03:11
+    1 removed, 100 replaced, 101 with the marks of encryption, of 20,000 files; 12.0 MiB in 7 folders
+    where: letters (90), the share's own folder (4), and 5 folders more
+      letters/offer 1.docx
+      letters/offer 2.docx
+      letters/offer 3.docx
+      letters/offer 4.docx
+      letters/offer 5.docx
+    if that is right, let it through: driftline approve a/x
+    if not, take the share back:      driftline restore --all --share a --as-of \"2026-11-23 14:03:10\"
+  a/y: go on with: driftline resume
+";
+        assert!(text.ends_with(wanted), "{text}");
+        assert!(text.lines().count() <= 24, "on one screen: {text}");
+    }
+
+    fn halt() -> HaltStatus {
+        let folder = |path: &str, files| HaltFolder { path: path.into(), files };
+        HaltStatus {
+            kind: Cause::Encryption,
+            message: "101 files look encrypted".into(),
+            hint: String::new(),
+            since: Some(at(-10)),
+            counts: HaltCounts {
+                removed: 1,
+                replaced: 100,
+                scrambled: 101,
+                files: 20_000,
+                limit: 100,
+                folders: 7,
+                bytes: 12 << 20,
+            },
+            folders: vec![folder("letters", 90), folder("", 4)],
+            samples: (1..=10).map(|i| format!("letters/offer {i}.docx")).collect(),
+        }
     }
 
     #[test]

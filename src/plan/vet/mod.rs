@@ -111,6 +111,18 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// How many changes of this kind pass on a target with so many files, whatever is normal there.
+    fn fixed(&self, cause: Cause, files: u64) -> u64 {
+        match cause {
+            Cause::Removals if files >= self.emptied => self.removals.of(files).min(files.saturating_sub(1)),
+            Cause::Removals => self.removals.of(files),
+            Cause::Replacements => self.replacements.of(files),
+            Cause::Encryption => self.scrambled.of(files),
+        }
+    }
+}
+
 /// What is known when another change is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
@@ -175,16 +187,12 @@ impl fmt::Display for Breach {
 pub fn vet(census: &Census, limits: &Limits) -> Result<(), Breach> {
     let Census { files, changes, normal } = *census;
     let table = [
-        (Cause::Encryption, changes.scrambled, &limits.scrambled, normal.scrambled),
-        (Cause::Removals, changes.removed, &limits.removals, normal.removed),
-        (Cause::Replacements, changes.replaced, &limits.replacements, normal.replaced),
+        (Cause::Encryption, changes.scrambled, normal.scrambled),
+        (Cause::Removals, changes.removed, normal.removed),
+        (Cause::Replacements, changes.replaced, normal.replaced),
     ];
-    for (cause, count, bound, normal) in table {
-        let fixed = match cause {
-            Cause::Removals if files >= limits.emptied => bound.of(files).min(files.saturating_sub(1)),
-            Cause::Removals | Cause::Replacements | Cause::Encryption => bound.of(files),
-        };
-        let limit = fixed.max(normal.saturating_mul(limits.leeway));
+    for (cause, count, normal) in table {
+        let limit = limits.fixed(cause, files).max(normal.saturating_mul(limits.leeway));
         if count > limit {
             return Err(Breach { cause, count, limit, files });
         }
@@ -205,7 +213,8 @@ pub struct Waiting {
 /// halt it again.
 pub fn is_over(waiting: &Waiting, files: u64, limits: &Limits) -> bool {
     let Changes { removed, replaced, scrambled } = waiting.changes;
-    let few = removed <= limits.removals.of(files) / 2 && replaced <= limits.replacements.of(files) / 2;
+    let few = |cause, count| count <= limits.fixed(cause, files) / 2;
+    let few = few(Cause::Removals, removed) && few(Cause::Replacements, replaced);
     waiting.unread == 0 && scrambled == 0 && few
 }
 

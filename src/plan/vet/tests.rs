@@ -90,6 +90,7 @@ fn the_message_says_what_and_how_many() {
 
 #[test]
 fn a_halt_is_over_once_its_cause_is_gone_and_not_before_it_is_known() {
+    assert!(!is_over(&Waiting { changes: removed(40), unread: 0 }, 40, &Limits::default()), "all of it is gone");
     let over = |changes, unread| is_over(&Waiting { changes, unread }, 20_000, &Limits::default());
     assert!(over(NONE, 0));
     assert!(over(Changes { removed: 3, replaced: 5, scrambled: 0 }, 0));
