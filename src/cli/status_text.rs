@@ -395,7 +395,7 @@ What to do
         let wanted = "
 What to do
   a/x: 101 files look encrypted, since 14:03:11
-    1 removed, 100 replaced, 101 with the marks of encryption, of 20,000 files; 12.0 MiB in 7 folders
+    1 removed, 100 replaced, 101 with the marks of encryption, of 20,000 files; 12 MiB in 7 folders
     where: letters (90), the share's own folder (4), and 5 folders more
       letters/offer 1.docx
       letters/offer 2.docx

@@ -184,11 +184,6 @@ fn a_day_goes_by(office: &Office) {
 #[test]
 fn a_share_that_was_emptied_takes_nothing_away_and_goes_on_when_it_is_filled_again() {
     let office = office_of(40);
-    fs::rename(office.share(""), office.path("aside")).unwrap();
-    fs::create_dir(office.share("")).unwrap();
-    // The same folder as before, with nothing in it.
-    fs::remove_dir(office.share("")).unwrap();
-    fs::rename(office.path("aside"), office.share("")).unwrap();
     (0..20).for_each(|folder| fs::remove_dir_all(office.share(format!("dept {folder}"))).unwrap());
     let halt = sync_halts(&office, "removals");
     assert_eq!((&halt["counts"]["removed"], intact(&office, 0..40)), (&40.into(), 40), "{halt:#}");
