@@ -266,6 +266,9 @@ impl Lane {
 
     /// A person has looked: all that waits to be taken away or replaced now may be, and no more.
     pub(in crate::engine) fn approved(&mut self, turn: &mut Turn<'_>) -> Result<()> {
+        if self.halt.is_none() {
+            return Ok(());
+        }
         self.roll(turn)?;
         let waiting = turn.index.waiting(self.id())?.changes;
         let breaker = &mut self.breaker;

@@ -70,7 +70,12 @@ pub struct Bound {
 impl Bound {
     /// How many pass on a target with so many files.
     fn of(&self, files: u64) -> u64 {
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a count far below 2^52"
+        )]
         let part = (files as f64 * self.share) as u64;
         part.clamp(self.least, self.most)
     }

@@ -137,13 +137,13 @@ mod tests {
     /// Bytes like those of a good cipher: xorshift64*.
     fn noise(len: usize) -> Vec<u8> {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut next = || {
+        let next = || {
             state ^= state >> 12;
             state ^= state << 25;
             state ^= state >> 27;
             state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes()
         };
-        std::iter::repeat_with(|| next()).take(len.div_ceil(8)).flatten().take(len).collect()
+        std::iter::repeat_with(next).take(len.div_ceil(8)).flatten().take(len).collect()
     }
 
     #[test]
