@@ -177,6 +177,20 @@ fn what_is_normal_after_three_nights_passes_without_question() {
     assert_eq!(halt["counts"]["limit"], 120, "twice what is normal: {halt:#}");
 }
 
+#[test]
+fn removals_add_up_within_two_hours_and_not_over_a_day() {
+    let office = office_of(1600);
+    let delete = |numbers: std::ops::Range<u64>| numbers.for_each(|i| fs::remove_file(office.share(document(i))).unwrap());
+    delete(0..600);
+    office.sync_well();
+    a_day_goes_by(&office);
+    delete(600..1200);
+    office.sync_well();
+    delete(1200..1600);
+    let halt = sync_halts(&office, "removals");
+    assert_eq!((&halt["counts"]["removed"], &halt["counts"]["files"]), (&1000.into(), &1000.into()), "{halt:#}");
+}
+
 /// What was counted was counted a day earlier.
 fn a_day_goes_by(office: &Office) {
     let index = rusqlite::Connection::open(office.path("state/index.db")).unwrap();
@@ -328,6 +342,20 @@ fn a_nightly_build_that_rewrites_three_thousand_files_does_not_halt() {
     }
     drop(index);
     build(&office, 10);
+}
+
+#[test]
+fn a_program_gone_wild_that_rewrites_everything_halts() {
+    if !is_slow_run("12,000 files rewritten") {
+        return;
+    }
+    let office = settled(Office::large(), 12_000);
+    (0..12_000).for_each(|i| fs::write(office.share(document(i)), [DOCUMENT, b"oops"].concat()).unwrap());
+    let halt = sync_halts(&office, "replacements");
+    assert_eq!((&halt["counts"]["replaced"], intact(&office, 0..12_000)), (&6001.into(), 6000), "{halt:#}");
+    approve(&office);
+    office.sync_well();
+    office.assert_same();
 }
 
 #[test]
