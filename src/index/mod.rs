@@ -10,6 +10,7 @@ mod copies;
 mod local;
 mod places;
 mod read;
+mod recall;
 mod request;
 mod row;
 mod schema;
@@ -30,6 +31,7 @@ pub use read::{
     JournalLine, Oldest, OpenMatter, Overview, PathStory, Reader, ShareOverview, TargetOverview, TargetStory,
     TroubleMatter,
 };
+pub use recall::{Recall, Then};
 pub use request::{Request, Requests};
 pub use row::{HoldRow, LocalRow, OpenRow, Presence};
 

@@ -4,12 +4,14 @@
 //! `reconcile.rs`, in full.
 
 mod order;
+mod past;
 mod reconcile;
 mod vet;
 
 use crate::model::{Content, Meta, Seen, Sight, Stamp};
 
 pub use order::{Claim, Claims};
+pub use past::Moves;
 pub use reconcile::reconcile;
 pub use vet::{
     Bound, Breach, Cause, Census, Changes, HEAD, HOURS_KEPT, Halt, Limits, Waiting, is_over, looks_like_noise,

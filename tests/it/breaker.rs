@@ -180,7 +180,8 @@ fn what_is_normal_after_three_nights_passes_without_question() {
 #[test]
 fn removals_add_up_within_two_hours_and_not_over_a_day() {
     let office = office_of(1600);
-    let delete = |numbers: std::ops::Range<u64>| numbers.for_each(|i| fs::remove_file(office.share(document(i))).unwrap());
+    let delete =
+        |numbers: std::ops::Range<u64>| numbers.for_each(|i| fs::remove_file(office.share(document(i))).unwrap());
     delete(0..600);
     office.sync_well();
     a_day_goes_by(&office);

@@ -1,7 +1,7 @@
 //! The engine's side of one target: what is open, what is under way, and what the answers mean.
 //!
 //! `gather` picks what to decide and puts commands together; `decide` asks the policy and carries its verdict out, with
-//! `act`, `breaker` and `moves`; `answers`, `record` and `audit` take in what the target says. All of them work on one
+//! `act`, `moves` and `losses`, which the `breaker` judges; `answers`, `record` and `audit` take in what the target says. All of them work on one
 //! [`Turn`]. What is kept here need not survive a crash.
 
 mod act;
@@ -10,6 +10,7 @@ mod audit;
 mod breaker;
 mod decide;
 mod gather;
+mod losses;
 mod moves;
 mod record;
 mod turn;

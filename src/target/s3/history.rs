@@ -53,26 +53,10 @@ impl Inner {
         if self.setup.state.is_some() && !self.has_history() {
             return Ok(0);
         }
-        let prefix = self.prefix.ours("history/");
-        let (mut after, mut removed, mut left) = (None::<String>, 0, 0);
-        loop {
-            let wire = self.open().await?;
-            let keys = wire.list(&prefix, None, after.as_deref(), PAGE_MAX).await?;
-            for object in &keys.objects {
-                let name = object.key.rsplit('/').next().unwrap_or_default();
-                if replaced_at(name.as_bytes()).is_some_and(|at| at < before) {
-                    self.delete(&wire, &object.key, &object.etag).await?;
-                    removed += 1;
-                } else {
-                    left += 1;
-                }
-            }
-            match keys.next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
-        }
-        if left == 0 {
+        let is_old = |name: &str| replaced_at(name.as_bytes()).is_some_and(|at| at < before);
+        let (removed, left) = prune_below(self, &self.prefix.ours("history/"), is_old).await?;
+        let told = self.prune_ledger(before).await?;
+        if left == 0 && told == 0 {
             self.no_history();
         }
         Ok(removed)
@@ -83,7 +67,7 @@ impl Inner {
     }
 
     /// That history is to be pruned one day. If it cannot be noted, it is pruned by whoever reads the bucket's rules.
-    fn note_history(&self) {
+    pub(super) fn note_history(&self) {
         if let Some(state) = &self.setup.state
             && !self.has_history()
         {
@@ -94,6 +78,27 @@ impl Inner {
     fn no_history(&self) {
         if let Some(state) = &self.setup.state {
             let _left = std::fs::remove_file(state.join("history"));
+        }
+    }
+}
+
+/// Removes the objects whose names are old. Returns how many were removed, and how many are left.
+pub(super) async fn prune_below(inner: &Inner, prefix: &str, is_old: impl Fn(&str) -> bool) -> Outcome<(u64, u64)> {
+    let (mut after, mut removed, mut left) = (None::<String>, 0, 0);
+    loop {
+        let wire = inner.open().await?;
+        let keys = wire.list(prefix, None, after.as_deref(), PAGE_MAX).await?;
+        for object in &keys.objects {
+            if is_old(object.key.rsplit('/').next().unwrap_or_default()) {
+                inner.delete(&wire, &object.key, &object.etag).await?;
+                removed += 1;
+            } else {
+                left += 1;
+            }
+        }
+        match keys.next {
+            Some(next) => after = Some(next),
+            None => return Ok((removed, left)),
         }
     }
 }
