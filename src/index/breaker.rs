@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use crate::index::{Index, Result, row};
 use crate::model::{RelPath, ShareId, TargetId, Wall};
-use crate::plan::{Changes, HOURS_KEPT, Waiting};
+use crate::plan::{Changes, HEAD_MIN, HOURS_KEPT, Waiting};
 
 /// Names of one file's heirs that are looked at (count).
 const HEIRS_MAX: i64 = 8;
@@ -33,6 +33,15 @@ pub struct Removals {
     pub top: Vec<(RelPath, u64)>,
     /// Some of them.
     pub samples: Vec<RelPath>,
+}
+
+/// What a file may have been turned into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heir {
+    /// Where it lies.
+    pub path: RelPath,
+    /// It holds noise; else nobody knows yet what it holds.
+    pub is_noise: bool,
 }
 
 impl Index {
@@ -142,19 +151,22 @@ impl Index {
         Ok(told)
     }
 
-    /// Names of the same folder under which the share has noise, and which begin like this one up to its last dot: what a
-    /// file may have been turned into. A few at most.
-    pub fn heirs(&mut self, share: ShareId, path: &RelPath) -> Result<Vec<Vec<u8>>> {
-        let Some(folder) = self.key(share, path)? else { return Ok(Vec::new()) };
+    /// What a file may have been turned into: files of the same folder that begin like it up to its last dot, and hold noise
+    /// or were not read yet. A few at most.
+    pub fn heirs(&mut self, share: ShareId, path: &RelPath) -> Result<Vec<Heir>> {
+        let (Some(folder), Some(parent)) = (self.key(share, path)?, path.parent()) else { return Ok(Vec::new()) };
         let name = path.name();
         let stem = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0).map_or(name, |dot| &name[..dot]);
         let bound = |byte: u8| [stem, &[byte]].concat();
-        let sql =
-            "SELECT name FROM local WHERE folder = ? AND name > ? AND name < ? AND state = 1 AND kind = 1 AND flags & 8
-                   LIMIT ?";
+        let sql = "SELECT name, digest IS NOT NULL FROM local WHERE folder = ? AND name > ? AND name < ? AND state = 1 AND kind = 1
+                   AND (flags & 8 OR (digest IS NULL AND len >= ?)) LIMIT ?";
         let mut query = self.db.prepare_cached(sql)?;
-        let rows = query.query_map(params![folder, bound(b'.'), bound(b'/'), HEIRS_MAX], |found| found.get(0))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        let least = i64::try_from(HEAD_MIN).unwrap_or(i64::MAX);
+        let read = |found: &Row<'_>| Ok((found.get::<_, Vec<u8>>(0)?, found.get(1)?));
+        let rows = query.query_map(params![folder, bound(b'.'), bound(b'/'), least, HEIRS_MAX], read)?;
+        let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter();
+        let heirs = rows.filter_map(|(name, is_noise)| Some(Heir { path: parent.join(name).ok()?, is_noise }));
+        Ok(heirs.collect())
     }
 }
 
@@ -290,10 +302,21 @@ mod tests {
         ] {
             see(&mut index, name, Some(1), noise);
         }
-        let wanted = [b"offer.docx.locked".to_vec(), b"offer.enc".to_vec()];
-        assert_eq!(index.heirs(SHARE, &path("offer.docx")).expect("asked"), wanted);
-        assert_eq!(index.heirs(SHARE, &path(b"\xff\xfe.docx")).expect("asked"), [b"\xff\xfe.docx.locked".to_vec()]);
+        see(&mut index, "offer.new", None, false);
+        let noise = |name: &[u8]| Heir { path: path(name), is_noise: true };
+        let wanted = [noise(b"offer.docx.locked"), noise(b"offer.enc")];
+        assert_eq!(
+            index.heirs(SHARE, &path("offer.docx")).expect("asked"),
+            wanted,
+            "ten bytes are too few to be noise"
+        );
+        assert_eq!(index.heirs(SHARE, &path(b"\xff\xfe.docx")).expect("asked"), [noise(b"\xff\xfe.docx.locked")]);
         assert_eq!(index.heirs(SHARE, &path("offer")).expect("asked"), wanted);
-        assert_eq!(index.heirs(SHARE, &path("other/offer.docx")).expect("asked"), Vec::<Vec<u8>>::new());
+        assert_eq!(index.heirs(SHARE, &path("other/offer.docx")).expect("asked"), []);
+        let unread = Stat { shape: Shape { kind: Kind::File, len: 512 }, ..stat() };
+        let run = index.run();
+        index.put_local(SHARE, &path("offer.new"), &LocalRow::fresh(unread, None, run)).expect("seen");
+        let heirs = index.heirs(SHARE, &path("offer.docx")).expect("asked");
+        assert_eq!(heirs[2..], [Heir { path: path("offer.new"), is_noise: false }]);
     }
 }

@@ -24,7 +24,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::model::{RelPath, ShareId, TargetId};
 
-pub use breaker::{Hour, Removals};
+pub use breaker::{Heir, Hour, Removals};
 pub use copies::Cursor;
 pub use places::{ShareInfo, TargetInfo, What};
 pub use read::{

@@ -14,8 +14,8 @@ pub use order::{Claim, Claims};
 pub use past::Moves;
 pub use reconcile::reconcile;
 pub use vet::{
-    Bound, Breach, Cause, Census, Changes, HEAD, HOURS_KEPT, Halt, Limits, Waiting, is_over, looks_like_noise,
-    may_be_disguise, normal, promises, vet,
+    Bound, Breach, Cause, Census, Changes, HEAD, HEAD_MIN, HOURS_KEPT, Halt, Limits, Waiting, is_over,
+    looks_like_noise, may_be_disguise, normal, promises, vet,
 };
 
 /// What to do with something on a target that someone else changed.

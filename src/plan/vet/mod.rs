@@ -13,7 +13,7 @@ use std::ops::Add;
 use serde::{Deserialize, Serialize};
 
 pub use normal::{HOURS_KEPT, normal};
-pub use shape::{HEAD, looks_like_noise, may_be_disguise, promises};
+pub use shape::{HEAD, HEAD_MIN, looks_like_noise, may_be_disguise, promises};
 
 /// Files that were taken away or replaced on one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

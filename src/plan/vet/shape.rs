@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 /// further, so that it is done sooner.
 pub const HEAD: usize = 4096;
 /// With fewer bytes than these nothing is judged (bytes): each of the 256 values should come twice.
-const HEAD_MIN: usize = 512;
+pub const HEAD_MIN: usize = 512;
 /// Pearson's χ² of the 256 values of a byte against an even spread, for bytes that may be noise.
 ///
 /// Of noise it is 255 ± 23 however many bytes there are (255 degrees of freedom, deviation √510); the bounds lie more than
