@@ -58,7 +58,10 @@
 //!    Not knowing is a value ([`model::Sight`]); *troubled* is never *absent*.
 //! 5. Every change on a target carries a guard ([`plan::Guard`]). What race is left is named in a comment that begins
 //!    `RACE:` and says the worst case.
-//! 6. The last word against mass damage is said where changes are made ([`plan::vet`]), whatever the plan says.
+//! 6. The last word against mass damage is said where changes are made ([`plan::vet`]), whatever the plan says: removals and
+//!    replacements of each target are counted by the hour, held against fixed bounds and against what was normal there in
+//!    four weeks, and so are the marks of encryption (noise where a name promises a document). A halt holds all publishing on
+//!    its target; the share goes on being recorded, and the halt lifts itself once what caused it is undone.
 //! 7. Roots and targets are bound to an identity. Another identity, or none, is "offline", never "empty".
 //! 8. What is published is one consistent version, and success is reported after it is durable.
 //! 9. No call on a network file system from the core: each lane has threads of its own, and waits for no other.

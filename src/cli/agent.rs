@@ -270,8 +270,8 @@ fn summary(ending: &Ending) -> Summary {
 fn why_not(lane: &LaneEnd, ending: &Ending) -> Option<(String, String)> {
     if let Some(halt) = &lane.report.halt {
         return Some((
-            halt.clone(),
-            format!("look at `driftline pending`, then: driftline approve {}/{}", lane.share, lane.name),
+            halt.message.clone(),
+            format!("see `driftline status`; if it is right: driftline approve {}/{}", lane.share, lane.name),
         ));
     }
     if let Some((_, why)) = ending.offline.iter().find(|(share, _)| *share == lane.share) {

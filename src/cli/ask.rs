@@ -151,23 +151,13 @@ fn places(status: &Status) -> Vec<Item> {
     }
     for (share, target) in status.lanes() {
         let Some(error) = &target.error else { continue };
-        let hint = match target.state {
-            TargetState::Halted => {
-                format!("{}; if that is right: driftline approve {}/{}", error.hint, share.name, target.name)
-            }
-            TargetState::Ok
-            | TargetState::Resting
-            | TargetState::Unresponsive
-            | TargetState::Unreachable
-            | TargetState::Paused => error.hint.clone(),
-        };
         items.push(Item {
             kind: ItemKind::Place,
             share: share.name.clone(),
             target: Some(target.name.clone()),
             path: String::new(),
             message: error.message.clone(),
-            hint,
+            hint: error.hint.clone(),
             since: error.since,
         });
     }

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::cli::halt::halt_status;
 use crate::cli::report::{
-    self, AgentState, AgentStatus, Notice, ShareState, ShareStatus, Status, TargetKind, TargetState, TargetStatus,
-    TargetTrouble, Verified, WatchMode, WatchStatus, When,
+    self, AgentState, AgentStatus, HaltStatus, Notice, ShareState, ShareStatus, Status, TargetKind, TargetState,
+    TargetStatus, TargetTrouble, Verified, WatchMode, WatchStatus, When,
 };
 use crate::cli::source::State;
 use crate::cli::{Exit, Failure};
@@ -185,6 +186,7 @@ fn unseen_target(name: &str, kind: TargetKind) -> TargetStatus {
         foreign: 0,
         verified: Verified::default(),
         error: None,
+        halt: None,
         requests: report::Requests::default(),
         requests_today: report::Requests::default(),
         cost: None,
@@ -303,6 +305,7 @@ fn target_status(
         holds: unsigned(target.tally.holds),
         foreign: target.foreign,
         error,
+        halt: halt_status(share, target),
         ..unseen_target(&target.name, kind(&target.place))
     }
 }
@@ -351,10 +354,9 @@ fn target_trouble(
     said: &state::TargetState,
     now: Wall,
 ) -> Option<TargetTrouble> {
-    if let Some(halt) = &target.halt {
-        let hint = format!("look at what is gone from {} before it is gone from the target too", shown(&share.root));
-        let since = said.since.map(Wall).or(target.oldest_pending).unwrap_or(now);
-        return Some(TargetTrouble { message: halt.clone(), hint, since: When(since) });
+    if let Some(HaltStatus { message, hint, since, .. }) = halt_status(share, target) {
+        let since = since.map(|since| since.0).or(said.since.map(Wall)).or(target.oldest_pending).unwrap_or(now);
+        return Some(TargetTrouble { message, hint, since: When(since) });
     }
     let error = said.error.as_ref().filter(|_| state != TargetState::Ok)?;
     let (message, hint) = (error.message.clone(), error.hint.clone());

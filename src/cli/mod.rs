@@ -12,6 +12,7 @@ mod check;
 mod collect;
 mod errors;
 mod explain;
+mod halt;
 mod history;
 mod init;
 mod logs;

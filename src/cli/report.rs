@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::Exit;
 use crate::model::{self, Wall};
+use crate::plan::Cause;
 
 /// A point in time that is printed as RFC 3339 in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -243,6 +244,8 @@ pub struct TargetStatus {
     pub verified: Verified,
     /// What is the matter with the target as a whole.
     pub error: Option<TargetTrouble>,
+    /// Why nothing more is changed there until a person approves.
+    pub halt: Option<HaltStatus>,
     /// Requests made in the last 62 days. A directory is asked by system calls, and makes none.
     pub requests: Requests,
     /// Those made since midnight in UTC.
@@ -324,6 +327,53 @@ pub struct TargetTrouble {
     pub hint: String,
     /// Since when.
     pub since: When,
+}
+
+/// What looked like an accident, as it was when the target was halted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaltStatus {
+    /// What it looks like.
+    pub kind: Cause,
+    /// In one sentence.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+    /// When the first of these changes was noticed; `None` if it is not known.
+    pub since: Option<When>,
+    /// How many of which sort.
+    pub counts: HaltCounts,
+    /// The folders with most of them.
+    pub folders: Vec<HaltFolder>,
+    /// Some of the paths, escaped for printing.
+    pub samples: Vec<String>,
+}
+
+/// How much was, or would be, changed within two hours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaltCounts {
+    /// Files taken away, with those that wait to be.
+    pub removed: u64,
+    /// Files replaced.
+    pub replaced: u64,
+    /// Those of both with the marks of encryption.
+    pub scrambled: u64,
+    /// Files that the target held.
+    pub files: u64,
+    /// So many changes of this kind would have passed.
+    pub limit: u64,
+    /// In how many folders they lie.
+    pub folders: u64,
+    /// Their bytes on the target.
+    pub bytes: u64,
+}
+
+/// A folder with files that were, or would be, changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaltFolder {
+    /// Which, escaped for printing; empty for the share itself.
+    pub path: String,
+    /// How many files.
+    pub files: u64,
 }
 
 /// Requests by kind.
@@ -441,6 +491,7 @@ pub(super) mod tests {
             holds: 0,
             verified: Verified::default(),
             error: None,
+            halt: None,
             foreign: 0,
             requests: Requests::default(),
             requests_today: Requests::default(),
@@ -551,6 +602,23 @@ pub(super) mod tests {
         one.oldest_pending_s = Some(360);
         one.error =
             Some(TargetTrouble { message: "no answer".into(), hint: "look at the mount".into(), since: at(-360) });
+        one.halt = Some(HaltStatus {
+            kind: Cause::Encryption,
+            message: "m".into(),
+            hint: "h".into(),
+            since: Some(at(-5)),
+            counts: HaltCounts {
+                removed: 1,
+                replaced: 100,
+                scrambled: 101,
+                files: 500,
+                limit: 50,
+                folders: 3,
+                bytes: 7000,
+            },
+            folders: vec![HaltFolder { path: "letters".into(), files: 90 }],
+            samples: vec!["letters/offer.docx".into()],
+        });
         let mut two = bucket("cloud", 0.25, 1.5);
         two.requests = Requests { put: 1, get: 2, head: 3, list: 4, delete: 5, copy: 6 };
         let status = Status::new(agent(AgentState::Running), vec![share("projects", vec![one, two])], at(0));
@@ -571,6 +639,10 @@ pub(super) mod tests {
                     "protected_as_of": "2026-11-23T14:03:20Z", "problems": 0, "holds": 0,
                     "foreign": 0, "verified": { "files": 0, "oldest": null },
                     "error": { "message": "no answer", "hint": "look at the mount", "since": "2026-11-23T13:57:21Z" },
+                    "halt": { "kind": "encryption", "message": "m", "hint": "h", "since": "2026-11-23T14:03:16Z",
+                              "counts": { "removed": 1, "replaced": 100, "scrambled": 101, "files": 500, "limit": 50,
+                                          "folders": 3, "bytes": 7000 },
+                              "folders": [{ "path": "letters", "files": 90 }], "samples": ["letters/offer.docx"] },
                     "requests": { "put": 0, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 },
                     "requests_today": { "put": 0, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 },
                     "cost": null
@@ -578,7 +650,7 @@ pub(super) mod tests {
                     "name": "cloud", "kind": "s3", "state": "ok", "files": 12345,
                     "bytes": 3650722201, "pending": 0, "pending_bytes": 0, "oldest_pending_s": null,
                     "protected_as_of": "2026-11-23T14:03:20Z", "problems": 0, "holds": 0,
-                    "foreign": 0, "verified": { "files": 0, "oldest": null }, "error": null,
+                    "foreign": 0, "verified": { "files": 0, "oldest": null }, "error": null, "halt": null,
                     "requests": { "put": 1, "get": 2, "head": 3, "list": 4, "delete": 5, "copy": 6 },
                     "requests_today": { "put": 7, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 },
                     "cost": { "currency": "USD", "requests_month": 0.25, "storage_month": 1.5,

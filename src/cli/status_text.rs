@@ -1,5 +1,6 @@
 //! `status` for people, on one screen: the verdict with its date, the places, and what to do next.
 
+use crate::cli::halt::render_halt;
 use crate::cli::report::{
     AgentState, Cost, Item, ItemKind, ShareState, ShareStatus, Status, TargetState, TargetStatus, Verdict, WatchMode,
 };
@@ -220,15 +221,21 @@ fn offline_advice(share: &ShareStatus) -> String {
 
 fn target_advice(share: &ShareStatus, target: &TargetStatus, screen: &Screen) -> String {
     let lane = format!("{}/{}", share.name, target.name);
+    if let Some(halt) = &target.halt {
+        return render_halt(&share.name, &target.name, halt, screen);
+    }
     let mut text = String::new();
     if let Some(error) = &target.error {
         text += &format!("  {lane}: {}, since {}\n", harmless(&error.message), screen.time(error.since));
         text += &format!("    hint: {}\n", harmless(&error.hint));
     }
     match target.state {
-        TargetState::Halted => text += &format!("  {lane}: if that is right: driftline approve {lane}\n"),
         TargetState::Paused => text += &format!("  {lane}: go on with: driftline resume\n"),
-        TargetState::Ok | TargetState::Resting | TargetState::Unresponsive | TargetState::Unreachable => {}
+        TargetState::Ok
+        | TargetState::Resting
+        | TargetState::Unresponsive
+        | TargetState::Unreachable
+        | TargetState::Halted => {}
     }
     text
 }
@@ -255,8 +262,9 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::cli::report::TargetTrouble;
     use crate::cli::report::tests::{agent, at, bucket, share, target};
+    use crate::cli::report::{HaltCounts, HaltFolder, HaltStatus, TargetTrouble};
+    use crate::plan::Cause;
 
     fn screen() -> Screen {
         Screen { width: 100, zone: TimeZone::UTC, now: at(0) }
@@ -381,10 +389,46 @@ What to do
     fn a_halt_and_a_pause_name_their_commands() {
         let mut lanes = vec![target("x"), target("y")];
         lanes[0].state = TargetState::Halted;
+        lanes[0].halt = Some(halt());
         lanes[1].state = TargetState::Paused;
         let text = shown(AgentState::Running, vec![share("a", lanes)]);
-        assert!(text.contains("  a/x: if that is right: driftline approve a/x\n"), "{text}");
-        assert!(text.contains("  a/y: go on with: driftline resume\n"), "{text}");
+        let wanted = "
+What to do
+  a/x: 101 files look encrypted, since 14:03:11
+    1 removed, 100 replaced, 101 with the marks of encryption, of 20,000 files; 12 MiB in 7 folders
+    where: letters (90), the share's own folder (4), and 5 folders more
+      letters/offer 1.docx
+      letters/offer 2.docx
+      letters/offer 3.docx
+      letters/offer 4.docx
+      letters/offer 5.docx
+    if that is right, let it through: driftline approve a/x
+    if not, take the share back:      driftline restore --all --share a --as-of \"2026-11-23 14:03:10\"
+  a/y: go on with: driftline resume
+";
+        assert!(text.ends_with(wanted), "{text}");
+        assert!(text.lines().count() <= 24, "on one screen: {text}");
+    }
+
+    fn halt() -> HaltStatus {
+        let folder = |path: &str, files| HaltFolder { path: path.into(), files };
+        HaltStatus {
+            kind: Cause::Encryption,
+            message: "101 files look encrypted".into(),
+            hint: String::new(),
+            since: Some(at(-10)),
+            counts: HaltCounts {
+                removed: 1,
+                replaced: 100,
+                scrambled: 101,
+                files: 20_000,
+                limit: 100,
+                folders: 7,
+                bytes: 12 << 20,
+            },
+            folders: vec![folder("letters", 90), folder("", 4)],
+            samples: (1..=10).map(|i| format!("letters/offer {i}.docx")).collect(),
+        }
     }
 
     #[test]

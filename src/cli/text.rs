@@ -37,6 +37,11 @@ impl Screen {
         shown.strftime(format).to_string()
     }
 
+    /// Date and time, as commands take it.
+    pub fn full_time(&self, when: When) -> String {
+        when.timestamp().to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
     /// How long ago.
     pub fn ago(&self, when: When) -> String {
         span(self.now.0.since(when.0))

@@ -39,8 +39,8 @@ pub struct Limits {
     pub offline_rest: Duration,
     /// Rests of a lane after faults.
     pub rest: RestLimits,
-    /// The last line against mass removal.
-    pub removal: plan::Limits,
+    /// The last line against mass damage.
+    pub breaker: plan::Limits,
 }
 
 impl Default for Limits {
@@ -58,7 +58,7 @@ impl Default for Limits {
             grace: Duration::from_secs(1),
             offline_rest: Duration::from_secs(5),
             rest: RestLimits::default(),
-            removal: plan::Limits::default(),
+            breaker: plan::Limits::default(),
         }
     }
 }
@@ -94,7 +94,7 @@ pub struct TargetSetup {
     /// It was bound to an identity before this run.
     pub bound: bool,
     /// It waits for a person.
-    pub halt: Option<String>,
+    pub halt: Option<plan::Halt>,
     /// An administrator paused it.
     pub paused: bool,
 }

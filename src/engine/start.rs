@@ -10,7 +10,7 @@ use crate::config::{Config, Ownership, Place};
 use crate::engine::drive::{Input, Mode};
 use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob};
 use crate::engine::state::{WatchState, WatchWay};
-use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, bucket, clock};
+use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, bucket, clock, state};
 use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
 use crate::local::{Ignore, Mode as WatchedBy, RootId, root_id};
 use crate::model::{Digest, Moment, Requests, ShareId, TargetId, Wall};
@@ -276,7 +276,7 @@ impl Start<'_> {
             audit: target.audit,
             listed_ago,
             bound: info.bound.is_some(),
-            halt: info.halt,
+            halt: info.halt.as_deref().map(state::halt_of),
             paused: info.paused,
         };
         Ok((lane, setup))

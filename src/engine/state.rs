@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::model::Wall;
+use crate::plan::Halt;
 
 /// The index's file in the state folder.
 pub const INDEX: &str = "index.db";
@@ -274,6 +275,17 @@ impl TargetState {
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("plain values and text are always JSON")
     }
+}
+
+/// Why a target waits for a person: the `halt` of its row.
+pub fn halt_of(json: &str) -> Halt {
+    // An older program wrote its sentence alone.
+    serde_json::from_str(json).unwrap_or_else(|_| Halt { message: json.to_owned(), ..Halt::default() })
+}
+
+/// See [`halt_of`].
+pub fn halt_to_json(halt: &Halt) -> String {
+    serde_json::to_string(halt).expect("plain values and text are always JSON")
 }
 
 fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {

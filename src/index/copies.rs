@@ -376,14 +376,6 @@ impl Index {
         Ok(found)
     }
 
-    /// How many removals wait, without those that a rename explains.
-    pub fn count_removals(&self, target: TargetId) -> Result<u64> {
-        let sql = "SELECT (SELECT count(*) FROM open WHERE target = ?1 AND gone AND hold IS NULL)
-                   - (SELECT count(*) FROM open WHERE target = ?1 AND origin IS NOT NULL)";
-        let count: i64 = self.db.prepare_cached(sql)?.query_row([target.0], |row| row.get(0))?;
-        Ok(u64::try_from(count).unwrap_or(0))
-    }
-
     /// The path that waits to be renamed from `origin` on the target, if one does.
     pub fn moved_from(&mut self, target: TargetId, origin: &RelPath) -> Result<Option<RelPath>> {
         let sql = "SELECT folder, name FROM open WHERE target = ? AND origin = ? LIMIT 1";

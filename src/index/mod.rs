@@ -5,6 +5,7 @@
 //! ([`Index::begin`] to [`Index::commit`]), which is durable when `commit` returns. The only user of rusqlite.
 //! Not here: any decision.
 
+mod breaker;
 mod copies;
 mod local;
 mod places;
@@ -23,6 +24,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::model::{RelPath, ShareId, TargetId};
 
+pub use breaker::{Heir, Hour, Removals};
 pub use copies::Cursor;
 pub use places::{ShareInfo, TargetInfo, What};
 pub use read::{

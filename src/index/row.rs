@@ -18,6 +18,8 @@ pub struct LocalRow {
     pub racy: bool,
     /// Missing from a folder's reading: to be looked at directly.
     pub suspect: bool,
+    /// What was read begins with noise that bears the mark of no format.
+    pub noise: bool,
     /// The run of the agent that saw it so.
     pub run: i64,
 }
@@ -36,7 +38,7 @@ pub enum Presence {
 impl LocalRow {
     /// A first look.
     pub fn fresh(stat: Stat, digest: Option<Digest>, run: i64) -> Self {
-        Self { state: Presence::Present, stat, digest, racy: false, suspect: false, run }
+        Self { state: Presence::Present, stat, digest, racy: false, suspect: false, noise: false, run }
     }
 
     /// What the planner sees. An absence that another run saw counts for nothing.
@@ -109,6 +111,7 @@ impl OpenRow {
 }
 
 pub(super) const SUSPECT: i64 = 4;
+pub(super) const NOISE: i64 = 8;
 const RACY: i64 = 1;
 const MOUNTED: i64 = 2;
 
@@ -152,7 +155,10 @@ pub(super) fn presence_code(state: Presence) -> i64 {
 }
 
 pub(super) fn flags(row: &LocalRow) -> i64 {
-    i64::from(row.racy) * RACY + i64::from(row.stat.mounted) * MOUNTED + i64::from(row.suspect) * SUSPECT
+    i64::from(row.racy) * RACY
+        + i64::from(row.stat.mounted) * MOUNTED
+        + i64::from(row.suspect) * SUSPECT
+        + i64::from(row.noise) * NOISE
 }
 
 pub(super) fn hold_code(hold: Hold) -> i64 {
@@ -204,8 +210,8 @@ pub(super) fn local(row: &Row<'_>, at: usize) -> rusqlite::Result<LocalRow> {
         mounted: flags & MOUNTED != 0,
     };
     let digest = digest_of(row.get_ref(at + 11)?.as_blob_or_null()?);
-    let (racy, suspect) = (flags & RACY != 0, flags & SUSPECT != 0);
-    Ok(LocalRow { state, stat, digest, racy, suspect, run: row.get(at + 12)? })
+    let (racy, suspect, noise) = (flags & RACY != 0, flags & SUSPECT != 0, flags & NOISE != 0);
+    Ok(LocalRow { state, stat, digest, racy, suspect, noise, run: row.get(at + 12)? })
 }
 
 /// Columns `kind, len, digest, mtime, mode, uid, gid, stamp`.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::index::IndexError;
 
 /// Steps from version N to N + 1. A step, once released, is never edited: a new one is added.
-const STEPS: &[&str] = &[V1, V2];
+const STEPS: &[&str] = &[V1, V2, V3];
 
 /// The first version that counts requests: an older file is read as one that has counted none.
 pub(super) const COUNTS_REQUESTS: i64 = 2;
@@ -73,6 +73,18 @@ CREATE TABLE requests (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Files taken away, replaced and scrambled on a target in an hour (hours since 1970, in UTC), and those of them that a person
+/// has let through. In `target`, how many more of them may be let through; `halt` is JSON from here on.
+const V3: &str = "
+CREATE TABLE hours (
+    target INTEGER NOT NULL, hour INTEGER NOT NULL, removed INTEGER NOT NULL, replaced INTEGER NOT NULL,
+    scrambled INTEGER NOT NULL, seen_removed INTEGER NOT NULL, seen_replaced INTEGER NOT NULL,
+    seen_scrambled INTEGER NOT NULL, PRIMARY KEY (target, hour)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE target ADD COLUMN pass_removed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE target ADD COLUMN pass_replaced INTEGER NOT NULL DEFAULT 0;
+";
+
 /// Brings the file to the newest version, or refuses one that is newer than this program.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), IndexError> {
     let newest = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
@@ -111,7 +123,7 @@ mod tests {
         migrate(&mut db).expect("again");
         db.pragma_update(None, "user_version", 99).expect("set");
         let error = migrate(&mut db).expect_err("newer");
-        let expected = "the index was written by a newer driftline (its version is 99, this program knows 2)";
+        let expected = "the index was written by a newer driftline (its version is 99, this program knows 3)";
         assert_eq!(error.to_string(), expected);
     }
 

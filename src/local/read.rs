@@ -17,6 +17,7 @@ use crate::local::RootId;
 use crate::local::root::open_bound;
 use crate::local::trouble::trouble;
 use crate::model::{Content, Digest, Kind, ReadFault, Reading, RelPath, Sink, Stat, Wall};
+use crate::plan::looks_like_noise;
 use crate::sys::cause::{Cause, cause};
 use crate::sys::{self, beneath, lease, stat};
 
@@ -197,9 +198,10 @@ impl Reader {
             buffer: buffer(&mut self.buffer, len),
             stop: how.stop,
             hasher: blake3::Hasher::new(),
+            noise: false,
         };
         let done = if holey { copy.runs(len, sink) } else { copy.range(0, len, sink) }.map_err(Fail::into_fault)?;
-        let digest = Digest(*copy.hasher.finalize().as_bytes());
+        let (digest, noise) = (Digest(*copy.hasher.finalize().as_bytes()), copy.noise);
         if len > LARGE {
             sys::bytes::will_not_read_again(&it.file);
         }
@@ -207,7 +209,7 @@ impl Reader {
         let after = beneath::stat_fd(it.file.as_fd()).map_err(trouble)?;
         let after = stat::stat(&after, it.device).map_err(|_| ReadFault::Changed)?;
         self.still_named(path, &it)?;
-        let reading = Reading { content: Content::file(digest, len), stat: it.stat, at };
+        let reading = Reading { content: Content::file(digest, len), stat: it.stat, at, noise };
         if done && it.settled && after == it.stat {
             return Ok(Passage::Whole(reading));
         }
@@ -239,6 +241,7 @@ impl Reader {
             buffer: buffer(&mut self.buffer, len),
             stop: how.stop,
             hasher: blake3::Hasher::new(),
+            noise: false,
         };
         let full = copy.range(0, len, &mut Discard).map_err(Fail::into_fault)?;
         Ok(full && copy.hasher.finalize().as_bytes() == &moved.before.content.digest.0)
@@ -297,6 +300,8 @@ struct Copy<'a> {
     buffer: &'a mut [u8],
     stop: &'a AtomicBool,
     hasher: blake3::Hasher,
+    /// What was read first looks like noise.
+    noise: bool,
 }
 
 impl Copy<'_> {
@@ -340,6 +345,9 @@ impl Copy<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Fail::Source(error)),
             };
+            if at == 0 {
+                self.noise = looks_like_noise(&self.buffer[..got]);
+            }
             self.hasher.update(&self.buffer[..got]);
             sink.bytes(&self.buffer[..got]).map_err(|_| Fail::Sink)?;
             at += got as u64;

@@ -175,6 +175,8 @@ pub struct Reading {
     pub stat: Stat,
     /// When the reading began.
     pub at: Wall,
+    /// It begins with noise that bears the mark of no format.
+    pub noise: bool,
 }
 
 #[cfg(test)]

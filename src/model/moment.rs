@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 /// A day (nanoseconds).
-const DAY: i64 = 86_400 * 1_000_000_000;
+const DAY: i64 = 24 * HOUR;
+/// An hour (nanoseconds).
+const HOUR: i64 = 3600 * 1_000_000_000;
 
 /// A point on the monotonic clock, counted from the start of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +49,11 @@ impl Wall {
         Self(day.saturating_mul(DAY))
     }
 
+    /// The hour in UTC, counted from 1970-01-01 00:00.
+    pub fn hour(self) -> i64 {
+        self.0.div_euclid(HOUR)
+    }
+
     /// This time less `span`.
     pub fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
@@ -75,6 +82,7 @@ mod tests {
         for (seconds, day) in [(0, 0), (86_399, 0), (86_400, 1), (-1, -1), (-86_400, -1), (-86_401, -2)] {
             assert_eq!(Wall::from_parts(seconds, 0).day(), day, "{seconds}");
             assert_eq!(Wall::from_day(day).day(), day);
+            assert_eq!(Wall::from_parts(seconds, 0).hour().div_euclid(24), day);
         }
         assert_eq!(Wall::from_day(1), Wall::from_parts(86_400, 0));
     }

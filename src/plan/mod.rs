@@ -13,7 +13,10 @@ use crate::model::{Content, Meta, Seen, Sight, Stamp};
 pub use order::{Claim, Claims};
 pub use past::Moves;
 pub use reconcile::reconcile;
-pub use vet::{Census, Halt, Limits, vet};
+pub use vet::{
+    Bound, Breach, Cause, Census, Changes, HEAD, HEAD_MIN, HOURS_KEPT, Halt, Limits, Waiting, is_over,
+    looks_like_noise, may_be_disguise, normal, promises, vet,
+};
 
 /// What to do with something on a target that someone else changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]

@@ -214,7 +214,7 @@ fn what_is_asked_of_an_agent_that_does_not_run_waits_for_its_start() {
     let lane = driftline::model::TargetId(1);
     index().set_halt(lane, Some("removing 9 of 10 looks like an accident")).expect("told");
     let status = text(&ask(dir.path(), &["status"]).stdout);
-    assert!(status.contains("papers/target: if that is right: driftline approve papers/target\n"), "{status}");
+    assert!(status.contains("if that is right, let it through: driftline approve papers/target\n"), "{status}");
     for (words, wanted, told) in [
         (&["approve", "papers/target"][..], ("approve", Some(lane)), "papers/target may go on"),
         (&["pause"], ("pause", None), "No target is changed until: driftline resume"),

@@ -5,6 +5,7 @@
 
 mod alone;
 mod architecture;
+mod breaker;
 mod buckets;
 mod clouds;
 mod command;

@@ -97,3 +97,24 @@ fn a_mount_inside_the_share_that_vanishes_deletes_nothing() {
     }
     assert!(!mirrored || office.problem("archive").is_some(), "that it is away is said");
 }
+
+#[test]
+fn a_mount_inside_the_share_that_vanishes_under_the_agents_eyes_deletes_nothing_and_recovers() {
+    let office = Office::configured("settle = \"100ms\"\nrescan = \"1s\"", "");
+    let (real, nested) = (disk(&office, "disk"), office.share("archive"));
+    fs::create_dir(&nested).unwrap();
+    let Some(_disk) = Mount::memory(&real, "8m") else { return };
+    let mut mount = Mount::bind(&real, &nested).expect("mounting is permitted");
+    office.save("archive/old.txt", b"old");
+    office.save("plan.txt", b"a plan");
+    let _agent = office.start();
+    office.wait_same();
+    let before = tree(&office.path("target"));
+    mount.take_away();
+    office.wait_until("its absence is said", || office.problem("archive").is_some());
+    assert_eq!(tree(&office.path("target")), before);
+    let _again = Mount::bind(&real, &nested).expect("it was permitted before");
+    office.save("archive/old.txt", b"older");
+    office.wait_same();
+    assert_eq!(office.history("archive/old.txt"), [b"old"]);
+}

@@ -73,6 +73,45 @@ fn a_share_that_goes_away_under_the_agents_eyes_deletes_nothing_and_recovers() {
 }
 
 #[test]
+fn another_folder_in_the_place_of_the_share_deletes_nothing_and_recovers() {
+    let office = settled_office();
+    let _agent = office.start();
+    office.wait_same();
+    let places = office.target_places();
+    swap_out(&office, "share", true);
+    office.save("other/papers.docx", b"somebody else's");
+    office.save("plan.txt", b"another plan");
+    office.wait_until("not safe with another share", || office.status()["verdict"] != "safe");
+    // What a scan of it would bring about is made within its grace.
+    let said = office.tell(&["status"]);
+    assert!(said.out.contains("offline"), "{said}");
+    assert_eq!(office.target_places(), places);
+    fs::remove_dir_all(office.path("share")).unwrap();
+    swap_in(&office, "share");
+    office.wait_same();
+    assert_eq!(office.target_places(), places);
+    assert!(!office.target("other").exists());
+}
+
+#[test]
+fn another_target_in_the_place_of_ours_is_left_as_it_is_and_ours_is_taken_up_again() {
+    let (office, other) = (settled_office(), settled_office());
+    let _agent = office.start();
+    office.wait_same();
+    swap_out(&office, "target", false);
+    fs::rename(other.path("target"), office.path("target")).unwrap();
+    let theirs = Tree::read(&office.target("")).unwrap();
+    office.save("plan.txt", b"edited before another target");
+    office.wait_until("a target with an error", || targets(&office.status()).any(|target| !target["error"].is_null()));
+    assert_ne!(office.status()["verdict"], "safe");
+    assert_eq!(Tree::read(&office.target("")).unwrap(), theirs, "not even ours");
+    fs::rename(office.path("target"), other.path("target")).unwrap();
+    swap_in(&office, "target");
+    office.wait_same();
+    assert_eq!(office.history("plan.txt"), [b"a plan"]);
+}
+
+#[test]
 fn a_target_that_goes_away_under_the_agents_eyes_is_not_made_anew_and_recovers() {
     let office = settled_office();
     let _agent = office.start();

@@ -35,7 +35,8 @@ impl Desk {
         self.end_unreadable(index, path)?;
         let last_change = reading.stat.meta.mtime.max(reading.stat.ctime);
         let racy = reading.at.before(CLOCK_STEP) <= last_change;
-        let row = LocalRow { racy, ..LocalRow::fresh(reading.stat, Some(reading.content.digest), index.run()) };
+        let seen = LocalRow::fresh(reading.stat, Some(reading.content.digest), index.run());
+        let row = LocalRow { racy, noise: reading.noise, ..seen };
         let expected = index.local(self.id, path)?.is_some_and(|old| old.is_present() && old.stat == reading.stat);
         if !expected {
             // Something was seen since this reading was asked for: only a look can say which of the two is older.

@@ -1,4 +1,5 @@
-//! Steps that change the target: each waits until nothing near it is under way, and is written down before it begins.
+//! Steps that change the target: each waits until nothing near it is under way, and is written down before it begins. What
+//! takes something away is vetted first.
 
 use crate::engine::ReadJob;
 use crate::engine::lane::decide::Case;
@@ -78,11 +79,20 @@ impl Lane {
             self.stage(turn, path, local);
             return Ok(());
         };
+        let claim = if turns { Claim::Whole } else { Claim::Fill };
+        let lost = replaced.filter(|old| old.shape.kind == Kind::File && *old != content);
+        let deed = lost.map(|old| self.replacement(path, &open, old));
+        if let Some(deed) = deed.as_ref().filter(|_| self.claims.allows(path, claim))
+            && !self.vet(turn, deed)?
+        {
+            return Ok(());
+        }
         // Where ours vanished, that is what is put back.
         let vanished = base.as_ref().filter(|_| guard == Guard::Absent).map(|base| base.content);
         let replaces = replaced.or(vanished).map(|old| old.digest);
         let step = Step { path: path.clone(), change, guard, replaces };
-        if self.step(turn, step, if turns { Claim::Whole } else { Claim::Fill }) {
+        if self.step(turn, step, claim) {
+            deed.iter().for_each(|deed| self.depart(deed));
             self.staged.remove(path);
             if content == Content::FOLDER {
                 turn.batch.made.insert(path.clone());

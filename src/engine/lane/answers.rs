@@ -203,6 +203,7 @@ impl Lane {
             if let Change::Move { from } = &step.change {
                 self.done(from);
             }
+            self.arrive(&step.path, result.is_ok());
             match result {
                 Ok(placed) => {
                     self.recovered();
@@ -223,6 +224,7 @@ impl Lane {
             self.rest(turn, failure);
         }
         self.unblock();
+        self.save_breaker(turn)?;
         debug_assert!(turn.batch.apply.is_empty() && turn.batch.stage.is_empty(), "an answer only teaches the index");
         Ok(())
     }

@@ -58,6 +58,9 @@ impl Lane {
             self.block(path.clone(), turn.limits);
             return Ok(());
         }
+        if self.halt.is_some() {
+            self.heed();
+        }
         self.reconcile(turn, path, open)
     }
 
@@ -103,6 +106,9 @@ impl Lane {
             }
             // A plan is only made: it is read from what stays open.
             Verdict::Read(Purpose::Send) | Verdict::Act(_) if self.plan_only => {}
+            // Nothing is changed, and what waits is known all the same: it may be what the target holds, or it may not.
+            Verdict::Read(Purpose::Send) if self.halt.is_some() => self.read_only(turn, &case),
+            Verdict::Act(_) if self.halt.is_some() => {}
             Verdict::Read(Purpose::Send) => self.stage(turn, path, case.local),
             Verdict::Examine => self.examine(turn, path)?,
             Verdict::Hold(hold) => self.hold_for(turn, path, case.open, hold)?,
@@ -130,6 +136,13 @@ impl Lane {
             }
         }
         Ok(None)
+    }
+
+    /// Reads what would take the place of ours, without sending it.
+    fn read_only(&mut self, turn: &mut Turn<'_>, case: &Case<'_>) {
+        if case.base.as_ref().is_some_and(|base| base.content.shape.kind == Kind::File) {
+            self.overflowed |= !turn.desk.want_hash(case.path.clone(), turn.limits);
+        }
     }
 
     fn settle(&mut self, turn: &mut Turn<'_>, path: &RelPath, open: &OpenRow) -> Result<()> {

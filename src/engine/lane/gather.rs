@@ -17,7 +17,7 @@ impl Lane {
     /// Puts commands together. True if more could be decided at once.
     pub(in crate::engine) fn ask(&mut self, turn: &mut Turn<'_>) -> Result<bool> {
         self.note_moves(turn)?;
-        if self.halt.is_some() || self.paused || turn.desk.offline().is_some() || self.is_resting(turn.now) {
+        if self.paused || turn.desk.offline().is_some() || self.is_resting(turn.now) {
             return Ok(false);
         }
         if !self.bound {
@@ -31,7 +31,12 @@ impl Lane {
             return Ok(false);
         }
         self.take_delayed(turn.now);
-        self.gather(turn)
+        let more = self.gather(turn)?;
+        if self.halt.is_some() && !more {
+            self.lift(turn)?;
+            return Ok(self.halt.is_none());
+        }
+        Ok(more)
     }
 
     fn ask_who(&mut self, turn: &mut Turn<'_>) {
@@ -81,8 +86,8 @@ impl Lane {
 
     fn gather(&mut self, turn: &mut Turn<'_>) -> Result<bool> {
         let mut decided = 0;
-        self.waiting = None;
-        while decided < turn.limits.decided_max && self.may_send(turn) {
+        let halted = self.halt.is_some();
+        while decided < turn.limits.decided_max && self.may_send(turn) && self.halt.is_some() == halted {
             let Some(path) = self.next_path(turn)? else { break };
             decided += 1;
             self.decide(turn, &path)?;
@@ -92,12 +97,16 @@ impl Lane {
         }
         self.send(turn);
         let more = !self.fresh.is_empty() || self.sweep.is_some() || self.sweep_again;
+        if !more {
+            self.end_pass(turn);
+        }
+        self.save_breaker(turn)?;
         Ok(more && self.may_send(turn))
     }
 
-    /// Room for another command; and nothing that was decided just now has halted the lane.
+    /// Room for another command.
     fn may_send(&self, turn: &Turn<'_>) -> bool {
-        self.jobs < turn.limits.jobs_max && self.halt.is_none()
+        self.jobs < turn.limits.jobs_max
     }
 
     fn next_path(&mut self, turn: &mut Turn<'_>) -> Result<Option<RelPath>> {

@@ -1,17 +1,18 @@
 //! The engine's side of one target: what is open, what is under way, and what the answers mean.
 //!
 //! `gather` picks what to decide and puts commands together; `decide` asks the policy and carries its verdict out, with
-//! `act`, `removals` and `moves`; `answers`, `record` and `audit` take in what the target says. All of them work on one
-//! [`Turn`]. What is kept here need not survive a crash.
+//! `act`, `moves` and `losses`, which the `breaker` judges; `answers`, `record` and `audit` take in what the target says.
+//! All of them work on one [`Turn`]. What is kept here need not survive a crash.
 
 mod act;
 mod answers;
 mod audit;
+mod breaker;
 mod decide;
 mod gather;
+mod losses;
 mod moves;
 mod record;
-mod removals;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,10 +22,11 @@ use crate::engine::Failure;
 use crate::engine::core::{Limits, News, Now, TargetSetup};
 use crate::index::{Cursor, IndexError};
 use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
-use crate::plan::{Census, Claims, Nature};
+use crate::plan::{Claims, Halt, Nature};
 use crate::rest::rest;
 use crate::target::{Bound, Fault, Staged};
 
+use self::breaker::Breaker;
 pub(super) use self::turn::Turn;
 
 type Result<T> = std::result::Result<T, IndexError>;
@@ -59,7 +61,7 @@ pub struct LaneReport {
     /// The fault that made it rest, until it works again; and when it began.
     pub error: Option<(Failure, Wall)>,
     /// Why it waits for a person.
-    pub halt: Option<String>,
+    pub halt: Option<Halt>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,14 +116,9 @@ pub(super) struct Lane {
     /// It was told to rest for longer than a single pass waits.
     rests_long: bool,
     error: Option<(Failure, Wall)>,
-    halt: Option<String>,
+    halt: Option<Halt>,
     paused: bool,
-    census: Census,
-    /// Removals that wait, as counted in this turn.
-    waiting: Option<u64>,
-    /// Removals that an administrator has let through.
-    allowed: u64,
-    last_removal: Option<Moment>,
+    breaker: Breaker,
     started: bool,
 }
 
@@ -158,10 +155,7 @@ impl Lane {
             error: None,
             halt: setup.halt.clone(),
             paused: setup.paused,
-            census: Census::default(),
-            waiting: None,
-            allowed: 0,
-            last_removal: None,
+            breaker: Breaker::default(),
             started: false,
             setup,
         }
@@ -220,7 +214,7 @@ impl Lane {
 
     /// When time alone brings something about; nothing that waits for an answer.
     pub(super) fn next_due(&self) -> Option<Moment> {
-        if self.halt.is_some() || self.paused {
+        if self.paused {
             return None;
         }
         if self.rests_until.is_some() {
@@ -237,15 +231,6 @@ impl Lane {
         if self.listing == Listing::NotDue {
             self.listing = Listing::Due;
         }
-    }
-
-    pub(super) fn approved(&mut self, turn: &mut Turn<'_>) -> Result<()> {
-        self.halt = None;
-        // What the administrator has seen does not count again.
-        self.allowed = turn.index.count_removals(self.id())?;
-        self.last_removal = None;
-        self.sweep_again = true;
-        turn.index.set_halt(self.id(), None)
     }
 
     pub(super) fn pause(&mut self, turn: &mut Turn<'_>, paused: bool) -> Result<()> {

@@ -1,6 +1,7 @@
 //! A bucket in ordinary life.
 
 use super::*;
+use crate::office::is_slow_run;
 
 #[test]
 fn a_share_reaches_a_bucket_and_a_second_pass_sends_no_request() {
@@ -82,6 +83,30 @@ fn what_is_renamed_is_copied_on_the_server_and_not_sent_again() {
     let sent = cloud.proxy.count(|request| is_put(request) && !request.key().ends_with('/'));
     assert_eq!(sent, 0, "{:#?}", cloud.proxy.requests());
     assert!(!cloud.outsider().keys(PREFIX).iter().any(|key| key.contains("/old/") || key.contains("/history/")));
+}
+
+#[test]
+fn a_folder_renamed_in_a_bucket_file_by_file_is_no_removal_that_halts() {
+    if !is_slow_run("1,200 objects renamed") {
+        return;
+    }
+    let cloud = Cloud::new();
+    for n in 0..1200 {
+        cloud.office.save(format!("old/{}/{n}.txt", n % 12), format!("bytes of {n}"));
+    }
+    cloud.office.sync_well();
+    cloud.proxy.forget();
+    fs::rename(cloud.office.share("old"), cloud.office.share("new")).unwrap();
+    cloud.office.sync_well();
+    assert_eq!(cloud.count(Kind::Copy), 1200);
+    let left = cloud.outsider().keys(&format!("{PREFIX}/old/"));
+    assert_eq!(left, Vec::<String>::new());
+    // As many that are taken away in truth do halt.
+    fs::remove_dir_all(cloud.office.share("new")).unwrap();
+    let said = cloud.office.sync();
+    assert_eq!(said.code, Some(1), "{said}");
+    assert_eq!(cloud.office.status()["verdict"], "halted");
+    assert_eq!(cloud.objects().len(), 1200);
 }
 
 #[test]

@@ -88,7 +88,7 @@ pub(super) fn meta() -> Meta {
 
 fn reading(content: Content, meta: Meta) -> Reading {
     let stat = Stat { shape: content.shape, ino: 1, ctime: Wall(0), meta, nlink: 1, mounted: false };
-    Reading { content, stat, at: Wall(0) }
+    Reading { content, stat, at: Wall(0), noise: false }
 }
 
 /// Reads `bytes` as a file of the share.

@@ -53,7 +53,17 @@ impl Office {
 
     /// An office on a machine of which the caller may hold the whole.
     pub(crate) fn on(machine: Machine) -> Self {
-        let home = std::env::var_os("DRIFTLINE_TEST_DIR").unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
+        Self::below(machine, env!("CARGO_TARGET_TMPDIR"))
+    }
+
+    /// An office with a configuration file on a file system in memory, where there is one: with very many files.
+    pub(crate) fn large() -> Self {
+        let memory = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { env!("CARGO_TARGET_TMPDIR") };
+        Self::below(Machine::shared(), memory).with_config("settle = \"100ms\"", "")
+    }
+
+    fn below(machine: Machine, home: &str) -> Self {
+        let home = std::env::var_os("DRIFTLINE_TEST_DIR").unwrap_or_else(|| home.into());
         fs::create_dir_all(&home).expect("a folder for tests");
         let dir = tempfile::Builder::new().prefix("office-").tempdir_in(home).expect("a folder for this test");
         for name in ["share", "target", "state", "home"] {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use driftline::engine::{Command, Core, Event, Limits, ShareSetup, TargetSetup};
 use driftline::index::Index;
 use driftline::model::{Content, Moment, TargetId};
-use driftline::plan::{Deletes, Drift, Policy};
+use driftline::plan::{Bound, Deletes, Drift, Limits as Breaker, Policy};
 use driftline::rest::RestLimits;
 use driftline::settle::SettleLimits;
 
@@ -58,10 +58,13 @@ struct Outcome {
     trace: Vec<String>,
     held: i64,
     turns: usize,
+    halts: usize,
 }
 
 /// Turns in a row in which time stands still and nothing is under way (count): a sweep has a few.
 const IDLE_TICKS_MAX: usize = 50;
+/// What waits is let through at once, and little comes after it (count).
+const APPROVALS_MAX: usize = 20;
 
 struct Run {
     world: World,
@@ -69,10 +72,17 @@ struct Run {
     index: Option<Index>,
     turns: usize,
     seed: u64,
+    /// The breaker trips at once.
+    nervous: bool,
+    halts: usize,
 }
 
 impl Run {
     fn new(seed: u64, policy: Policy, outsiders: bool, loses_index: bool) -> Self {
+        Self::with_breaker(seed, policy, outsiders, loses_index, false)
+    }
+
+    fn with_breaker(seed: u64, policy: Policy, outsiders: bool, loses_index: bool, nervous: bool) -> Self {
         let world = World {
             dice: Dice::new(seed),
             clock: Duration::from_secs(1),
@@ -94,8 +104,8 @@ impl Run {
             show: std::env::var("DRIFTLINE_SEED").is_ok(),
         };
         let mut index = Index::in_memory().unwrap();
-        let core = start(&mut index, policy);
-        Self { world, core, index: Some(index), turns: 0, seed }
+        let core = start(&mut index, policy, nervous);
+        Self { world, core, index: Some(index), turns: 0, seed, nervous, halts: 0 }
     }
 
     fn feed(&mut self, events: Vec<Event>) {
@@ -108,7 +118,13 @@ impl Run {
         }
         self.world.trace.extend(events.iter().map(|event| format!("{event:?}")));
         index.begin(wall).unwrap();
+        let before = halted(&self.core);
         let commands = self.core.handle(index, events, moment, wall, 0).unwrap();
+        let after = halted(&self.core);
+        self.halts += after.difference(&before).count();
+        let changes = commands.iter().filter_map(changed);
+        let wrong: Vec<_> = changes.filter(|target| before.contains(target) && after.contains(target)).collect();
+        assert!(wrong.is_empty(), "seed {}: halted, and changed all the same: {wrong:?}", self.seed);
         let crash = self.world.faults && self.world.dice.one_in(150);
         if crash && self.world.dice.one_in(2) {
             index.rollback().unwrap();
@@ -144,7 +160,7 @@ impl Run {
         if self.world.loses_index && self.world.dice.one_in(2) {
             index = self.lose_index();
         }
-        self.core = start(&mut index, self.world.policy);
+        self.core = start(&mut index, self.world.policy, self.nervous);
         self.index = Some(index);
         self.feed(vec![Event::Tick]);
     }
@@ -209,12 +225,34 @@ impl Run {
                     self.feed(vec![Event::Tick]);
                 }
                 4 => self.world.apply_late(),
+                5 if self.nervous && self.world.dice.one_in(2) => self.approve(),
                 _ => self.some_answer(),
             }
         }
     }
 
+    /// A person lets through whatever waits.
+    fn approve(&mut self) {
+        let events: Vec<_> = halted(&self.core).into_iter().map(Event::Approved).collect();
+        if !events.is_empty() {
+            self.feed(events);
+        }
+    }
+
+    /// Rests, and approves until nothing is halted any more.
     fn rest(&mut self) {
+        self.rest_once();
+        for _ in 0..APPROVALS_MAX {
+            if halted(&self.core).is_empty() {
+                return;
+            }
+            self.approve();
+            self.rest_once();
+        }
+        panic!("seed {}: halts for ever", self.seed);
+    }
+
+    fn rest_once(&mut self) {
         let mut idle_ticks = 0;
         loop {
             if !self.world.pending.is_empty() {
@@ -265,7 +303,21 @@ impl Run {
     }
 }
 
-fn start(index: &mut Index, policy: Policy) -> Core {
+/// Targets that wait for a person.
+fn halted(core: &Core) -> BTreeSet<TargetId> {
+    let is = |id: &TargetId| core.lane_report(*id).is_some_and(|report| report.halt.is_some());
+    [TargetId(1), TargetId(2)].into_iter().filter(is).collect()
+}
+
+/// The target that a command prepares to change, or changes.
+fn changed(command: &Command) -> Option<TargetId> {
+    match command {
+        Command::Stage(target, _) | Command::Apply(target, _) => Some(*target),
+        _ => None,
+    }
+}
+
+fn start(index: &mut Index, policy: Policy, nervous: bool) -> Core {
     let share = index.register_share("s", b"/s", "uid").unwrap();
     assert_eq!(share.id, SHARE);
     let settle = SettleLimits { quiet: Duration::from_millis(500), patience: Duration::from_secs(5), paths_max: 4 };
@@ -284,7 +336,7 @@ fn start(index: &mut Index, policy: Policy) -> Core {
             audit,
             listed_ago,
             bound: false,
-            halt: None,
+            halt: info.halt.as_deref().map(driftline::engine::state::halt_of),
             paused: false,
         });
     }
@@ -299,19 +351,30 @@ fn start(index: &mut Index, policy: Policy) -> Core {
         big: 2,
         decided_max: 5,
         rest: RestLimits { first: Duration::from_secs(1), longest: Duration::from_secs(8) },
+        breaker: if nervous { nervous_breaker() } else { Breaker::default() },
         ..Limits::default()
     };
     Core::new(shares, targets, limits)
 }
 
+/// Two removals or replacements are an accident.
+fn nervous_breaker() -> Breaker {
+    let one = Bound { least: 1, share: 0.0, most: 1 };
+    Breaker { removals: one, replacements: one, scrambled: one, emptied: 1, leeway: 0 }
+}
+
 fn simulate(seed: u64) -> Outcome {
+    simulate_with(seed, false)
+}
+
+fn simulate_with(seed: u64, nervous: bool) -> Outcome {
     let pick = |bit: u64| seed >> bit & 1 == 1;
     let policy = Policy {
         nature: driftline::plan::Nature::Directory,
         drift: if pick(0) { Drift::Keep } else { Drift::Overwrite },
         deletes: if pick(1) { Deletes::Propagate } else { Deletes::Retain },
     };
-    let mut run = Run::new(seed, policy, pick(2), seed >> 3 & 3 == 3);
+    let mut run = Run::with_breaker(seed, policy, pick(2), seed >> 3 & 3 == 3, nervous);
     run.live(120);
     run.calm();
     run.check();
@@ -320,7 +383,7 @@ fn simulate(seed: u64) -> Outcome {
         assert_eq!(held, 0, "seed {seed}: without outsiders nothing stays held");
     }
     run.check_index_loss();
-    Outcome { trace: run.world.trace, held, turns: run.turns }
+    Outcome { trace: run.world.trace, held, turns: run.turns, halts: run.halts }
 }
 
 fn variable(name: &str) -> Option<u64> {
@@ -357,6 +420,15 @@ fn seeds_that_once_failed_pass() {
     for seed in ONCE_FAILED {
         simulate(*seed);
     }
+}
+
+#[test]
+fn with_a_breaker_that_trips_at_once_every_seed_converges_and_nothing_is_changed_while_it_is_halted() {
+    let from = variable("DRIFTLINE_SEED_FROM").unwrap_or(0);
+    let seeds = variable("DRIFTLINE_SEED")
+        .map_or(from..from + variable("DRIFTLINE_SEEDS").unwrap_or(1_000), |one| one..one + 1);
+    let halts: usize = seeds.map(|seed| simulate_with(seed, true).halts).sum();
+    assert!(halts > 0 || variable("DRIFTLINE_SEED").is_some(), "it never tripped");
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Run {
     pub(super) fn check_index_loss(&mut self) {
         let before: Vec<_> = self.world.targets.values().map(|target| (target.now.clone(), target.changes)).collect();
         let mut index = self.lose_index();
-        self.core = start(&mut index, self.world.policy);
+        self.core = start(&mut index, self.world.policy, self.nervous);
         self.index = Some(index);
         self.feed(vec![Event::Tick]);
         self.rest();

@@ -292,7 +292,7 @@ impl World {
             None => Err(ReadFault::Absent),
             Some(node) if node.content.shape.kind != Kind::File => Err(ReadFault::Changed),
             Some(_) if self.faults && self.dice.one_in(10) => Err(ReadFault::Busy("written".into())),
-            Some(node) => Ok(Reading { content: node.content, stat: Self::stat(node), at }),
+            Some(node) => Ok(Reading { content: node.content, stat: Self::stat(node), at, noise: false }),
         }
     }
 
