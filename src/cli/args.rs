@@ -18,6 +18,20 @@ Exit codes:
   70  internal error
   78  wrong configuration";
 
+const LOG_COVERS: &str = "\
+One line per entry: when, on which share and target, what, the path, and why or with which effect. Told are
+  put, move, remove        with the content's first eight hex digits, what it replaced, and a bucket's version id
+  make folder, set meta    a folder made; mode, owner or time carried over alone
+  adopt, forget            the target held that content already; what was ours is gone from share and target
+  hold, release, let go    a path waits for a person, why, and when it no longer does; left to someone else
+  unreadable, readable     a path of the share that cannot be read
+  offline, online          a share or target that goes away and comes back
+  fault, unresponsive      a target that refuses or does not answer
+  halt, approve            a target that waits for a person, and who let it go on
+  pause, resume, bind, start, stop, prune
+The trail lies in the index in the state folder. At least the newest 100,000 entries are kept, however old they are; older
+ones go. An index that is made anew begins a new trail. Contents of files and who saved them are not in it.";
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -61,6 +75,9 @@ pub enum Command {
     Problems(ListArgs),
     /// Tell all that is known of one path: on the share, on each target, and what is decided
     Explain(ExplainArgs),
+    /// Tell what was done to each file, and what became of each share and target
+    #[command(after_long_help = LOG_COVERS)]
+    Log(LogArgs),
     /// Let a halted target go on
     Approve(ApproveArgs),
     /// Make no change on any target until `resume`
@@ -193,6 +210,45 @@ pub struct ExplainArgs {
     pub output: Output,
 }
 
+/// Whose index to ask, and about which share and target.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Choice {
+    /// The configuration file [default: /etc/driftline/config.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only this share, by its name; or its folder (written with a slash), without a configuration file
+    #[arg(long, value_name = "SHARE")]
+    pub share: Option<PathBuf>,
+    /// Only this target, by its name; or its place (with a slash), without a configuration file
+    #[arg(long, value_name = "TARGET")]
+    pub target: Vec<PathBuf>,
+    /// Where the index lies [default: as configured; without a file, the user's state folder]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// `log`.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Only this path and what lies below it; relative to the share or from the root
+    pub path: Option<PathBuf>,
+    /// Go on with what is done from now on, until interrupted; begins with the last ten entries
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only entries from this time on, such as 2026-11-24T09:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only the last N entries
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+    /// Print one JSON object per line, with times in RFC 3339
+    #[arg(long)]
+    pub json: bool,
+    /// Whose index to ask.
+    #[command(flatten)]
+    pub choice: Choice,
+}
+
 /// `approve`.
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
@@ -268,6 +324,7 @@ mod tests {
             "driftline approve a/b/c",
             "driftline init --share /s",
             "driftline explain",
+            "driftline log --lines some",
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
         }

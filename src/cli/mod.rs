@@ -13,6 +13,7 @@ mod collect;
 mod errors;
 mod explain;
 mod init;
+mod log;
 mod logs;
 mod out;
 pub mod plan_text;
@@ -64,6 +65,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Pending(args) => ask::pending(args),
         Command::Problems(args) => ask::problems(args),
         Command::Explain(args) => explain::explain(args),
+        Command::Log(args) => log::log(args),
         Command::Approve(args) => asked::approve(args),
         Command::Pause(args) => asked::pause(args),
         Command::Resume(args) => asked::resume(args),

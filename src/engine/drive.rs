@@ -14,7 +14,7 @@ use crate::engine::start::{LaneSeat, ShareSeat, Start, StartError};
 use crate::engine::state::{ErrorState, Heartbeat, ShareCondition, ShareState, TargetCondition, TargetState};
 use crate::engine::{Command, Core, Event, Failure, LaneReport, LaneState, clock};
 use crate::index::{Index, IndexError};
-use crate::model::{Moment, ShareId, TargetId};
+use crate::model::{Moment, RelPath, ShareId, TargetId};
 use crate::target::Bind;
 
 /// Answers that wait to be taken in, at most (count); then the threads that bring them wait. A page of a scan is one.
@@ -284,6 +284,7 @@ impl Engine {
         match result {
             Ok(count) => {
                 lane.pruned = Some(clock::wall());
+                let share = lane.share;
                 if count > 0 {
                     tracing::info!(
                         target = lane.name,
@@ -291,7 +292,13 @@ impl Engine {
                         "removed versions from history that are older than it is kept"
                     );
                 }
-                self.index.pruned(target, clock::wall())
+                self.index.begin(clock::wall())?;
+                if count > 0 {
+                    let words = format!("{count} versions in history that are older than it is kept");
+                    self.index.note(share, Some(target), &RelPath::root(), "prune", &words)?;
+                }
+                self.index.pruned(target, clock::wall())?;
+                self.index.commit()
             }
             Err(failure) => {
                 tracing::warn!(target = lane.name, hint = failure.hint, "history is not pruned: {}", failure.message);
@@ -509,12 +516,14 @@ impl Engine {
         for (id, text) in shares {
             self.index.set_share_state(id, &text)?;
             if let Some(seat) = self.shares.iter_mut().find(|seat| seat.id == id) {
+                note_share(&self.index, id, &seat.state, &text)?;
                 seat.state = text;
             }
         }
         for (id, text) in targets {
             self.index.set_target_state(id, &text)?;
             if let Some(seat) = self.lanes.iter_mut().find(|seat| seat.id == id) {
+                note_target(&self.index, (seat.share, id), &seat.state, &text)?;
                 seat.state = text;
             }
         }
@@ -576,7 +585,12 @@ impl Engine {
         }
         self.each_second(heartbeat)?;
         if self.mode != Mode::Plan {
+            self.index.begin(clock::wall())?;
+            for seat in &self.shares {
+                self.index.note(seat.id, None, &RelPath::root(), "stop", "the agent ends")?;
+            }
             self.index.set_fact("running", "no")?;
+            self.index.commit()?;
         }
         let stopped = self.stop.load(Ordering::Relaxed);
         self.stop.store(true, Ordering::Relaxed);
@@ -608,6 +622,33 @@ impl Engine {
         }
         Ok(ending)
     }
+}
+
+/// Tells the audit trail when a share goes away and when it comes back.
+fn note_share(index: &Index, share: ShareId, old: &str, new: &str) -> Result<()> {
+    let (old, new) = (ShareState::parse(old), ShareState::parse(new));
+    let is_offline = |state: &ShareState| state.state == ShareCondition::Offline;
+    match (is_offline(&old), is_offline(&new)) {
+        (false, true) => index.note(share, None, &RelPath::root(), "offline", &new.why.unwrap_or_default()),
+        (true, false) => index.note(share, None, &RelPath::root(), "online", "the share is there again"),
+        (true, true) | (false, false) => Ok(()),
+    }
+}
+
+/// Tells the audit trail when a target stops working, why, and when it works again.
+fn note_target(index: &Index, (share, target): (ShareId, TargetId), old: &str, new: &str) -> Result<()> {
+    let (old, new) = (TargetState::parse(old), TargetState::parse(new));
+    let message = |state: &TargetState| state.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
+    let what = match new.state {
+        _ if (old.state, message(&old)) == (new.state, message(&new)) => return Ok(()),
+        TargetCondition::Ok if old.state == TargetCondition::Ok => return Ok(()),
+        TargetCondition::Ok => "online",
+        TargetCondition::Resting => "fault",
+        TargetCondition::Unresponsive => "unresponsive",
+        TargetCondition::Unreachable => "offline",
+    };
+    let detail = if new.state == TargetCondition::Ok { "the target works again".to_owned() } else { message(&new) };
+    index.note(share, Some(target), &RelPath::root(), what, &detail)
 }
 
 fn target_state(report: &LaneReport, silent: Option<Duration>) -> TargetState {

@@ -13,7 +13,7 @@ use crate::engine::state::{WatchState, WatchWay};
 use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, bucket, clock};
 use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
 use crate::local::{Ignore, Mode as WatchedBy, RootId, root_id};
-use crate::model::{Digest, Moment, Requests, ShareId, TargetId, Wall};
+use crate::model::{Digest, Moment, RelPath, Requests, ShareId, TargetId, Wall};
 use crate::plan::Nature;
 use crate::settle::SettleLimits;
 use crate::target::{DirSetup, DirTarget, Flush, Target, Ways};
@@ -145,6 +145,12 @@ impl Start<'_> {
         let uid = share_uid(self.agent, &share.name, &share.path);
         let info = self.index.register_share(&share.name, path_bytes(&share.path), &uid).map_err(fault)?;
         let bound = self.bind_share(share, &info)?;
+        if self.mode != Mode::Plan {
+            let pass = if self.mode == Mode::Sync { " for one pass" } else { "" };
+            let words =
+                format!("driftline {} begins{pass}, as process {}", env!("CARGO_PKG_VERSION"), std::process::id());
+            self.index.note(info.id, None, &RelPath::root(), "start", &words).map_err(fault)?;
+        }
         self.index.commit().map_err(fault)?;
         let ignore = Ignore::new(&share.ignore).map_err(|error| StartError {
             what: format!("use the ignore patterns of share {:?}", share.name),
@@ -205,7 +211,11 @@ impl Start<'_> {
             configuration: false,
         })?;
         if self.mode != Mode::Plan {
-            self.index.bind_share(info.id, found.fsid, found.ino).map_err(|error| StartError::index(&error))?;
+            let words = format!("the share is {} from now on", share.path.display());
+            self.index
+                .bind_share(info.id, found.fsid, found.ino)
+                .and_then(|()| self.index.note(info.id, None, &RelPath::root(), "bind", &words))
+                .map_err(|error| StartError::index(&error))?;
             tracing::info!(
                 share = share.name,
                 "share {:?} is bound to {} from now on",

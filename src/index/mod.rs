@@ -6,6 +6,7 @@
 //! Not here: any decision.
 
 mod copies;
+mod journal;
 mod local;
 mod places;
 mod read;
@@ -23,6 +24,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use crate::model::{RelPath, ShareId, TargetId};
 
 pub use copies::Cursor;
+pub use journal::{JOURNAL_KEPT, JournalEntry};
 pub use places::{ShareInfo, TargetInfo, What};
 pub use read::{
     JournalLine, Oldest, OpenMatter, Overview, PathStory, Reader, ShareOverview, TargetOverview, TargetStory,
@@ -33,8 +35,6 @@ pub use row::{HoldRow, LocalRow, OpenRow, Presence};
 
 /// Folder paths remembered, at most (count); then all are forgotten and read again.
 const FOLDERS_CACHED_MAX: usize = 16_384;
-/// Journal lines kept, at least (count).
-const JOURNAL_KEPT: i64 = 100_000;
 
 /// What the index could not do.
 #[derive(Debug, thiserror::Error)]
@@ -238,24 +238,6 @@ impl Index {
     pub fn set_fact(&self, name: &str, value: &str) -> Result<()> {
         let sql = "INSERT INTO fact VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2 WHERE value <> ?2";
         self.db.prepare_cached(sql)?.execute([name, value])?;
-        Ok(())
-    }
-
-    /// Adds a line to the journal, of which the newest `JOURNAL_KEPT` are kept.
-    pub fn note(
-        &self,
-        share: ShareId,
-        target: Option<TargetId>,
-        path: &RelPath,
-        what: &str,
-        detail: &str,
-    ) -> Result<()> {
-        let sql = "INSERT INTO journal (at, share, target, path, what, detail) VALUES (?, ?, ?, ?, ?, ?)";
-        let row = params![self.now, share.0, target.map(|t| t.0), path.as_bytes(), what, detail];
-        let id = self.db.prepare_cached(sql)?.insert(row)?;
-        if id % 1000 == 0 {
-            self.db.prepare_cached("DELETE FROM journal WHERE id <= ?")?.execute([id - JOURNAL_KEPT])?;
-        }
         Ok(())
     }
 

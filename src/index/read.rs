@@ -23,7 +23,9 @@ const LINES_MAX: i64 = 20;
 /// The index, to be read only.
 #[derive(Debug)]
 pub struct Reader {
-    db: Connection,
+    pub(super) db: Connection,
+    /// Read as it lies, without the log beside it: what is written later is not seen.
+    frozen: bool,
     /// The version of its tables: it may have been written by an older program.
     version: i64,
 }
@@ -188,12 +190,18 @@ impl Reader {
         if !path.try_exists().unwrap_or(true) {
             return Ok(None);
         }
-        let plain = open_checked(path, false);
-        let opened = match plain {
-            Err(IndexError::Sqlite(error)) if needs_to_write(&error) && !has_log(path) => open_checked(path, true),
-            other => other,
+        let (frozen, opened) = match open_checked(path, false) {
+            Err(IndexError::Sqlite(error)) if needs_to_write(&error) && !has_log(path) => {
+                (true, open_checked(path, true))
+            }
+            other => (false, other),
         };
-        opened.map(|found| found.map(|(db, version)| Self { db, version }))
+        opened.map(|found| found.map(|(db, version)| Self { db, frozen, version }))
+    }
+
+    /// False if what is written from now on can only be seen by opening the file again.
+    pub fn sees_changes(&self) -> bool {
+        !self.frozen
     }
 
     /// All places. Its cost does not depend on how many files there are.

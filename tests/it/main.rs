@@ -21,4 +21,5 @@ mod roots;
 mod simulation;
 mod stories;
 mod strangers;
+mod trail;
 mod writers;

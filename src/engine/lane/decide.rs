@@ -108,15 +108,23 @@ impl Lane {
             Verdict::Hold(hold) => self.hold_for(turn, path, case.open, hold)?,
             Verdict::Act(action) => self.act(turn, case, action)?,
             Verdict::Adopt(base) => {
+                let known = case.base.as_ref().is_some_and(|known| known.content == base.content);
                 turn.index.put_base(self.id(), path, &base)?;
                 if base.content == Content::FOLDER {
                     self.made_room(turn, path)?;
+                }
+                if !known {
+                    let detail = format!("it is there already: content {}", base.content.digest.short());
+                    self.note(turn, path, "adopt", if base.content == Content::FOLDER { "" } else { &detail })?;
                 }
                 (case.open.attempts, case.open.sight) = (Vec::new(), Sight::Unseen);
                 turn.index.put_open(self.id(), path, &case.open)?;
                 return Ok(Some(case));
             }
             Verdict::Forget => {
+                if case.base.is_some() {
+                    self.note(turn, path, "forget", "nothing of ours is there any more, and the share has it no more")?;
+                }
                 turn.index.drop_base(self.id(), path)?;
                 (case.open.attempts, case.open.sight) = (Vec::new(), Sight::Unseen);
                 turn.index.put_open(self.id(), path, &case.open)?;
@@ -138,7 +146,7 @@ impl Lane {
             self.undo_move(turn, path, &from)?;
         }
         turn.index.close(self.id(), path)?;
-        self.end_told(path);
+        self.end_told(turn, path)?;
         // An attempt counts as ours until it is known to have come to nothing.
         if open.attempts.is_empty() { Ok(()) } else { self.made_room(turn, path) }
     }
@@ -194,10 +202,12 @@ impl Lane {
     }
 
     /// What was told of is over.
-    pub(super) fn end_told(&mut self, path: &RelPath) {
+    pub(super) fn end_told(&mut self, turn: &Turn<'_>, path: &RelPath) -> Result<()> {
         if self.told.remove(path).is_some() {
             tracing::info!(target = self.setup.name, %path, "{path} is no longer held");
+            self.note(turn, path, "release", "it is no longer held")?;
         }
+        Ok(())
     }
 
     /// This path waits, for this reason.
@@ -208,7 +218,7 @@ impl Lane {
         }
         if self.told.get(path) != Some(&held.message) {
             tracing::warn!(target = self.setup.name, %path, hint = held.hint, "{path} is held: {}", held.message);
-            turn.index.note(self.share(), Some(self.id()), path, "hold", &held.message)?;
+            self.note(turn, path, "hold", &held.message)?;
             self.remember_told(path, &held.message);
         }
         (open.hold, open.origin) = (Some(held), None);

@@ -245,12 +245,15 @@ impl Lane {
         self.allowed = turn.index.count_removals(self.id())?;
         self.last_removal = None;
         self.sweep_again = true;
+        let words = format!("an administrator lets it go on, with {} removals that wait", self.allowed);
+        self.note(turn, &RelPath::root(), "approve", &words)?;
         turn.index.set_halt(self.id(), None)
     }
 
     pub(super) fn pause(&mut self, turn: &mut Turn<'_>, paused: bool) -> Result<()> {
         self.paused = paused;
         self.sweep_again = true;
+        self.note(turn, &RelPath::root(), if paused { "pause" } else { "resume" }, "an administrator asks")?;
         turn.index.set_paused(self.id(), paused)
     }
 
@@ -307,6 +310,8 @@ impl Lane {
                         id = bound.id,
                         "the target is bound to this share from now on"
                     );
+                    let words = format!("the target is bound to this share from now on, as {}", bound.id);
+                    self.note(turn, &RelPath::root(), "bind", &words)?;
                 }
                 turn.index.bind_target(self.id(), &bound.id)?;
                 self.bound = true;
