@@ -78,6 +78,8 @@ pub enum Command {
     /// Tell what was done to each file, and what became of each share and target
     #[command(after_long_help = LOG_COVERS)]
     Log(LogArgs),
+    /// Read back what the targets hold, and compare it with what was left there
+    Verify(VerifyArgs),
     /// Let a halted target go on
     Approve(ApproveArgs),
     /// Make no change on any target until `resume`
@@ -227,6 +229,23 @@ pub struct Choice {
     pub state_dir: Option<PathBuf>,
 }
 
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Read only this part of the files, such as 5%: another part each day, so that in 20 days all are read
+    #[arg(long, value_name = "N%", value_parser = sample)]
+    pub sample: Option<f64>,
+    /// Put the right content in the place of what is wrong; what lies there goes to history
+    #[arg(long)]
+    pub repair: bool,
+    /// Which shares and targets.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// `log`.
 #[derive(Debug, Args)]
 pub struct LogArgs {
@@ -278,6 +297,15 @@ fn lane_name(text: &str) -> Result<LaneName, String> {
     }
 }
 
+/// A part of one, from a percentage.
+fn sample(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    match number {
+        Some(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent / 100.0),
+        Some(_) | None => Err("write a percentage above 0 and up to 100, such as 5%".to_owned()),
+    }
+}
+
 fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),
@@ -325,6 +353,8 @@ mod tests {
             "driftline init --share /s",
             "driftline explain",
             "driftline log --lines some",
+            "driftline verify --sample 5",
+            "driftline verify --sample 0%",
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
         }

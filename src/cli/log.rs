@@ -110,7 +110,7 @@ fn time(text: &str) -> Result<Wall, Failure> {
 }
 
 /// A name that no share or target has would show nothing, and look as if nothing had happened.
-fn check_names(picked: &Picked, overview: &Overview) -> Result<(), Failure> {
+pub(super) fn check_names(picked: &Picked, overview: &Overview) -> Result<(), Failure> {
     let shares = overview.shares.iter();
     let known: Vec<_> = shares.flat_map(|s| s.targets.iter().map(move |t| (&*s.name, &*t.name))).collect();
     let is_known = |target: &String| known.iter().any(|(share, name)| picked.has_share(share) && name == target);

@@ -22,6 +22,7 @@ pub mod report;
 pub mod source;
 pub mod status_text;
 pub mod text;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -65,6 +66,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Pending(args) => ask::pending(args),
         Command::Problems(args) => ask::problems(args),
         Command::Explain(args) => explain::explain(args),
+        Command::Verify(args) => verify::verify(cli, args),
         Command::Log(args) => log::log(args),
         Command::Approve(args) => asked::approve(args),
         Command::Pause(args) => asked::pause(args),

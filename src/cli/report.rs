@@ -233,7 +233,8 @@ pub struct TargetStatus {
     pub oldest_pending_s: Option<u64>,
     /// Every change that had settled on the share before is durable there.
     pub protected_as_of: Option<When>,
-    /// 1 if a fault of the target as a whole makes it rest for long. Paths that failed there are holds.
+    /// Paths that were read back and are not as they were left; and 1 more if a fault of the target as a whole makes it rest
+    /// for long. Paths that failed there are holds.
     pub problems: u64,
     /// Paths that wait for a person.
     pub holds: u64,
@@ -311,8 +312,11 @@ impl fmt::Display for TargetState {
 pub struct Verified {
     /// How many files.
     pub files: u64,
-    /// The one that was verified longest ago.
+    /// The one that was verified longest ago, to the hour.
     pub oldest: Option<When>,
+    /// Paths that were read back and are not as they were left, and were not put right since.
+    #[serde(default)]
+    pub bad: u64,
 }
 
 /// What is the matter with a target as a whole.

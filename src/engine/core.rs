@@ -238,6 +238,9 @@ impl Core {
                 lane.audit();
                 Ok(())
             }),
+            Event::ReadBack(target, findings) => {
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.read_back(turn, &findings))
+            }
             Event::Approved(target) => self.on_lane(target, (index, now, commands), |lane, turn| lane.approved(turn)),
             Event::Paused(target, paused) => {
                 self.on_lane(target, (index, now, commands), |lane, turn| lane.pause(turn, paused))

@@ -3,6 +3,7 @@
 //! One thread, the caller's, owns core and index. It never waits for a file system but the state folder's. What others
 //! do for it (`hands.rs`) comes back through one queue of bounded length.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -13,7 +14,7 @@ use crate::engine::hands::{LaneJob, ShareJob, Tell};
 use crate::engine::start::{LaneSeat, ShareSeat, Start, StartError};
 use crate::engine::state::{ErrorState, Heartbeat, ShareCondition, ShareState, TargetCondition, TargetState};
 use crate::engine::{Command, Core, Event, Failure, LaneReport, LaneState, clock};
-use crate::index::{Index, IndexError};
+use crate::index::{Finding, Index, IndexError};
 use crate::model::{Moment, RelPath, ShareId, TargetId};
 use crate::target::Bind;
 
@@ -37,6 +38,9 @@ const PRUNE: Duration = Duration::from_secs(86_400);
 const SILENCE: Duration = Duration::from_secs(5);
 /// The same for a bucket, whose requests are bounded in time and end by themselves: a large part on a slow line takes long.
 const BUCKET_SILENCE: Duration = Duration::from_secs(60);
+/// Findings of a verification that are taken in with one turn, at most (count); and such turns in a row.
+const FINDINGS_MAX: usize = 500;
+const FINDINGS_TURNS: usize = 8;
 /// How long a stop waits for what is under way; then the process goes without it.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A single pass gives up on a target after this many faults in a row (count).
@@ -132,6 +136,8 @@ pub struct Engine {
     /// A scan that ended was one that every target has heard of.
     next_second: Moment,
     outside_version: i64,
+    /// More findings wait than were taken in at once.
+    more_findings: bool,
 }
 
 /// Tells the engine to stop, from any thread.
@@ -173,6 +179,7 @@ impl Engine {
             next_second: Moment::default(),
             // What was asked for while no agent ran is taken at once.
             outside_version: 0,
+            more_findings: false,
         })
     }
 
@@ -183,6 +190,10 @@ impl Engine {
 
     /// Runs until it is stopped, or, in a single pass, until nothing is left to do. `tell` is called a few times a second.
     pub fn run(&mut self, heartbeat: Option<&Heartbeat>, tell: &mut dyn FnMut(&Self)) -> Result<Ending> {
+        if self.mode != Mode::Plan {
+            // What was read back and has to be put right is not looked at first: a look believes less than was read.
+            self.take_findings()?;
+        }
         self.turn(vec![Event::Tick])?;
         loop {
             let events = self.wait()?;
@@ -408,7 +419,7 @@ impl Engine {
     /// What administrators ask for through the index.
     fn take_requests(&mut self) -> Result<()> {
         let version = self.index.outside_version()?;
-        if version == self.outside_version && self.stopping.is_none() {
+        if version == self.outside_version && self.stopping.is_none() && !self.more_findings {
             return Ok(());
         }
         self.outside_version = version;
@@ -425,7 +436,36 @@ impl Engine {
                 }
             }
         }
-        if events.is_empty() { Ok(()) } else { self.turn(events) }
+        if !events.is_empty() {
+            self.turn(events)?;
+        }
+        self.take_findings()
+    }
+
+    /// What a verification has found and left in the index.
+    fn take_findings(&mut self) -> Result<()> {
+        for _ in 0..FINDINGS_TURNS {
+            let page = self.index.findings(FINDINGS_MAX)?;
+            self.more_findings = page.len() == FINDINGS_MAX;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let mut by_target = BTreeMap::<TargetId, Vec<Finding>>::new();
+            for finding in page {
+                by_target.entry(finding.target).or_default().push(finding);
+            }
+            let mut events = Vec::new();
+            for (target, findings) in by_target {
+                if self.lanes.iter().any(|lane| lane.id == target) {
+                    events.push(Event::ReadBack(target, findings));
+                } else {
+                    // Nobody serves that target any more.
+                    findings.iter().try_for_each(|finding| self.index.drop_finding(finding.id))?;
+                }
+            }
+            self.turn(events)?;
+        }
+        Ok(())
     }
 
     /// Nothing may have happened for long: are the places still the ones they were?

@@ -14,6 +14,7 @@ mod request;
 mod row;
 mod schema;
 mod spent;
+mod verified;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ pub use read::{
 };
 pub use request::{Request, Requests};
 pub use row::{HoldRow, LocalRow, OpenRow, Presence};
+pub use verified::{BadMatter, Finding, Left, Outcome, ReadBack};
 
 /// Folder paths remembered, at most (count); then all are forgotten and read again.
 const FOLDERS_CACHED_MAX: usize = 16_384;
@@ -125,6 +127,8 @@ pub struct Index {
     owner: HashMap<TargetId, ShareId>,
     /// Targets that cannot rename a folder with all that lies in it.
     piecemeal: HashSet<TargetId>,
+    /// Targets of which anything was read back.
+    read_back: HashSet<TargetId>,
     run: i64,
     now: i64,
 }
@@ -182,6 +186,7 @@ impl Index {
             active: HashMap::new(),
             owner: HashMap::new(),
             piecemeal: HashSet::new(),
+            read_back: HashSet::new(),
             run: 0,
             now: 0,
         };

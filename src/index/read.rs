@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
-use crate::index::{IndexError, LocalRow, OpenRow, Result, ShareTally, TargetTally, row, schema, spent};
+use crate::index::{IndexError, LocalRow, OpenRow, ReadBack, Result, ShareTally, TargetTally, row, schema, spent};
 use crate::model::{RelPath, Requests, ShareId, TargetId, Trouble, Wall};
 use crate::plan::Base;
 
@@ -27,7 +27,7 @@ pub struct Reader {
     /// Read as it lies, without the log beside it: what is written later is not seen.
     frozen: bool,
     /// The version of its tables: it may have been written by an older program.
-    version: i64,
+    pub(super) version: i64,
 }
 
 /// All places, with their counts.
@@ -95,6 +95,8 @@ pub struct TargetOverview {
     pub oldest_pending: Option<Wall>,
     /// Requests made of it on each day in UTC ([`Wall::day`]) of which some were counted, in their order.
     pub requests: Vec<(i64, Requests)>,
+    /// What was read back of it.
+    pub read_back: ReadBack,
     /// What the agent says of it, as JSON; empty if none has.
     pub state: String,
 }
@@ -233,7 +235,7 @@ impl Reader {
     fn with_requests(&self, target: TargetOverview) -> Result<TargetOverview> {
         let counts = self.version >= schema::COUNTS_REQUESTS;
         let requests = if counts { spent::days(&self.db, target.id, i64::MIN)? } else { Vec::new() };
-        Ok(TargetOverview { requests, ..target })
+        Ok(TargetOverview { requests, read_back: self.read_back(target.id)?, ..target })
     }
 
     fn with_oldest(&self, target: TargetOverview) -> Result<TargetOverview> {
@@ -366,7 +368,7 @@ impl Reader {
         Ok(found.unwrap_or(-1))
     }
 
-    fn base_at(&self, share: ShareId, target: TargetId, path: &RelPath) -> Result<Option<(Base, Wall)>> {
+    pub(super) fn base_at(&self, share: ShareId, target: TargetId, path: &RelPath) -> Result<Option<(Base, Wall)>> {
         let folder = self.folder_of(share, path)?;
         let sql = "SELECT kind, len, digest, mtime, mode, uid, gid, stamp, at FROM base
                    WHERE target = ? AND folder = ? AND name = ?";
@@ -375,7 +377,7 @@ impl Reader {
         Ok(query.query_row(params![target.0, folder, path.name()], read).optional()?)
     }
 
-    fn open_at(&self, share: ShareId, target: TargetId, path: &RelPath) -> Result<Option<OpenRow>> {
+    pub(super) fn open_at(&self, share: ShareId, target: TargetId, path: &RelPath) -> Result<Option<OpenRow>> {
         let folder = self.folder_of(share, path)?;
         let sql = "SELECT since, bytes, gone, doubt, attempts, sight, origin, hold, message, hint FROM open
                    WHERE target = ? AND folder = ? AND name = ?";
@@ -494,6 +496,7 @@ fn target_row(row: &Row<'_>) -> rusqlite::Result<TargetOverview> {
         oldest: Oldest::None,
         oldest_pending: None,
         requests: Vec::new(),
+        read_back: ReadBack::default(),
         state: row.get(14)?,
     })
 }

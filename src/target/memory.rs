@@ -68,7 +68,7 @@ impl Node {
     fn remote(&self, depth: Depth) -> Remote {
         let digest = match (self.kind, depth) {
             (Kind::Folder, _) | (Kind::File, Depth::Stamp) => None,
-            (Kind::Symlink, _) | (Kind::File, Depth::Content) => Some(self.digest()),
+            (Kind::Symlink, _) | (Kind::File, Depth::Content | Depth::Bytes) => Some(self.digest()),
         };
         Remote { stamp: self.stamp(), seen: Seen { shape: self.shape(), digest, meta: self.meta } }
     }

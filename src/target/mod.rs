@@ -57,6 +57,8 @@ pub enum Depth {
     Stamp,
     /// Also read it, so that the digest is known.
     Content,
+    /// Read it from end to end, whatever the target keeps on record of its content and this machine of its bytes.
+    Bytes,
 }
 
 /// Reads one file of the share into a sink, as one consistent version.

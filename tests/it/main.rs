@@ -17,6 +17,7 @@ mod live;
 mod mounts;
 mod office;
 mod people;
+mod read_back;
 mod roots;
 mod simulation;
 mod stories;

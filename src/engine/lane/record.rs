@@ -13,6 +13,7 @@ impl Lane {
             (Change::Publish { content, meta, .. } | Change::Link { content, meta, .. }, Some(stamp)) => {
                 let detail = told(put_words(content, step, turn.index.base(self.id(), path)?.is_some()), placed);
                 self.placed(turn, path, Base { content: *content, meta: *meta, stamp: stamp.clone() })?;
+                turn.index.put_right(self.id(), path)?;
                 self.note(turn, path, "put", &detail)?;
             }
             (Change::MakeFolder { meta }, Some(stamp)) => {
