@@ -199,6 +199,11 @@ impl Core {
         self.desks.get(&share).is_some_and(Desk::is_scanned)
     }
 
+    /// Whether the target was listed from end to end, in this run or an earlier one.
+    pub fn is_listed(&self, target: TargetId) -> bool {
+        self.lanes.get(&target).is_some_and(Lane::is_listed)
+    }
+
     fn take_in(&mut self, index: &mut Index, event: Event, now: Now, commands: &mut Vec<Command>) -> Result<()> {
         let limits = self.limits;
         match event {

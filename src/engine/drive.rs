@@ -16,6 +16,7 @@ use crate::engine::state::{ErrorState, Heartbeat, ShareCondition, ShareState, Ta
 use crate::engine::{Command, Core, Event, Failure, LaneReport, LaneState, clock};
 use crate::index::{Finding, Index, IndexError};
 use crate::model::{Moment, RelPath, ShareId, TargetId};
+use crate::plan::Keep;
 use crate::target::Bind;
 
 /// Answers that wait to be taken in, at most (count); then the threads that bring them wait. A page of a scan is one.
@@ -138,6 +139,8 @@ pub struct Engine {
     outside_version: i64,
     /// More findings wait than were taken in at once.
     more_findings: bool,
+    /// A single pass has asked for what is done last.
+    houses_kept: bool,
 }
 
 /// Tells the engine to stop, from any thread.
@@ -180,6 +183,7 @@ impl Engine {
             // What was asked for while no agent ran is taken at once.
             outside_version: 0,
             more_findings: false,
+            houses_kept: false,
         })
     }
 
@@ -520,8 +524,10 @@ impl Engine {
         if !seat.swept && seat.housekeeping == 0 {
             jobs.push(LaneJob::Sweep);
         }
-        if seat.housekeeping == 0 && seat.pruned.is_none_or(|last| now.since(last) >= PRUNE) {
-            jobs.push(LaneJob::Prune(now.before(seat.history)));
+        // Before share and target are known from end to end, what seems gone from both may be there.
+        let known = self.core.is_scanned(seat.share) && self.core.is_listed(target);
+        if known && seat.housekeeping == 0 && seat.pruned.is_none_or(|last| now.since(last) >= PRUNE) {
+            jobs.push(LaneJob::Prune(Keep { before: now.before(seat.history), floor: seat.history_floor }));
         }
         seat.housekeeping += jobs.len();
         for job in jobs {
@@ -602,12 +608,26 @@ impl Engine {
 
     // ---- the end ----
 
+    /// The last thing that a single pass does.
+    fn keep_all_houses(&mut self) {
+        if self.mode == Mode::Sync && !std::mem::replace(&mut self.houses_kept, true) {
+            for target in self.targets() {
+                if self.core.lane_report(target).is_some_and(|report| report.state == LaneState::Ok) {
+                    self.keep_house(target);
+                }
+            }
+        }
+    }
+
     fn is_over(&mut self, now: Moment) -> bool {
         if self.stop.load(Ordering::Relaxed) && self.stopping.is_none() {
             self.stopping = Some(now);
         }
         if let Some(since) = self.stopping {
             return self.under_way.load(Ordering::Relaxed) == 0 || now.since(since) >= PATIENCE;
+        }
+        if self.mode == Mode::Sync && self.core.is_idle(STRIKES_MAX) {
+            self.keep_all_houses();
         }
         let house_kept = self.lanes.iter().all(|lane| lane.housekeeping == 0);
         self.mode != Mode::Run && house_kept && self.core.is_idle(STRIKES_MAX)

@@ -71,6 +71,8 @@ pub(super) struct LaneSeat {
     pub(super) bound_before: bool,
     pub(super) monitor: Monitor,
     pub(super) history: Duration,
+    /// Versions of each path that stay, however old.
+    pub(super) history_floor: usize,
     pub(super) pruned: Option<Wall>,
     pub(super) housekeeping: usize,
     pub(super) swept: bool,
@@ -253,6 +255,7 @@ impl Start<'_> {
             target: opened,
             share: Arc::clone(&seat.hands),
             pulse: Pulse::default(),
+            index: self.config.agent.state_dir.join(crate::engine::state::INDEX),
         });
         let queue = Queue::new();
         for _ in 0..LANE_THREADS {
@@ -270,6 +273,7 @@ impl Start<'_> {
             bound_before: info.bound.is_some(),
             monitor: Monitor::default(),
             history: target.history,
+            history_floor: target.history_versions,
             pruned: info.pruned,
             housekeeping: 0,
             swept: false,

@@ -361,7 +361,7 @@ impl Reader {
     }
 
     /// The number of the folder that holds a path; -1, which none has, if it is not known.
-    fn folder_of(&self, share: ShareId, path: &RelPath) -> Result<i64> {
+    pub(super) fn folder_of(&self, share: ShareId, path: &RelPath) -> Result<i64> {
         let Some(parent) = path.parent() else { return Ok(-1) };
         let mut query = self.db.prepare_cached("SELECT id FROM folder WHERE share = ? AND path = ?")?;
         let found = query.query_row(params![share.0, parent.as_bytes()], |row| row.get(0)).optional()?;

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::index::{Cursor, Index, IndexError, OpenRow, Reader, Requests, Result, row, schema};
 use crate::model::{Content, Digest, Kind, RelPath, Seen, Sight, Stamp, TargetId, Wall};
-use crate::plan::Base;
+use crate::plan::{Base, Lies};
 
 /// An hour (nanoseconds).
 const HOUR: i64 = 3_600 * 1_000_000_000;
@@ -312,6 +312,19 @@ impl Reader {
         let share = crate::model::ShareId(self.db.query_row(share, [target.0], |row| row.get(0))?);
         let busy = self.open_at(share, target, path)?.is_some_and(|open| !open.attempts.is_empty());
         Ok(self.base_at(share, target, path)?.map(|(base, _)| (base, busy)))
+    }
+
+    /// How a path stands whose versions lie in a target's history.
+    pub fn lies(&self, share: crate::model::ShareId, target: TargetId, path: &RelPath) -> Result<Lies> {
+        let open = self.open_at(share, target, path)?;
+        if self.base_at(share, target, path)?.is_some() || open.is_some_and(|open| !open.attempts.is_empty()) {
+            return Ok(Lies::There);
+        }
+        let sql = "SELECT state FROM local WHERE folder = ? AND name = ?";
+        let mut query = self.db.prepare_cached(sql)?;
+        let folder = self.folder_of(share, path)?;
+        let state: Option<i64> = query.query_row(params![folder, path.name()], |row| row.get(0)).optional()?;
+        Ok(if state.is_some_and(|state| state != 0) { Lies::Wanted } else { Lies::Gone })
     }
 
     /// What was read back of a target.

@@ -4,12 +4,14 @@
 //! `reconcile.rs`, in full.
 
 mod order;
+mod prune;
 mod reconcile;
 mod vet;
 
 use crate::model::{Content, Meta, Seen, Sight, Stamp};
 
 pub use order::{Claim, Claims};
+pub use prune::{Keep, Lies, prune};
 pub use reconcile::reconcile;
 pub use vet::{Census, Halt, Limits, vet};
 

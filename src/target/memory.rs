@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Content, Digest, Kind, Meta, RelPath, Seen, Shape, Sink, Stamp, Wall};
-use crate::plan::Guard;
+use crate::plan::{self, Guard, Keep};
 use crate::target::{
-    Bind, Bound, Change, Depth, Fault, Page, Placed, Read, Remote, StageError, Staged, Step, Target, TargetError, Token,
+    AskLies, Bind, Bound, Change, Depth, Fault, Page, Placed, Read, Remote, StageError, Staged, Step, Target,
+    TargetError, Token,
 };
 
 /// Entries of one page: few, so that a small test has several.
@@ -405,10 +406,18 @@ impl Target for MemoryTarget {
         Ok(swept)
     }
 
-    fn prune(&self, before: Wall) -> Result<u64, TargetError> {
+    fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Result<u64, TargetError> {
         let mut state = self.checked("prune")?;
         let all = state.history.len();
-        state.history.retain(|(_, at, _)| *at >= before);
+        let mut go = Vec::new();
+        for (path, ..) in &state.history {
+            let of_path = state.history.iter().enumerate().filter(|(_, (other, ..))| other == path);
+            let of_path: Vec<_> = of_path.map(|(n, (_, at, _))| (n, *at)).collect();
+            let replaced: Vec<_> = of_path.iter().map(|(_, at)| *at).collect();
+            go.extend(plan::prune(&replaced, lies(path), keep).into_iter().map(|at| of_path[at].0));
+        }
+        let mut number = 0..;
+        state.history.retain(|_| number.next().is_some_and(|n| !go.contains(&n)));
         Ok((all - state.history.len()) as u64)
     }
 

@@ -22,7 +22,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::model::{Content, Digest, Meta, ReadFault, Reading, RelPath, Requests, Seen, Shape, Sink, Stamp};
-use crate::plan::Guard;
+use crate::plan::{Guard, Keep, Lies};
 
 pub use dir::{DirSetup, DirTarget, Flush, Ways};
 pub use memory::{Failure, MemoryTarget};
@@ -63,6 +63,9 @@ pub enum Depth {
 
 /// Reads one file of the share into a sink, as one consistent version.
 pub type Read<'a> = &'a mut dyn FnMut(&RelPath, &mut dyn Sink) -> Result<Reading, ReadFault>;
+
+/// Says how a path stands whose versions lie in history.
+pub type AskLies<'a> = &'a (dyn Fn(&RelPath) -> Lies + Sync);
 
 /// Names something staged, until it is published or discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -177,8 +180,8 @@ pub trait Target: Send + Sync {
     fn discard(&self, tokens: &[Token]);
     /// Drops what earlier runs of this agent left in staging. Returns how many.
     fn sweep(&self) -> Result<u64, TargetError>;
-    /// Removes versions from history that were replaced before `before`. Returns how many.
-    fn prune(&self, before: crate::model::Wall) -> Result<u64, TargetError>;
+    /// Removes versions from history that may go ([`crate::plan::prune`]). Returns how many.
+    fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Result<u64, TargetError>;
     /// Bytes free for new copies, where the place can say.
     fn free(&self) -> Result<Option<u64>, TargetError>;
     /// Requests made so far by this value. Never waits. A place that is asked by system calls makes none.

@@ -11,10 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use driftline::model::{
     Content, Digest, Kind, Meta, ReadFault, Reading, RelPath, Seen, Shape, Sink, Stamp, Stat, Wall,
 };
-use driftline::plan::Guard;
+use driftline::plan::{Guard, Keep, Lies};
 use driftline::target::{
-    Bind, Change, Depth, DirSetup, DirTarget, Fault, Flush, MemoryTarget, Page, Placed, Remote, StageError, Staged,
-    Step, Target, TargetError, Ways,
+    AskLies, Bind, Change, Depth, DirSetup, DirTarget, Fault, Flush, MemoryTarget, Page, Placed, Remote, StageError,
+    Staged, Step, Target, TargetError, Ways,
 };
 
 mod bucket;

@@ -204,6 +204,10 @@ impl Lane {
         LaneReport { state, error: self.error.clone(), halt: self.halt.clone() }
     }
 
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed_once
+    }
+
     pub(super) fn is_busy(&self) -> bool {
         self.jobs > 0 || self.probing || self.listing == Listing::Running
     }

@@ -26,9 +26,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{RelPath, Wall};
+use crate::plan::Keep;
 use crate::sys;
 use crate::target::{
-    Bind, Bound, Depth, Finding, Page, Placed, Read, Remote, StageError, Staged, Step, Target, TargetError, Token,
+    AskLies, Bind, Bound, Depth, Finding, Page, Placed, Read, Remote, StageError, Staged, Step, Target, TargetError,
+    Token,
 };
 
 use staging::StagedFile;
@@ -157,9 +159,9 @@ impl Target for DirTarget {
         self.sweep_staging(&place).map_err(|refusal| refusal.into_error("sweep", None))
     }
 
-    fn prune(&self, before: Wall) -> Result<u64, TargetError> {
+    fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Result<u64, TargetError> {
         let place = self.open("prune")?;
-        history::prune(&place, before).map_err(|refusal| refusal.into_error("prune the history of", None))
+        history::prune(&place, keep, lies).map_err(|refusal| refusal.into_error("prune the history of", None))
     }
 
     fn free(&self) -> Result<Option<u64>, TargetError> {
