@@ -28,7 +28,8 @@ One line per entry: when, on which share and target, what, the path, and why or 
   offline, online          a share or target that goes away and comes back
   fault, unresponsive      a target that refuses or does not answer
   halt, approve            a target that waits for a person, and who let it go on
-  pause, resume, bind, start, stop, prune
+  verify, repair           what a verification found wrong, and what was put right
+  pause, resume, bind, start, stop, prune, index
 The trail lies in the index in the state folder. At least the newest 100,000 entries are kept, however old they are; older
 ones go. An index that is made anew begins a new trail. Contents of files and who saved them are not in it.";
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Ownership, Place};
 use crate::engine::drive::{Input, Mode};
+use crate::engine::folder::SET_ASIDE;
 use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob};
 use crate::engine::state::{WatchState, WatchWay};
 use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, bucket, clock};
@@ -152,6 +153,10 @@ impl Start<'_> {
             let words =
                 format!("driftline {} begins{pass}, as process {}", env!("CARGO_PKG_VERSION"), std::process::id());
             self.index.note(info.id, None, &RelPath::root(), "start", &words).map_err(fault)?;
+            if let Some(words) = self.index.fact(SET_ASIDE).map_err(fault)?.filter(|words| !words.is_empty()) {
+                self.index.note(info.id, None, &RelPath::root(), "index", &words).map_err(fault)?;
+                self.index.set_fact(SET_ASIDE, "").map_err(fault)?;
+            }
         }
         self.index.commit().map_err(fault)?;
         let ignore = Ignore::new(&share.ignore).map_err(|error| StartError {

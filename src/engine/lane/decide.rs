@@ -5,7 +5,7 @@ use crate::engine::lane::moves::OldName;
 use crate::engine::lane::{Lane, Result, Turn};
 use crate::index::{HoldRow, OpenRow};
 use crate::model::{Content, Digest, Kind, RelPath, Seen, Sight, Stamp};
-use crate::plan::{self, Base, Claim, Hold, Purpose, RemoteView, Verdict, View};
+use crate::plan::{self, Action, Base, Claim, Hold, Purpose, RemoteView, Verdict, View};
 
 /// Verdicts about one path in a row (count): each that only teaches the index is followed by another, and there are few.
 const VERDICTS_MAX: usize = 8;
@@ -83,6 +83,7 @@ impl Lane {
                 self.undo_move(turn, path, &from)?;
                 continue;
             }
+            let verdict = if is_old_belief(turn, &case, &verdict) { Verdict::Examine } else { verdict };
             match self.carry_out(turn, case, verdict)? {
                 Some(taught) => case = taught,
                 None => return Ok(()),
@@ -224,6 +225,14 @@ impl Lane {
         (open.hold, open.origin) = (Some(held), None);
         turn.index.put_open(self.id(), path, &open)
     }
+}
+
+/// Whether a change would be sent on the word of an earlier run alone: the index may be older than the target. A look costs
+/// less than bytes that are there already, and its answer is kept until something is done.
+fn is_old_belief(turn: &Turn<'_>, case: &Case<'_>, verdict: &Verdict) -> bool {
+    let sends = matches!(verdict, Verdict::Read(Purpose::Send) | Verdict::Act(Action::Put { .. }));
+    let unseen = matches!(case.open.sight, Sight::Unseen) && case.base.is_some();
+    sends && unseen && turn.desk.known_since().is_none_or(|known| case.open.since <= known)
 }
 
 fn is_unproved(sight: &Sight<(Stamp, Seen)>) -> bool {
