@@ -10,6 +10,7 @@ mod journal;
 mod local;
 mod places;
 mod read;
+mod recall;
 mod request;
 mod row;
 mod schema;
@@ -31,6 +32,7 @@ pub use read::{
     JournalLine, Oldest, OpenMatter, Overview, PathStory, Reader, ShareOverview, TargetOverview, TargetStory,
     TroubleMatter,
 };
+pub use recall::{Recall, Then};
 pub use request::{Request, Requests};
 pub use row::{HoldRow, LocalRow, OpenRow, Presence};
 pub use verified::{BadMatter, Finding, Left, Outcome, ReadBack};

@@ -2,6 +2,7 @@
 
 mod content;
 mod moment;
+mod past;
 mod path;
 mod place;
 mod problem;
@@ -11,6 +12,7 @@ mod source;
 
 pub use content::{Content, Digest, Kind, Meta, Reading, Seen, Shape, Stamp, Stat};
 pub use moment::{Moment, Wall};
+pub use past::{Kept, Past, Was, Which};
 pub use path::{BadPath, RESERVED, RelPath};
 pub use place::{ShareId, TargetId};
 pub use problem::{Problem, Trouble};

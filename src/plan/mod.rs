@@ -4,6 +4,7 @@
 //! `reconcile.rs`, in full.
 
 mod order;
+mod past;
 mod prune;
 mod reconcile;
 mod vet;
@@ -11,6 +12,7 @@ mod vet;
 use crate::model::{Content, Meta, Seen, Sight, Stamp};
 
 pub use order::{Claim, Claims};
+pub use past::Moves;
 pub use prune::{Keep, Lies, prune};
 pub use reconcile::reconcile;
 pub use vet::{Census, Halt, Limits, vet};

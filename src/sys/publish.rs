@@ -101,6 +101,12 @@ pub fn create(at: Spot<'_>) -> io::Result<File> {
     Ok(File::from(rustix::fs::openat(at.folder, at.name, flags, mode)?))
 }
 
+/// Opens a file to write at its end, and makes it, for its owner alone, where it is not there.
+pub fn append(at: Spot<'_>) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(at.folder, at.name, flags, Mode::RUSR | Mode::WUSR)?))
+}
+
 /// Opens a folder by its name; never follows a link.
 pub fn open_folder(at: Spot<'_>) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

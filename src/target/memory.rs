@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::model::{Content, Digest, Kind, Meta, RelPath, Seen, Shape, Sink, Stamp, Wall};
+use crate::model::{Content, Digest, Kept, Kind, Meta, Past, RelPath, Seen, Shape, Sink, Stamp, Wall, Was, Which};
 use crate::plan::{self, Guard, Keep};
 use crate::target::{
-    AskLies, Bind, Bound, Change, Depth, Fault, Page, Placed, Read, Remote, StageError, Staged, Step, Target,
-    TargetError, Token,
+    AskLies, Bind, Bound, Change, Depth, Fault, Page, Piece, Placed, Read, ReadError, Remote, StageError, Staged, Step,
+    Take, Target, TargetError, Token, ledger,
 };
 
 /// Entries of one page: few, so that a small test has several.
@@ -27,7 +27,9 @@ struct State {
     identity: Option<String>,
     expected: Option<String>,
     nodes: BTreeMap<RelPath, Node>,
-    history: Vec<(RelPath, Wall, Vec<u8>)>,
+    history: Vec<(RelPath, Wall, Node)>,
+    /// What history does not tell.
+    ledger: Vec<Past>,
     staged: HashMap<Token, (Content, Vec<u8>)>,
     failures: VecDeque<Failure>,
     count: u64,
@@ -105,6 +107,7 @@ impl MemoryTarget {
         state.identity = identity;
         state.nodes.clear();
         state.history.clear();
+        state.ledger.clear();
     }
 
     /// An outsider saves a file, with all folders above it.
@@ -123,7 +126,7 @@ impl MemoryTarget {
     /// The versions of a path that were replaced or removed, oldest first.
     pub fn history(&self, path: &RelPath) -> Vec<Vec<u8>> {
         let state = self.state();
-        state.history.iter().filter(|(at, ..)| at == path).map(|(_, _, bytes)| bytes.clone()).collect()
+        state.history.iter().filter(|(at, ..)| at == path).map(|(_, _, node)| node.bytes.clone()).collect()
     }
 
     /// How many files are staged.
@@ -163,7 +166,14 @@ impl MemoryTarget {
         if let Some(failure) = failure.filter(|failure| !failure.made) {
             return Err(error("change", Some(&step.path), (failure.fault, "it was told to fail")));
         }
+        let now = state.tick();
+        state.ledger.extend(read_ledger(&ledger::before(std::slice::from_ref(step), now)));
         let placed = state.change(step).map_err(|err| error("change", Some(&step.path), err))?;
+        if let Change::Move { from } = &step.change {
+            let mut text = Vec::new();
+            ledger::moved(&mut text, state.tick(), from, &step.path);
+            state.ledger.extend(read_ledger(&text));
+        }
         match failure {
             Some(failure) => Err(error("change", Some(&step.path), (failure.fault, "its answer was lost"))),
             None => Ok(placed),
@@ -171,11 +181,22 @@ impl MemoryTarget {
     }
 }
 
+/// In the words of the ledger, so that those are held to the promises too.
+fn read_ledger(text: &[u8]) -> impl Iterator<Item = Past> {
+    text.split(|byte| *byte == b'\n').filter_map(ledger::parse)
+}
+
 fn error(verb: &'static str, path: Option<&RelPath>, (fault, cause): (Fault, &str)) -> TargetError {
     TargetError { fault, verb, path: path.cloned(), cause: cause.to_owned(), hint: "this target is a fake".to_owned() }
 }
 
 impl State {
+    /// No two changes are made at one time.
+    fn tick(&mut self) -> Wall {
+        self.now = Wall(self.now.0.saturating_add(1));
+        self.now
+    }
+
     fn next(&mut self) -> u64 {
         self.count += 1;
         self.count
@@ -229,7 +250,7 @@ impl State {
 
     fn keep(&mut self, path: &RelPath, node: &Node) {
         if node.kind != Kind::Folder {
-            self.history.push((path.clone(), self.now, node.bytes.clone()));
+            self.history.push((path.clone(), self.now, node.clone()));
         }
     }
 
@@ -418,7 +439,43 @@ impl Target for MemoryTarget {
         }
         let mut number = 0..;
         state.history.retain(|_| number.next().is_some_and(|n| !go.contains(&n)));
+        state.ledger.retain(|past| past.at() >= keep.before);
         Ok((all - state.history.len()) as u64)
+    }
+
+    fn past(&self, under: &RelPath, after: Wall, each: &mut dyn FnMut(Past) -> bool) -> Result<(), TargetError> {
+        let state = self.checked("read the history of")?;
+        let kept = state.history.iter().map(|(path, at, node)| {
+            let which = Which::Kept(node.version.to_be_bytes().into());
+            let begins = node.digest().0.first_chunk().copied();
+            let was = Was::Version(Kept { which, seen: node.remote(Depth::Stamp).seen, begins });
+            Past::Changed { path: path.clone(), at: *at, was }
+        });
+        let is_asked = |past: &Past| match past {
+            Past::Changed { path, .. } => path == under || under.is_above(path),
+            Past::Moved { .. } => true,
+        };
+        let told = state.ledger.iter().cloned().chain(kept).filter(|past| past.at() > after && is_asked(past));
+        let _all = told.collect::<Vec<_>>().into_iter().all(each);
+        Ok(())
+    }
+
+    fn read(&self, path: &RelPath, which: &Which, take: Take<'_>) -> Result<(), ReadError> {
+        let state = self.checked("read")?;
+        let node = match which {
+            Which::Now(stamp) => state.nodes.get(path).filter(|node| node.stamp() == *stamp),
+            Which::Kept(name) => {
+                let is_it = |at: &RelPath, node: &Node| at == path && node.version.to_be_bytes() == **name;
+                state.history.iter().find(|(at, _, node)| is_it(at, node)).map(|(_, _, node)| node)
+            }
+        };
+        let node = node.cloned().ok_or_else(|| error("read", Some(path), STALE))?;
+        drop(state);
+        let more = take(Piece::Head(&node.remote(Depth::Stamp).seen)).map_err(ReadError::Taker)?;
+        if more && node.kind != Kind::Folder {
+            take(Piece::Bytes(&node.bytes)).map_err(ReadError::Taker)?;
+        }
+        Ok(())
     }
 
     fn free(&self) -> Result<Option<u64>, TargetError> {

@@ -14,18 +14,23 @@
 
 mod dir;
 mod identity;
+mod ledger;
 mod memory;
+mod past;
 mod s3;
 mod version_name;
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::{Content, Digest, Meta, ReadFault, Reading, RelPath, Requests, Seen, Shape, Sink, Stamp};
+use crate::model::{
+    Content, Digest, Meta, Past, ReadFault, Reading, RelPath, Requests, Seen, Shape, Sink, Stamp, Wall, Which,
+};
 use crate::plan::{Guard, Keep, Lies};
 
 pub use dir::{DirSetup, DirTarget, Flush, Ways};
 pub use memory::{Failure, MemoryTarget};
+pub use past::{Piece, ReadError, Take};
 pub use s3::{Allowed, Clock, Refused, S3Setup, S3Target, Sizes, Sse};
 
 /// Something on a target, as one look showed it.
@@ -98,7 +103,8 @@ pub struct Step {
     pub change: Change,
     /// Checked in the same step as the change.
     pub guard: Guard,
-    /// What is believed to lie there, for the name of its version in history; `None` if it was never read.
+    /// What is believed to lie there, for the name of its version in history; `None` if it was never read. With
+    /// [`Guard::Absent`], what of ours lay there until it vanished.
     pub replaces: Option<Digest>,
 }
 
@@ -182,6 +188,12 @@ pub trait Target: Send + Sync {
     fn sweep(&self) -> Result<u64, TargetError>;
     /// Removes versions from history that may go ([`crate::plan::prune`]). Returns how many.
     fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Result<u64, TargetError>;
+    /// Tells what happened at and below `under` since `after` (renames: everywhere), in no order, until `each` returns false.
+    ///
+    /// With what lies there now it says what lay there at any time that history reaches back to.
+    fn past(&self, under: &RelPath, after: Wall, each: &mut dyn FnMut(Past) -> bool) -> Result<(), TargetError>;
+    /// Reads one version of a path, and proves as it goes that it is the one that was meant, as far as the target can.
+    fn read(&self, path: &RelPath, which: &Which, take: Take<'_>) -> Result<(), ReadError>;
     /// Bytes free for new copies, where the place can say.
     fn free(&self) -> Result<Option<u64>, TargetError>;
     /// Requests made so far by this value. Never waits. A place that is asked by system calls makes none.

@@ -13,8 +13,27 @@ pub(super) fn names(at: Wall, digest: Option<Digest>) -> impl Iterator<Item = Ve
 
 /// When a version was replaced, from its name; `None` for names that are not ours.
 pub(super) fn replaced_at(name: &[u8]) -> Option<Wall> {
-    let text = std::str::from_utf8(name).ok()?;
-    let (time, digest) = text.split_once("Z-")?;
+    parsed(name).map(|(at, _)| at)
+}
+
+/// When a version was replaced, and how its digest begins, from its name: `None` in place of the digest if it was never
+/// read, or is not known to be one.
+pub(super) fn told(name: &[u8]) -> Option<(Wall, Option<[u8; 4]>)> {
+    let (at, digest) = parsed(name)?;
+    let begins = u32::from_str_radix(digest, 16).ok()?.to_be_bytes();
+    Some((at, (begins != [0; 4]).then_some(begins)))
+}
+
+fn parsed(name: &[u8]) -> Option<(Wall, &str)> {
+    let (time, digest) = std::str::from_utf8(name).ok()?.split_once('-')?;
+    let at = parse_compact(time)?;
+    let fine = digest.len() == 8 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    fine.then_some((at, digest))
+}
+
+/// The way back from [`compact`].
+pub(super) fn parse_compact(text: &str) -> Option<Wall> {
+    let time = text.strip_suffix('Z')?;
     let digits = |text: &str, len: usize| -> Option<i64> {
         (text.len() == len && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
     };
@@ -24,12 +43,11 @@ pub(super) fn replaced_at(name: &[u8]) -> Option<Wall> {
     let days = days_of(date / 10_000, date / 100 % 100, date % 100);
     let seconds = days * DAY + clock / 10_000 * 3600 + clock / 100 % 100 * 60 + clock % 100;
     let at = Wall::from_parts(seconds, u32::try_from(nanos).ok()?);
-    let fine = digest.len() == 8 && digest.bytes().all(|b| b.is_ascii_hexdigit()) && compact(at) == format!("{time}Z");
-    fine.then_some(at)
+    (compact(at) == text).then_some(at)
 }
 
 /// `20261123T174904.123456789Z`
-fn compact(at: Wall) -> String {
+pub(super) fn compact(at: Wall) -> String {
     let (y, mo, d, h, mi, s, nanos) = civil(at);
     format!("{y:04}{mo:02}{d:02}T{h:02}{mi:02}{s:02}.{nanos:09}Z")
 }

@@ -9,18 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use driftline::model::{
-    Content, Digest, Kind, Meta, ReadFault, Reading, RelPath, Seen, Shape, Sink, Stamp, Stat, Wall,
+    Content, Digest, Kind, Meta, Past, ReadFault, Reading, RelPath, Seen, Shape, Sink, Stamp, Stat, Wall, Which,
 };
 use driftline::plan::{Guard, Keep, Lies};
 use driftline::target::{
-    AskLies, Bind, Change, Depth, DirSetup, DirTarget, Fault, Flush, MemoryTarget, Page, Placed, Remote, StageError,
-    Staged, Step, Target, TargetError, Ways,
+    AskLies, Bind, Change, Depth, DirSetup, DirTarget, Fault, Flush, MemoryTarget, Page, Piece, Placed, ReadError,
+    Remote, StageError, Staged, Step, Take, Target, TargetError, Ways,
 };
 
 mod bucket;
 mod directory;
 mod everywhere;
 mod fixtures;
+mod past;
 mod servers;
 
 use crate::buckets::Make;

@@ -78,7 +78,10 @@ impl Lane {
             self.stage(turn, path, local);
             return Ok(());
         };
-        let step = Step { path: path.clone(), change, guard, replaces: replaced.map(|old| old.digest) };
+        // Where ours vanished, that is what is put back.
+        let vanished = base.as_ref().filter(|_| guard == Guard::Absent).map(|base| base.content);
+        let replaces = replaced.or(vanished).map(|old| old.digest);
+        let step = Step { path: path.clone(), change, guard, replaces };
         if self.step(turn, step, if turns { Claim::Whole } else { Claim::Fill }) {
             self.staged.remove(path);
             if content == Content::FOLDER {

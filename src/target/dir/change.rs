@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::model::{Kind, Meta, RelPath};
 use crate::sys::publish::{self as sys, Errno, Spot};
 use crate::sys::{beneath, stat};
-use crate::target::{Fault, Placed, Step};
+use crate::target::{Fault, Placed, Step, ledger};
 
 use super::fault::{Outcome, Refusal, is};
 use super::listing::is_version;
@@ -54,6 +54,7 @@ impl Job<'_> {
             ways.place(new, old)?;
             return Err(changed());
         }
+        ledger::moved(&mut self.moved, (self.target.setup.now)(), from, &step.path);
         if stat::shape(&st).is_ok_and(|shape| shape.kind == Kind::Folder) {
             self.touched.moved(from, &step.path);
         }

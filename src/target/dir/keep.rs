@@ -198,7 +198,14 @@ mod tests {
         target.probe(Bind::IfUnbound).expect("bound");
         let place = target.open("test").expect("open");
         let staging = Staging::open(&place).expect("open");
-        let mut job = Job { target: &target, place: &place, staging, touched: Touched::new(&target.times) };
+        let mut job = Job {
+            target: &target,
+            place: &place,
+            staging,
+            touched: Touched::new(&target.times),
+            ledger: None,
+            moved: Vec::new(),
+        };
         test(&mut job, dir.path());
     }
 

@@ -14,7 +14,9 @@ mod fault;
 mod history;
 mod identity;
 mod keep;
+mod ledger;
 mod listing;
+mod past;
 mod publish;
 mod rename;
 mod staging;
@@ -25,12 +27,12 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::{RelPath, Wall};
+use crate::model::{Past, RelPath, Wall, Which};
 use crate::plan::Keep;
 use crate::sys;
 use crate::target::{
-    AskLies, Bind, Bound, Depth, Finding, Page, Placed, Read, Remote, StageError, Staged, Step, Target, TargetError,
-    Token,
+    AskLies, Bind, Bound, Depth, Finding, Page, Placed, Read, ReadError, Remote, StageError, Staged, Step, Take,
+    Target, TargetError, Token,
 };
 
 use staging::StagedFile;
@@ -161,7 +163,18 @@ impl Target for DirTarget {
 
     fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Result<u64, TargetError> {
         let place = self.open("prune")?;
-        history::prune(&place, keep, lies).map_err(|refusal| refusal.into_error("prune the history of", None))
+        let pruned = ledger::prune(&place, keep.before).and_then(|()| history::prune(&place, keep, lies));
+        pruned.map_err(|refusal| refusal.into_error("prune the history of", None))
+    }
+
+    fn past(&self, under: &RelPath, after: Wall, each: &mut dyn FnMut(Past) -> bool) -> Result<(), TargetError> {
+        let place = self.open("read the history of")?;
+        past::tell(&place, under, after, each).map_err(|refusal| refusal.into_error("read the history of", Some(under)))
+    }
+
+    fn read(&self, path: &RelPath, which: &Which, take: Take<'_>) -> Result<(), ReadError> {
+        let place = self.open("read")?;
+        past::read(&place, path, which, take)
     }
 
     fn free(&self) -> Result<Option<u64>, TargetError> {

@@ -1,12 +1,14 @@
 //! Making what was staged visible: in one step, with the old version in history, or not at all.
 
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::model::{Content, Kind, Meta, RelPath, Shape, Stamp};
 use crate::plan::Guard;
 use crate::sys::publish::{self as sys, Errno, Spot, Statx};
 use crate::sys::{beneath, stat};
-use crate::target::{Change, Fault, Placed, Step, TargetError, Token};
+use crate::target::{Change, Fault, Placed, Step, TargetError, Token, ledger};
 
 use super::DirTarget;
 use super::change::open_any;
@@ -22,6 +24,10 @@ pub(super) struct Job<'a> {
     pub(super) place: &'a Place,
     pub(super) staging: Staging,
     pub(super) touched: Touched,
+    /// Once something was written to it.
+    pub(super) ledger: Option<File>,
+    /// Lines that tell of the renames that were made.
+    pub(super) moved: Vec<u8>,
 }
 
 /// Something of ours in staging that is to become visible.
@@ -37,16 +43,19 @@ pub(super) fn apply(target: &DirTarget, place: &Place, steps: &[Step]) -> Vec<Re
         Ok(staging) => staging,
         Err(err) => return steps.iter().map(|step| Err(failed(verb(step), Some(&step.path), &err))).collect(),
     };
-    let mut job = Job { target, place, staging, touched: Touched::new(&target.times) };
+    let mut job = Job { target, place, staging, touched: Touched::new(&target.times), ledger: None, moved: Vec::new() };
+    if let Err(err) = job.write_ledger(&ledger::before(steps, (target.setup.now)())) {
+        return steps.iter().map(|step| Err(unflushed(step, &err))).collect();
+    }
     let answer = |step: &Step| job.step(step).map_err(|refusal| refusal.into_error(verb(step), Some(&step.path)));
     let answers: Vec<_> = steps.iter().map(answer).collect();
-    match job.touched.flush(place) {
+    match job.finish() {
         Ok(()) => answers,
         Err(err) => steps.iter().zip(answers).map(|(step, answer)| answer.and(Err(unflushed(step, &err)))).collect(),
     }
 }
 
-fn unflushed(step: &Step, err: &std::io::Error) -> TargetError {
+fn unflushed(step: &Step, err: &io::Error) -> TargetError {
     Refusal::Io(io_again(err)).into_error(verb(step), Some(&step.path))
 }
 
@@ -95,6 +104,14 @@ fn occupied() -> Refusal {
 }
 
 impl Job<'_> {
+    /// Tells of the renames that were made, and waits until all is on the medium.
+    fn finish(&mut self) -> io::Result<()> {
+        let text = std::mem::take(&mut self.moved);
+        self.write_ledger(&text)?;
+        let all = self.touched.flush(self.place)?;
+        self.ledger.take().filter(|_| !all).map_or(Ok(()), |ledger| ledger.sync_data())
+    }
+
     fn step(&mut self, step: &Step) -> Outcome<Placed> {
         vet(&step.path)?;
         match &step.change {

@@ -71,7 +71,7 @@ impl DirTarget {
         (number, format!("{}-{}-{number}", self.writer_hash(), self.run).into_bytes())
     }
 
-    fn writer_hash(&self) -> String {
+    pub(super) fn writer_hash(&self) -> String {
         blake3::hash(self.setup.writer.as_bytes()).to_hex()[..8].to_owned()
     }
 

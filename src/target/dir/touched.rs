@@ -139,8 +139,8 @@ impl Touched {
         Ok(reached)
     }
 
-    /// Puts times back and waits until all folders are on the medium.
-    pub(super) fn flush(&mut self, place: &Place) -> io::Result<()> {
+    /// Puts times back and waits until all folders are on the medium. True if it waited for the whole file system.
+    pub(super) fn flush(&mut self, place: &Place) -> io::Result<bool> {
         let count = self.folders.len() + self.ours.len();
         let together = !place.network && count >= SYNC_ALL_FROM && sys::sync_all_reports();
         while let Some(path) = self.folders.pop_first() {
@@ -154,7 +154,7 @@ impl Touched {
         if together || self.whole {
             sys::sync_all(place.root())?;
         }
-        Ok(())
+        Ok(together || self.whole)
     }
 
     /// Waits for our own folders alone: a version must be in history before what replaces it is visible.

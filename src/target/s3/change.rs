@@ -15,12 +15,17 @@ use super::staging::Body;
 use super::wire::{Condition, Copy, Made, PAGE_MAX, Put, Wire};
 use crate::model::{Content, Digest, Meta, RelPath, Stamp};
 use crate::plan::Guard;
-use crate::target::{Change, Fault, Placed, Step, TargetError, Token};
+use crate::target::{Change, Fault, Placed, Step, TargetError, Token, ledger};
 
 /// Makes changes. What does not touch each other is made at once, everything else in its order.
 pub(super) async fn apply(inner: &Arc<Inner>, steps: &[Step]) -> Vec<Result<Placed, TargetError>> {
+    if let Err(refusal) = inner.tell_before(steps).await {
+        let refused = |step: &Step| refusal.clone().into_error(verb(&step.change), Some(&step.path));
+        return steps.iter().map(|step| Err(refused(step))).collect();
+    }
     let levels = levels(steps);
     let mut answers: Vec<_> = steps.iter().map(|_| None).collect();
+    let mut moved = Vec::new();
     for level in 0..=levels.iter().copied().max().unwrap_or(0) {
         let mut running = JoinSet::new();
         for (at, step) in steps.iter().enumerate().filter(|(at, _)| levels[*at] == level) {
@@ -32,10 +37,26 @@ pub(super) async fn apply(inner: &Arc<Inner>, steps: &[Step]) -> Vec<Result<Plac
         }
         while let Some(ended) = running.join_next().await {
             let (at, answer) = ended.unwrap_or_else(|err| std::panic::resume_unwind(err.into_panic()));
+            if let (Change::Move { from }, Ok(_)) = (&steps[at].change, &answer) {
+                ledger::moved(&mut moved, (inner.setup.clock.wall)(), from, &steps[at].path);
+            }
             answers[at] = Some(answer);
         }
     }
-    answers.into_iter().map(|answer| answer.expect("every step has a level, and each level was run")).collect()
+    let all = answers.into_iter().map(|answer| answer.expect("every step has a level, and each level was run"));
+    let answers: Vec<_> = all.collect();
+    match inner.write_ledger(moved).await {
+        Ok(()) => answers,
+        Err(refusal) => steps.iter().zip(answers).map(|(step, answer)| untold(step, answer, &refusal)).collect(),
+    }
+}
+
+/// A rename of which the ledger does not tell is looked at again, and put down as it is found.
+fn untold(step: &Step, answer: Result<Placed, TargetError>, refusal: &Refusal) -> Result<Placed, TargetError> {
+    match step.change {
+        Change::Move { .. } => answer.and(Err(refusal.clone().into_error(verb(&step.change), Some(&step.path)))),
+        _ => answer,
+    }
 }
 
 fn verb(change: &Change) -> &'static str {

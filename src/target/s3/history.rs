@@ -85,7 +85,8 @@ impl Inner {
                 None => break,
             }
         }
-        if left == 0 {
+        let told = self.prune_ledger(keep.before).await?;
+        if left == 0 && told == 0 {
             self.no_history();
         }
         Ok(removed)
@@ -96,7 +97,7 @@ impl Inner {
     }
 
     /// That history is to be pruned one day. If it cannot be noted, it is pruned by whoever reads the bucket's rules.
-    fn note_history(&self) {
+    pub(super) fn note_history(&self) {
         if let Some(state) = &self.setup.state
             && !self.has_history()
         {
@@ -159,6 +160,27 @@ impl Groups {
             group.versions.push((at, key, etag));
         }
         done
+    }
+}
+
+/// Removes the objects whose names are old. Returns how many were removed, and how many are left.
+pub(super) async fn prune_below(inner: &Inner, prefix: &str, is_old: impl Fn(&str) -> bool) -> Outcome<(u64, u64)> {
+    let (mut after, mut removed, mut left) = (None::<String>, 0, 0);
+    loop {
+        let wire = inner.open().await?;
+        let keys = wire.list(prefix, None, after.as_deref(), PAGE_MAX).await?;
+        for object in &keys.objects {
+            if is_old(object.key.rsplit('/').next().unwrap_or_default()) {
+                inner.delete(&wire, &object.key, &object.etag).await?;
+                removed += 1;
+            } else {
+                left += 1;
+            }
+        }
+        match keys.next {
+            Some(next) => after = Some(next),
+            None => return Ok((removed, left)),
+        }
     }
 }
 

@@ -32,11 +32,13 @@ mod look;
 mod object;
 mod pace;
 mod parts;
+mod past;
 mod place;
 mod put;
 mod record;
 mod staging;
 mod sums;
+mod versions;
 mod wire;
 
 use std::collections::{BTreeSet, HashMap};
@@ -45,11 +47,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::model::{Moment, RelPath, Requests, Wall};
+use crate::model::{Moment, Past, RelPath, Requests, Wall, Which};
 use crate::plan::Keep;
 use crate::target::{
-    AskLies, Bind, Bound, Depth, Finding, Page, Placed, Read, Remote, StageError, Staged, Step, Target, TargetError,
-    Token,
+    AskLies, Bind, Bound, Depth, Finding, Page, Placed, Read, ReadError, Remote, StageError, Staged, Step, Take,
+    Target, TargetError, Token,
 };
 
 use connection::{Connection, runtime};
@@ -185,6 +187,8 @@ struct Inner {
     empty: Mutex<Option<Moment>>,
 }
 
+/// What happened, on its way to whoever wants to know (count).
+const PAST_WAITS: usize = 4096;
 /// Folders, and files that grow, that are remembered (count); then all are forgotten, and looked at again.
 const FOLDERS_MAX: usize = 65_536;
 
@@ -315,6 +319,24 @@ impl Target for S3Target {
 
     fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Result<u64, TargetError> {
         wait_for("prune the history of", None, self.inner.prune(keep, lies))
+    }
+
+    fn past(&self, under: &RelPath, after: Wall, each: &mut dyn FnMut(Past) -> bool) -> Result<(), TargetError> {
+        wait_for("read the history of", None, async {
+            let (out, mut told) = tokio::sync::mpsc::channel(PAST_WAITS);
+            let (inner, under) = (Arc::clone(&self.inner), under.clone());
+            let teller = tokio::spawn(async move { inner.tell(under, after, out).await });
+            while let Some(past) = told.recv().await {
+                if !each(past) {
+                    return Ok(());
+                }
+            }
+            teller.await.unwrap_or_else(|err| std::panic::resume_unwind(err.into_panic()))
+        })
+    }
+
+    fn read(&self, path: &RelPath, which: &Which, take: Take<'_>) -> Result<(), ReadError> {
+        runtime().block_on(self.inner.read(path, which, take))
     }
 
     fn requests(&self) -> Requests {

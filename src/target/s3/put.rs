@@ -59,7 +59,8 @@ impl Inner {
             Ok(head.filter(|head| is_this(head, put)).map(|head| Made { etag: head.etag, version: head.version }))
         };
         let made = self.connection.change(&self.setup, (Sort::Put, put.body.len() as u64), request, made).await?;
-        if made.version.is_none() {
+        // Some servers that keep versions keep none of a folder's marker: it holds nothing.
+        if made.version.is_none() && !put.key.ends_with('/') {
             self.no_version();
         }
         Ok(made)

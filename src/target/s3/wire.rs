@@ -96,15 +96,15 @@ pub(super) struct Part {
 }
 
 impl<'a> Wire<'a> {
-    async fn line(&self) -> &'a Line {
+    pub(super) async fn line(&self) -> &'a Line {
         self.connection.line(self.setup).await
     }
 
-    fn bucket(&self) -> &'a str {
+    pub(super) fn bucket(&self) -> &'a str {
         &self.setup.bucket
     }
 
-    async fn call<T, F, R>(&self, sort: Sort, body: u64, request: F) -> Outcome<T>
+    pub(super) async fn call<T, F, R>(&self, sort: Sort, body: u64, request: F) -> Outcome<T>
     where
         F: FnMut() -> R,
         R: Future<Output = Outcome<T>>,
@@ -487,7 +487,7 @@ fn absent_is_none<T>(answer: Outcome<T>) -> Outcome<Option<T>> {
     }
 }
 
-fn garbled(what: &str) -> Refusal {
+pub(super) fn garbled(what: &str) -> Refusal {
     Refusal::new(Kind::Unclear, what, "see what `driftline check` says of this server")
 }
 
@@ -498,20 +498,20 @@ pub(super) fn cut_off(error: &dyn std::fmt::Display) -> Refusal {
 }
 
 /// `null` is the version of what was put while versions were not kept.
-fn version(id: Option<String>) -> Option<String> {
+pub(super) fn version(id: Option<String>) -> Option<String> {
     id.filter(|id| id != "null")
 }
 
-fn length(len: Option<i64>) -> u64 {
+pub(super) fn length(len: Option<i64>) -> u64 {
     len.and_then(|len| u64::try_from(len).ok()).unwrap_or(0)
 }
 
-fn time(at: Option<&DateTime>) -> Wall {
+pub(super) fn time(at: Option<&DateTime>) -> Wall {
     at.map_or(Wall::default(), |at| Wall::from_parts(at.secs(), at.subsec_nanos()))
 }
 
 /// A key from a listing that was asked for with `encoding-type=url`.
-fn decoded(text: &str) -> Outcome<String> {
+pub(super) fn decoded(text: &str) -> Outcome<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

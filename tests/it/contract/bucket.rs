@@ -191,6 +191,8 @@ impl Fixture for BucketFixture {
             stages_in_place: false,
             prunes: !self.versioned,
             names_versions: self.versioned,
+            // SeaweedFS keeps no versions of markers.
+            remembers_folders: !self.versioned || self.make != Make::SeaweedFs,
             // SeaweedFS keeps versions in a folder beside the object, which has the object's name and nine bytes more.
             longest_name: if self.versioned && self.make == Make::SeaweedFs { 246 } else { 255 },
         }

@@ -1,6 +1,7 @@
 //! Promises that hold for every kind of target.
 
 use super::*;
+pub(super) use past::*;
 
 macro_rules! contract {
     ($kind:ident, $fixture:expr) => {
@@ -44,6 +45,10 @@ macro_rules! contract {
             earlier_runs_are_swept,
             history_is_pruned_by_its_time,
             pruning_leaves_the_newest_of_what_is_there_or_wanted,
+            what_lay_there_at_any_time_can_be_had_back,
+            a_folder_that_was_renamed_is_had_back_under_its_old_name,
+            a_taker_that_wants_no_more_gets_no_more,
+            what_vanished_and_was_put_back_counts_as_having_been_there,
         );
     };
     (@ $kind:ident, $runs:expr, $fixture:expr, $($promise:ident,)*) => {

@@ -24,6 +24,8 @@ pub(super) trait Fixture: Sync {
     fn swap(&self);
     /// Nothing at all was written since `unmount` or `swap`.
     fn is_untouched(&self) -> bool;
+    /// A target that is given its time is given a later one.
+    fn pass_time(&self) {}
     /// What a place of this kind cannot do by its nature.
     fn nature(&self) -> Nature {
         Nature::default()
@@ -48,6 +50,8 @@ pub(super) struct Nature {
     pub(super) prunes: bool,
     /// Each change leaves a version with a name of its own, a change of mode, time or owner alone too.
     pub(super) names_versions: bool,
+    /// Since when a folder is there can be told, and that one was there.
+    pub(super) remembers_folders: bool,
     /// Bytes of a name.
     pub(super) longest_name: usize,
 }
@@ -62,6 +66,7 @@ impl Default for Nature {
             stages_in_place: true,
             prunes: true,
             names_versions: false,
+            remembers_folders: true,
             longest_name: 255,
         }
     }
@@ -198,6 +203,10 @@ impl Fixture for MemoryFixture {
         self.0.swap_identity(Some("another".to_owned()));
     }
 
+    fn pass_time(&self) {
+        self.0.set_now(now());
+    }
+
     fn is_untouched(&self) -> bool {
         self.0.history(&path("a")).is_empty() && self.0.bytes(&path("a")).is_none() && self.0.staged() == 0
     }
@@ -230,6 +239,12 @@ impl Target for Again<'_> {
     }
     fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Result<u64, TargetError> {
         self.0.prune(keep, lies)
+    }
+    fn past(&self, under: &RelPath, after: Wall, each: &mut dyn FnMut(Past) -> bool) -> Result<(), TargetError> {
+        self.0.past(under, after, each)
+    }
+    fn read(&self, path: &RelPath, which: &Which, take: Take<'_>) -> Result<(), ReadError> {
+        self.0.read(path, which, take)
     }
     fn free(&self) -> Result<Option<u64>, TargetError> {
         self.0.free()
