@@ -56,6 +56,16 @@ pub(super) fn sync(cli: &Cli, args: &SyncArgs) -> Result<Exit, Failure> {
     Ok(if ending.is_fine() { Exit::Fine } else { Exit::Problems })
 }
 
+/// One pass, for another command; what is complete after it.
+pub(super) fn pass(config: &Config) -> Result<String, Failure> {
+    let line = ProgressLine::on_terminal();
+    let mut shown = Shown::default();
+    let Pass { ending, .. } = work(config, Mode::Sync, &mut |engine| shown.show(&line, engine))?;
+    line.clear();
+    failures(&ending).iter().for_each(complain);
+    Ok(in_words(&ending))
+}
+
 fn plan(config: &Config, output: &Output) -> Result<Exit, Failure> {
     let line = ProgressLine::on_terminal();
     let mut shown = Shown::default();
@@ -137,7 +147,7 @@ fn beat(agent: &str) -> Beat {
     Beat { name: agent.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() }
 }
 
-fn not_started(error: StartError) -> Failure {
+pub(super) fn not_started(error: StartError) -> Failure {
     let exit = if error.configuration { Exit::Config } else { Exit::Problems };
     Failure::cannot(exit, error.what, error.cause).hint(error.hint)
 }
@@ -229,6 +239,7 @@ impl Shown {
             total_bytes: self.total_bytes,
             scanning,
             found: files,
+            reads_back: false,
         });
     }
 }

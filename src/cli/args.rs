@@ -18,6 +18,21 @@ Exit codes:
   70  internal error
   78  wrong configuration";
 
+const LOG_COVERS: &str = "\
+One line per entry: when, on which share and target, what, the path, and why or with which effect. Told are
+  put, move, remove        with the content's first eight hex digits, what it replaced, and a bucket's version id
+  make folder, set meta    a folder made; mode, owner or time carried over alone
+  adopt, forget            the target held that content already; what was ours is gone from share and target
+  hold, release, let go    a path waits for a person, why, and when it no longer does; left to someone else
+  unreadable, readable     a path of the share that cannot be read
+  offline, online          a share or target that goes away and comes back
+  fault, unresponsive      a target that refuses or does not answer
+  halt, approve            a target that waits for a person, and who let it go on
+  verify, repair           what a verification found wrong, and what was put right
+  pause, resume, bind, start, stop, prune, index
+The trail lies in the index in the state folder. At least the newest 100,000 entries are kept, however old they are; older
+ones go. An index that is made anew begins a new trail. Contents of files and who saved them are not in it.";
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -65,6 +80,11 @@ pub enum Command {
     History(HistoryArgs),
     /// Have a file, a folder or a whole share back, as it is on a target now or as it was at some time
     Restore(RestoreArgs),
+    /// Tell what was done to each file, and what became of each share and target
+    #[command(after_long_help = LOG_COVERS)]
+    Log(LogArgs),
+    /// Read back what the targets hold, and compare it with what was left there
+    Verify(VerifyArgs),
     /// Let a halted target go on
     Approve(ApproveArgs),
     /// Make no change on any target until `resume`
@@ -269,6 +289,62 @@ never deleted. What is cut off is finished by the same command again. Each file 
 
 As it was at a time means: as it was on the target then, seconds after it was saved on the share.";
 
+/// Whose index to ask, and about which share and target.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Choice {
+    /// The configuration file [default: /etc/driftline/config.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only this share, by its name; or its folder (written with a slash), without a configuration file
+    #[arg(long, value_name = "SHARE")]
+    pub share: Option<PathBuf>,
+    /// Only this target, by its name; or its place (with a slash), without a configuration file
+    #[arg(long, value_name = "TARGET")]
+    pub target: Vec<PathBuf>,
+    /// Where the index lies [default: as configured; without a file, the user's state folder]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Read only this part of the files, such as 5%: another part each day, so that in 20 days all are read
+    #[arg(long, value_name = "N%", value_parser = sample)]
+    pub sample: Option<f64>,
+    /// Put the right content in the place of what is wrong; what lies there goes to history
+    #[arg(long)]
+    pub repair: bool,
+    /// Which shares and targets.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `log`.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Only this path and what lies below it; relative to the share or from the root
+    pub path: Option<PathBuf>,
+    /// Go on with what is done from now on, until interrupted; begins with the last ten entries
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only entries from this time on: "2h ago", "yesterday 14:00", "2026-11-24 09:30"
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only the last N entries
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+    /// Print one JSON object per line, with times in RFC 3339
+    #[arg(long)]
+    pub json: bool,
+    /// Whose index to ask.
+    #[command(flatten)]
+    pub choice: Choice,
+}
+
 /// `approve`.
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
@@ -295,6 +371,15 @@ fn lane_name(text: &str) -> Result<LaneName, String> {
             Ok(LaneName { share: share.to_owned(), target: target.to_owned() })
         }
         Some(_) | None => Err("write it as SHARE/TARGET, such as projects/efs".to_owned()),
+    }
+}
+
+/// A part of one, from a percentage.
+fn sample(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    match number {
+        Some(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent / 100.0),
+        Some(_) | None => Err("write a percentage above 0 and up to 100, such as 5%".to_owned()),
     }
 }
 
@@ -344,6 +429,11 @@ mod tests {
             "driftline approve a/b/c",
             "driftline init --share /s",
             "driftline explain",
+            "driftline log --lines some",
+            "driftline verify --sample 5",
+            "driftline verify --sample 0%",
+            "driftline restore",
+            "driftline restore a --all",
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
         }

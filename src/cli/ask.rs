@@ -13,7 +13,7 @@ use crate::cli::text::{Screen, bytes, counted, grouped};
 use crate::cli::{Exit, Failure, say, say_json};
 use crate::engine::clock::wall as now;
 use crate::engine::state;
-use crate::index::{IndexError, OpenMatter, Reader, TroubleMatter};
+use crate::index::{BadMatter, IndexError, OpenMatter, Reader, TroubleMatter};
 
 /// Lines listed (count); more are only counted.
 const ITEMS_MAX: usize = 10_000;
@@ -79,16 +79,19 @@ pub(super) fn pending(args: &ListArgs) -> Result<Exit, Failure> {
 pub(super) fn problems(args: &ListArgs) -> Result<Exit, Failure> {
     let asked = source::state(&args.state)?;
     let status = known(&asked)?.0;
-    let lists = read(&asked.dir, |reader| Ok((reader.holds(ITEMS_MAX)?, reader.troubles(ITEMS_MAX)?)))?;
-    let (holds, troubles) = lists.unwrap_or_default();
+    let lists =
+        read(&asked.dir, |reader| Ok((reader.holds(ITEMS_MAX)?, reader.troubles(ITEMS_MAX)?, reader.bad(ITEMS_MAX)?)))?;
+    let (holds, troubles, bad) = lists.unwrap_or_default();
     let mut items = places(&status);
     items.extend(troubles.iter().map(trouble_item).filter(|item| is_asked(&status, &item.share, None)));
+    let bad = bad.iter().filter(|matter| is_asked(&status, &matter.share, Some(&matter.target)));
+    items.extend(bad.map(bad_item));
     let holds = holds.iter().filter(|matter| is_asked(&status, &matter.share, Some(&matter.target)));
     items.extend(holds.map(hold_item));
     // What needs a person first.
     items.sort_by_key(|item| item.kind == ItemKind::Note);
     let on_shares: u64 = status.shares.iter().map(|share| share.problems + share.notes).sum();
-    let holds: u64 = status.lanes().map(|(_, target)| target.holds).sum();
+    let holds: u64 = status.lanes().map(|(_, target)| target.holds + target.verified.bad).sum();
     let whole = items.iter().filter(|item| item.kind == ItemKind::Place).count();
     let all = on_shares + holds + u64::try_from(whole).unwrap_or(0);
     show_items(&items, all, &nothing(&status, "No problems."), &args.output)?;
@@ -172,6 +175,18 @@ fn trouble_item(matter: &TroubleMatter) -> Item {
         path: matter.path.to_string(),
         message: matter.trouble.message.clone(),
         hint: matter.trouble.hint.clone(),
+        since: When(matter.since),
+    }
+}
+
+fn bad_item(matter: &BadMatter) -> Item {
+    Item {
+        kind: ItemKind::Problem,
+        share: matter.share.clone(),
+        target: Some(matter.target.clone()),
+        path: matter.path.to_string(),
+        message: "was read back there, and is not what was left".to_owned(),
+        hint: format!("driftline verify --repair --share {} --target {}", matter.share, matter.target),
         since: When(matter.since),
     }
 }

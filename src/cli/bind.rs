@@ -14,6 +14,7 @@ use crate::engine::state::{self, Lock};
 use crate::engine::{Seat, Used, open_target, share_uid};
 use crate::index::{Index, IndexError, ShareInfo};
 use crate::local;
+use crate::model::RelPath;
 use crate::sys::fskind;
 use crate::target::Bind;
 
@@ -101,6 +102,9 @@ fn bind_share(index: &mut Index, share: &Share, writer: &str, lines: &mut Vec<St
         None => format!("Share {name} is {root} from now on."),
     };
     index.bind_share(info.id, id.fsid, id.ino)?;
+    if info.bound != Some((id.fsid, id.ino)) {
+        index.note(info.id, None, &RelPath::root(), "bind", &line)?;
+    }
     index.commit()?;
     lines.push(line);
     Ok(info)
@@ -137,6 +141,7 @@ fn bind_target(
         index.bind_target(known.id, &bound.id)?;
     } else {
         index.bind_target_anew(known.id, &bound.id)?;
+        index.note(info.id, Some(known.id), &RelPath::root(), "bind", &line)?;
     }
     index.commit()?;
     Ok(line)

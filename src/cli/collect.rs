@@ -301,7 +301,12 @@ fn target_status(
         pending_bytes: unsigned(target.tally.pending_bytes),
         oldest_pending_s: target.oldest_pending.map(|since| now.since(since).as_secs()),
         protected_as_of: protected.map(When),
-        problems: u64::from(state == TargetState::Resting && lasts),
+        problems: u64::from(state == TargetState::Resting && lasts) + target.read_back.bad,
+        verified: Verified {
+            files: target.read_back.files,
+            oldest: target.read_back.oldest.map(When),
+            bad: target.read_back.bad,
+        },
         holds: unsigned(target.tally.holds),
         foreign: target.foreign,
         error,

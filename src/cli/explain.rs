@@ -107,7 +107,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
 const NOT_KNOWN: &str = "not known";
 
 /// Every place that a path may mean.
-fn places<'a>(path: &Path, shares: &'a [ShareOverview]) -> Vec<(&'a ShareOverview, RelPath)> {
+pub(super) fn places<'a>(path: &Path, shares: &'a [ShareOverview]) -> Vec<(&'a ShareOverview, RelPath)> {
     let within = |path: &Path| {
         let below = |share: &'a ShareOverview| {
             let rest = path.strip_prefix(&share.root).ok()?;

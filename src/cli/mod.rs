@@ -15,6 +15,7 @@ mod explain;
 mod halt;
 mod history;
 mod init;
+mod log;
 mod logs;
 mod out;
 pub mod plan_text;
@@ -24,6 +25,7 @@ mod restore;
 pub mod source;
 pub mod status_text;
 pub mod text;
+mod verify;
 mod wanted;
 mod when;
 
@@ -71,6 +73,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::explain(args),
         Command::History(args) => history::history(args),
         Command::Restore(args) => restore::restore(args),
+        Command::Verify(args) => verify::verify(cli, args),
+        Command::Log(args) => log::log(args),
         Command::Approve(args) => asked::approve(args),
         Command::Pause(args) => asked::pause(args),
         Command::Resume(args) => asked::resume(args),

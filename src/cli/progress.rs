@@ -22,6 +22,8 @@ pub struct Progress {
     pub scanning: bool,
     /// Files found so far.
     pub found: u64,
+    /// Files are read back: nothing is sent.
+    pub reads_back: bool,
 }
 
 /// The line on the terminal. It goes when this is dropped.
@@ -83,8 +85,9 @@ fn style(progress: Progress) -> ProgressStyle {
 }
 
 fn message(progress: Progress) -> String {
-    let Progress { done_files, total_files, done_bytes, total_bytes, scanning, found } = progress;
-    let counts = format!("{} of {}", grouped(done_files), counted(total_files, "change"));
+    let Progress { done_files, total_files, done_bytes, total_bytes, scanning, found, reads_back: _ } = progress;
+    let thing = if progress.reads_back { "file" } else { "change" };
+    let counts = format!("{} of {}", grouped(done_files), counted(total_files, thing));
     let sizes = format!("{} of {}", bytes(done_bytes), bytes(total_bytes));
     if scanning {
         return format!("reading the share: {} found; {counts}, {sizes}", counted(found, "file"));
@@ -103,6 +106,7 @@ mod tests {
         total_bytes: 2 << 20,
         scanning: false,
         found: 1200,
+        reads_back: false,
     };
 
     #[test]

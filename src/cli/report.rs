@@ -234,7 +234,8 @@ pub struct TargetStatus {
     pub oldest_pending_s: Option<u64>,
     /// Every change that had settled on the share before is durable there.
     pub protected_as_of: Option<When>,
-    /// 1 if a fault of the target as a whole makes it rest for long. Paths that failed there are holds.
+    /// Paths that were read back and are not as they were left; and 1 more if a fault of the target as a whole makes it rest
+    /// for long. Paths that failed there are holds.
     pub problems: u64,
     /// Paths that wait for a person.
     pub holds: u64,
@@ -314,8 +315,11 @@ impl fmt::Display for TargetState {
 pub struct Verified {
     /// How many files.
     pub files: u64,
-    /// The one that was verified longest ago.
+    /// The one that was verified longest ago, to the hour.
     pub oldest: Option<When>,
+    /// Paths that were read back and are not as they were left, and were not put right since.
+    #[serde(default)]
+    pub bad: u64,
 }
 
 /// What is the matter with a target as a whole.
@@ -637,7 +641,7 @@ pub(super) mod tests {
                     "name": "efs", "kind": "directory", "state": "unresponsive", "files": 12345,
                     "bytes": 3650722201, "pending": 0, "pending_bytes": 0, "oldest_pending_s": 360,
                     "protected_as_of": "2026-11-23T14:03:20Z", "problems": 0, "holds": 0,
-                    "foreign": 0, "verified": { "files": 0, "oldest": null },
+                    "foreign": 0, "verified": { "files": 0, "oldest": null, "bad": 0 },
                     "error": { "message": "no answer", "hint": "look at the mount", "since": "2026-11-23T13:57:21Z" },
                     "halt": { "kind": "encryption", "message": "m", "hint": "h", "since": "2026-11-23T14:03:16Z",
                               "counts": { "removed": 1, "replaced": 100, "scrambled": 101, "files": 500, "limit": 50,
@@ -650,7 +654,7 @@ pub(super) mod tests {
                     "name": "cloud", "kind": "s3", "state": "ok", "files": 12345,
                     "bytes": 3650722201, "pending": 0, "pending_bytes": 0, "oldest_pending_s": null,
                     "protected_as_of": "2026-11-23T14:03:20Z", "problems": 0, "holds": 0,
-                    "foreign": 0, "verified": { "files": 0, "oldest": null }, "error": null, "halt": null,
+                    "foreign": 0, "verified": { "files": 0, "oldest": null, "bad": 0 }, "error": null, "halt": null,
                     "requests": { "put": 1, "get": 2, "head": 3, "list": 4, "delete": 5, "copy": 6 },
                     "requests_today": { "put": 7, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 },
                     "cost": { "currency": "USD", "requests_month": 0.25, "storage_month": 1.5,

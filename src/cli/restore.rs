@@ -229,6 +229,7 @@ fn show(line: &ProgressLine, counts: &Counts) {
         total_bytes: count(&counts.bytes),
         scanning: total_files == 0,
         found: count(&counts.told),
+        reads_back: true,
     });
 }
 

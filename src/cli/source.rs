@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::cli::args::{CONFIG, Places, StateArgs};
+use crate::cli::args::{CONFIG, Choice, Places, StateArgs};
 use crate::cli::{Exit, Failure};
 use crate::config::{Config, is_url};
 
@@ -40,6 +40,50 @@ pub fn state(args: &StateArgs) -> Result<State, Failure> {
     }
     let config = config(places)?;
     Ok(State { dir: config.agent.state_dir.clone(), config: Some(config) })
+}
+
+/// A share and targets picked by their names; all of them where none is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picked {
+    /// The share's name.
+    pub share: Option<String>,
+    /// The targets' names.
+    pub targets: Vec<String>,
+}
+
+impl Picked {
+    /// Whether this share is meant.
+    pub fn has_share(&self, name: &str) -> bool {
+        self.share.as_ref().is_none_or(|share| share == name)
+    }
+
+    /// Whether this target of a share is meant.
+    pub fn has(&self, share: &str, target: &str) -> bool {
+        self.has_share(share) && (self.targets.is_empty() || self.targets.iter().any(|name| name == target))
+    }
+}
+
+/// Whose index is asked, and about what: names pick from a configuration; folders and addresses, told by their slash, are the
+/// quick form.
+pub fn choice(args: &Choice) -> Result<(State, Picked), Failure> {
+    let is_place = |path: &PathBuf| path.as_os_str().as_encoded_bytes().contains(&b'/');
+    let Choice { config, share, target, state_dir } = args.clone();
+    if share.iter().chain(&target).any(is_place) {
+        let places = Places { config: None, share: share.into_iter().collect(), target, state_dir };
+        if places.share.is_empty() || places.target.is_empty() {
+            return Err(Failure::cannot(
+                Exit::Usage,
+                "find the index",
+                "a folder was named, and not both share and target",
+            )
+            .hint("name a share and a target by their names, or --share DIR and --target PLACE together"));
+        }
+        return Ok((state(&StateArgs { places })?, Picked::default()));
+    }
+    let name = |path: PathBuf| path.to_string_lossy().into_owned();
+    let picked = Picked { share: share.map(name), targets: target.into_iter().map(name).collect() };
+    let places = Places { config, share: Vec::new(), target: Vec::new(), state_dir };
+    Ok((state(&StateArgs { places })?, picked))
 }
 
 /// One share and its targets, as typed.
@@ -122,6 +166,22 @@ mod tests {
         let quick = named(&["papers"], &["copy"]);
         assert_eq!(quick.dir, dir.path().join("state"));
         assert_eq!(quick.config.map(|config| config.shares[0].name.clone()), Some("papers".to_owned()));
+    }
+
+    #[test]
+    fn names_pick_and_folders_are_the_quick_form() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| Some(dir.path().join(name));
+        let named = Choice { share: Some("papers".into()), state_dir: path("state"), ..Choice::default() };
+        let (state, picked) = choice(&named).expect("found");
+        assert_eq!((state.config, picked.share.as_deref()), (None, Some("papers")));
+        assert!(picked.has("papers", "efs") && !picked.has("other", "efs"));
+        let half = Choice { share: path("papers"), state_dir: path("state"), ..Choice::default() };
+        assert_eq!(choice(&half).map_err(|failure| failure.exit()), Err(Exit::Usage));
+        let whole = Choice { target: path("copy").into_iter().collect(), ..half };
+        let (state, picked) = choice(&whole).expect("found");
+        assert_eq!(state.config.map(|config| config.shares[0].name.clone()), Some("papers".to_owned()));
+        assert_eq!(picked, Picked::default());
     }
 
     #[test]

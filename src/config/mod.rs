@@ -34,6 +34,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const RESCAN: Duration = Duration::from_secs(3600);
 /// How long replaced and deleted versions stay recoverable.
 pub const HISTORY: Duration = Duration::from_secs(30 * 86_400);
+/// Versions of each path on a target that stay, however old (count): the one before the last change can always be had back.
+pub const HISTORY_VERSIONS: usize = 1;
 /// Time between two full listings of a target that is a folder.
 pub const AUDIT: Duration = Duration::from_secs(86_400);
 /// The same for a bucket, where a listing costs a request for each thousand objects.
@@ -97,6 +99,8 @@ pub struct Target {
     pub drift: Drift,
     /// How long replaced and deleted versions stay recoverable; never zero.
     pub history: Duration,
+    /// Versions of each path that stay, however old they are (count).
+    pub history_versions: usize,
     /// Time between two full listings; `None` for never.
     pub audit: Option<Duration>,
     /// Whether owner and group are carried.
@@ -111,6 +115,7 @@ impl Target {
             deletes: Deletes::default(),
             drift: Drift::default(),
             history: HISTORY,
+            history_versions: HISTORY_VERSIONS,
             audit: Some(place.audit()),
             place,
             ownership: Ownership::default(),

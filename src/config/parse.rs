@@ -10,7 +10,9 @@ use toml::Spanned;
 use crate::config::check::{self, Lines, ShareLines, TargetLines};
 use crate::config::nearest::nearest;
 use crate::config::quick::no_bucket;
-use crate::config::{Adopt, Agent, Bucket, Budget, Config, ConfigError, HISTORY, LogFormat, Ownership, PATIENCE};
+use crate::config::{
+    Adopt, Agent, Bucket, Budget, Config, ConfigError, HISTORY, HISTORY_VERSIONS, LogFormat, Ownership, PATIENCE,
+};
 use crate::config::{Place, Prices, RESCAN, SETTLE, STATE_DIR, Share, Span, Sse, Target, Timetable};
 use crate::plan::{Deletes, Drift};
 
@@ -69,6 +71,7 @@ struct RawTarget {
     #[serde(default)]
     drift: Drift,
     history: Option<Spanned<Span>>,
+    history_versions: Option<u16>,
     audit: Option<Spanned<Audit>>,
     #[serde(default)]
     ownership: Ownership,
@@ -270,6 +273,7 @@ impl Reader<'_> {
             deletes: raw.deletes,
             drift: raw.drift,
             history: span_or(raw.history, HISTORY),
+            history_versions: raw.history_versions.map_or(HISTORY_VERSIONS, usize::from),
             audit,
             ownership: raw.ownership,
         };

@@ -199,6 +199,11 @@ impl Core {
         self.desks.get(&share).is_some_and(Desk::is_scanned)
     }
 
+    /// Whether the target was listed from end to end, in this run or an earlier one.
+    pub fn is_listed(&self, target: TargetId) -> bool {
+        self.lanes.get(&target).is_some_and(Lane::is_listed)
+    }
+
     fn take_in(&mut self, index: &mut Index, event: Event, now: Now, commands: &mut Vec<Command>) -> Result<()> {
         let limits = self.limits;
         match event {
@@ -238,6 +243,9 @@ impl Core {
                 lane.audit();
                 Ok(())
             }),
+            Event::ReadBack(target, findings) => {
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.read_back(turn, &findings))
+            }
             Event::Approved(target) => self.on_lane(target, (index, now, commands), |lane, turn| lane.approved(turn)),
             Event::Paused(target, paused) => {
                 self.on_lane(target, (index, now, commands), |lane, turn| lane.pause(turn, paused))

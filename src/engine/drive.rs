@@ -3,6 +3,7 @@
 //! One thread, the caller's, owns core and index. It never waits for a file system but the state folder's. What others
 //! do for it (`hands.rs`) comes back through one queue of bounded length.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -13,8 +14,9 @@ use crate::engine::hands::{LaneJob, ShareJob, Tell};
 use crate::engine::start::{LaneSeat, ShareSeat, Start, StartError};
 use crate::engine::state::{ErrorState, Heartbeat, ShareCondition, ShareState, TargetCondition, TargetState};
 use crate::engine::{Command, Core, Event, Failure, LaneReport, LaneState, clock};
-use crate::index::{Index, IndexError};
-use crate::model::{Moment, ShareId, TargetId};
+use crate::index::{Finding, Index, IndexError};
+use crate::model::{Moment, RelPath, ShareId, TargetId};
+use crate::plan::Keep;
 use crate::target::Bind;
 
 /// Answers that wait to be taken in, at most (count); then the threads that bring them wait. A page of a scan is one.
@@ -37,6 +39,9 @@ const PRUNE: Duration = Duration::from_secs(86_400);
 const SILENCE: Duration = Duration::from_secs(5);
 /// The same for a bucket, whose requests are bounded in time and end by themselves: a large part on a slow line takes long.
 const BUCKET_SILENCE: Duration = Duration::from_secs(60);
+/// Findings of a verification that are taken in with one turn, at most (count); and such turns in a row.
+const FINDINGS_MAX: usize = 500;
+const FINDINGS_TURNS: usize = 8;
 /// How long a stop waits for what is under way; then the process goes without it.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A single pass gives up on a target after this many faults in a row (count).
@@ -132,6 +137,10 @@ pub struct Engine {
     /// A scan that ended was one that every target has heard of.
     next_second: Moment,
     outside_version: i64,
+    /// More findings wait than were taken in at once.
+    more_findings: bool,
+    /// A single pass has asked for what is done last.
+    houses_kept: bool,
 }
 
 /// Tells the engine to stop, from any thread.
@@ -173,6 +182,8 @@ impl Engine {
             next_second: Moment::default(),
             // What was asked for while no agent ran is taken at once.
             outside_version: 0,
+            more_findings: false,
+            houses_kept: false,
         })
     }
 
@@ -183,6 +194,10 @@ impl Engine {
 
     /// Runs until it is stopped, or, in a single pass, until nothing is left to do. `tell` is called a few times a second.
     pub fn run(&mut self, heartbeat: Option<&Heartbeat>, tell: &mut dyn FnMut(&Self)) -> Result<Ending> {
+        if self.mode != Mode::Plan {
+            // What was read back and has to be put right is not looked at first: a look believes less than was read.
+            self.take_findings()?;
+        }
         self.turn(vec![Event::Tick])?;
         loop {
             let events = self.wait()?;
@@ -284,6 +299,7 @@ impl Engine {
         match result {
             Ok(count) => {
                 lane.pruned = Some(clock::wall());
+                let share = lane.share;
                 if count > 0 {
                     tracing::info!(
                         target = lane.name,
@@ -291,7 +307,13 @@ impl Engine {
                         "removed versions from history that are older than it is kept"
                     );
                 }
-                self.index.pruned(target, clock::wall())
+                self.index.begin(clock::wall())?;
+                if count > 0 {
+                    let words = format!("{count} versions in history that are older than it is kept");
+                    self.index.note(share, Some(target), &RelPath::root(), "prune", &words)?;
+                }
+                self.index.pruned(target, clock::wall())?;
+                self.index.commit()
             }
             Err(failure) => {
                 tracing::warn!(target = lane.name, hint = failure.hint, "history is not pruned: {}", failure.message);
@@ -401,7 +423,7 @@ impl Engine {
     /// What administrators ask for through the index.
     fn take_requests(&mut self) -> Result<()> {
         let version = self.index.outside_version()?;
-        if version == self.outside_version && self.stopping.is_none() {
+        if version == self.outside_version && self.stopping.is_none() && !self.more_findings {
             return Ok(());
         }
         self.outside_version = version;
@@ -418,7 +440,36 @@ impl Engine {
                 }
             }
         }
-        if events.is_empty() { Ok(()) } else { self.turn(events) }
+        if !events.is_empty() {
+            self.turn(events)?;
+        }
+        self.take_findings()
+    }
+
+    /// What a verification has found and left in the index.
+    fn take_findings(&mut self) -> Result<()> {
+        for _ in 0..FINDINGS_TURNS {
+            let page = self.index.findings(FINDINGS_MAX)?;
+            self.more_findings = page.len() == FINDINGS_MAX;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let mut by_target = BTreeMap::<TargetId, Vec<Finding>>::new();
+            for finding in page {
+                by_target.entry(finding.target).or_default().push(finding);
+            }
+            let mut events = Vec::new();
+            for (target, findings) in by_target {
+                if self.lanes.iter().any(|lane| lane.id == target) {
+                    events.push(Event::ReadBack(target, findings));
+                } else {
+                    // Nobody serves that target any more.
+                    findings.iter().try_for_each(|finding| self.index.drop_finding(finding.id))?;
+                }
+            }
+            self.turn(events)?;
+        }
+        Ok(())
     }
 
     /// Nothing may have happened for long: are the places still the ones they were?
@@ -473,8 +524,10 @@ impl Engine {
         if !seat.swept && seat.housekeeping == 0 {
             jobs.push(LaneJob::Sweep);
         }
-        if seat.housekeeping == 0 && seat.pruned.is_none_or(|last| now.since(last) >= PRUNE) {
-            jobs.push(LaneJob::Prune(now.before(seat.history)));
+        // Before share and target are known from end to end, what seems gone from both may be there.
+        let known = self.core.is_scanned(seat.share) && self.core.is_listed(target);
+        if known && seat.housekeeping == 0 && seat.pruned.is_none_or(|last| now.since(last) >= PRUNE) {
+            jobs.push(LaneJob::Prune(Keep { before: now.before(seat.history), floor: seat.history_floor }));
         }
         seat.housekeeping += jobs.len();
         for job in jobs {
@@ -509,12 +562,14 @@ impl Engine {
         for (id, text) in shares {
             self.index.set_share_state(id, &text)?;
             if let Some(seat) = self.shares.iter_mut().find(|seat| seat.id == id) {
+                note_share(&self.index, id, &seat.state, &text)?;
                 seat.state = text;
             }
         }
         for (id, text) in targets {
             self.index.set_target_state(id, &text)?;
             if let Some(seat) = self.lanes.iter_mut().find(|seat| seat.id == id) {
+                note_target(&self.index, (seat.share, id), &seat.state, &text)?;
                 seat.state = text;
             }
         }
@@ -553,12 +608,26 @@ impl Engine {
 
     // ---- the end ----
 
+    /// The last thing that a single pass does.
+    fn keep_all_houses(&mut self) {
+        if self.mode == Mode::Sync && !std::mem::replace(&mut self.houses_kept, true) {
+            for target in self.targets() {
+                if self.core.lane_report(target).is_some_and(|report| report.state == LaneState::Ok) {
+                    self.keep_house(target);
+                }
+            }
+        }
+    }
+
     fn is_over(&mut self, now: Moment) -> bool {
         if self.stop.load(Ordering::Relaxed) && self.stopping.is_none() {
             self.stopping = Some(now);
         }
         if let Some(since) = self.stopping {
             return self.under_way.load(Ordering::Relaxed) == 0 || now.since(since) >= PATIENCE;
+        }
+        if self.mode == Mode::Sync && self.core.is_idle(STRIKES_MAX) {
+            self.keep_all_houses();
         }
         let house_kept = self.lanes.iter().all(|lane| lane.housekeeping == 0);
         self.mode != Mode::Run && house_kept && self.core.is_idle(STRIKES_MAX)
@@ -576,7 +645,12 @@ impl Engine {
         }
         self.each_second(heartbeat)?;
         if self.mode != Mode::Plan {
+            self.index.begin(clock::wall())?;
+            for seat in &self.shares {
+                self.index.note(seat.id, None, &RelPath::root(), "stop", "the agent ends")?;
+            }
             self.index.set_fact("running", "no")?;
+            self.index.commit()?;
         }
         let stopped = self.stop.load(Ordering::Relaxed);
         self.stop.store(true, Ordering::Relaxed);
@@ -608,6 +682,33 @@ impl Engine {
         }
         Ok(ending)
     }
+}
+
+/// Tells the audit trail when a share goes away and when it comes back.
+fn note_share(index: &Index, share: ShareId, old: &str, new: &str) -> Result<()> {
+    let (old, new) = (ShareState::parse(old), ShareState::parse(new));
+    let is_offline = |state: &ShareState| state.state == ShareCondition::Offline;
+    match (is_offline(&old), is_offline(&new)) {
+        (false, true) => index.note(share, None, &RelPath::root(), "offline", &new.why.unwrap_or_default()),
+        (true, false) => index.note(share, None, &RelPath::root(), "online", "the share is there again"),
+        (true, true) | (false, false) => Ok(()),
+    }
+}
+
+/// Tells the audit trail when a target stops working, why, and when it works again.
+fn note_target(index: &Index, (share, target): (ShareId, TargetId), old: &str, new: &str) -> Result<()> {
+    let (old, new) = (TargetState::parse(old), TargetState::parse(new));
+    let message = |state: &TargetState| state.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
+    let what = match new.state {
+        _ if (old.state, message(&old)) == (new.state, message(&new)) => return Ok(()),
+        TargetCondition::Ok if old.state == TargetCondition::Ok => return Ok(()),
+        TargetCondition::Ok => "online",
+        TargetCondition::Resting => "fault",
+        TargetCondition::Unresponsive => "unresponsive",
+        TargetCondition::Unreachable => "offline",
+    };
+    let detail = if new.state == TargetCondition::Ok { "the target works again".to_owned() } else { message(&new) };
+    index.note(share, Some(target), &RelPath::root(), what, &detail)
 }
 
 fn target_state(report: &LaneReport, silent: Option<Duration>) -> TargetState {

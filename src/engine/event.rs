@@ -1,5 +1,6 @@
 //! What can happen to the engine, and what it can ask for.
 
+use crate::index::Finding;
 use crate::local::{Looked, ScanEnd, ScanPage};
 use crate::model::{ReadFault, Reading, RelPath, Shape, ShareId, Stamp, TargetId};
 use crate::target::{Bound, Fault, Page, Placed, Remote, Staged, Step, TargetError};
@@ -37,6 +38,8 @@ pub enum Event {
     Applied(TargetId, Vec<(Step, Result<Placed, Failure>)>),
     /// A full listing of the target is wanted now.
     AuditDue(TargetId),
+    /// What was read back of the target and compared, in the index's own order.
+    ReadBack(TargetId, Vec<Finding>),
     /// An administrator lets a halted target go on.
     Approved(TargetId),
     /// An administrator pauses the target, or lets it go on.

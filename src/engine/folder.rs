@@ -60,8 +60,11 @@ impl StateFolder {
         let path = dir.join(INDEX);
         let index = match open_sound(&path) {
             Err(error) if error.is_damage() => {
-                set_aside(dir, &path, &error)?;
-                open_sound(&path).map_err(|error| index_fault(&path, &error))?
+                let aside = set_aside(dir, &path, &error)?;
+                let index = open_sound(&path).map_err(|error| index_fault(&path, &error))?;
+                let words = format!("the index was damaged, and is set aside as {}: {error}", aside.display());
+                index.set_fact(SET_ASIDE, &words).map_err(|error| index_fault(&path, &error))?;
+                index
             }
             result => result.map_err(|error| index_fault(&path, &error))?,
         };
@@ -97,6 +100,9 @@ fn not_locked(dir: &Path, error: &std::io::Error) -> StartError {
     fault(format!("use the state folder {}", dir.display()), format!("{who} uses it"), hint)
 }
 
+/// The fact that says why an index begins anew, until the audit trail has told it.
+pub(super) const SET_ASIDE: &str = "set aside";
+
 const WRITABLE: &str = "name a folder that the agent's user may write with --state-dir or state_dir";
 
 /// Opens the index; after a run that did not end well it is read from end to end first.
@@ -125,7 +131,7 @@ fn refuse_network(dir: &Path) -> Result<(), StartError> {
 }
 
 /// Its bytes are kept: they may tell what happened.
-fn set_aside(dir: &Path, path: &Path, error: &IndexError) -> Result<(), StartError> {
+fn set_aside(dir: &Path, path: &Path, error: &IndexError) -> Result<PathBuf, StartError> {
     let aside = dir.join(format!("index.corrupt-{}", clock::wall().0 / 1_000_000_000));
     tracing::error!("{error}; it is set aside as {} and made anew from the share and its targets", aside.display());
     for suffix in ["", "-wal", "-shm"] {
@@ -137,7 +143,7 @@ fn set_aside(dir: &Path, path: &Path, error: &IndexError) -> Result<(), StartErr
             Err(_) | Ok(()) => {}
         }
     }
-    Ok(())
+    Ok(aside)
 }
 
 fn index_fault(path: &Path, error: &IndexError) -> StartError {

@@ -10,8 +10,9 @@ use std::time::Duration;
 use crate::engine::drive::Input;
 use crate::engine::{Event, Failure, LookJob, ReadJob, StageFailure, clock};
 use crate::local::{Discard, How, Ignore, Reader, RootId, Scan, Watch, look, read_link};
-use crate::model::{Digest, Moment, ReadFault, Reading, RelPath, ShareId, Sink, TargetId, Wall};
-use crate::target::{Bind, Change, Depth, Fault, Placed, Remote, StageError, Step, Target, Token};
+use crate::model::{Digest, Moment, ReadFault, Reading, RelPath, ShareId, Sink, TargetId};
+use crate::plan::{Keep, Lies};
+use crate::target::{Bind, Change, Depth, Fault, Placed, Remote, StageError, Step, Target, TargetError, Token};
 
 /// Folders of a share that are read at once (count).
 const SCAN_THREADS: usize = 2;
@@ -34,7 +35,7 @@ pub(super) enum LaneJob {
     Apply(Vec<Step>),
     Discard(Vec<Token>),
     Sweep,
-    Prune(Wall),
+    Prune(Keep),
 }
 
 /// Whether a probe is the core's, or only looks after a target that nobody uses just now.
@@ -224,6 +225,8 @@ pub(super) struct LaneHands {
     pub(super) target: Box<dyn Target>,
     pub(super) share: Arc<ShareHands>,
     pub(super) pulse: Pulse,
+    /// The index's file, to be read only.
+    pub(super) index: PathBuf,
 }
 
 impl LaneHands {
@@ -262,11 +265,24 @@ impl LaneHands {
                 return None;
             }
             LaneJob::Sweep => return Some(Input::Swept(self.id, self.target.sweep().map_err(Failure::from))),
-            LaneJob::Prune(before) => {
-                return Some(Input::Pruned(self.id, self.target.prune(before).map_err(Failure::from)));
+            LaneJob::Prune(keep) => {
+                return Some(Input::Pruned(self.id, self.prune(&keep).map_err(Failure::from)));
             }
         };
         Some(Input::Event(event))
+    }
+
+    /// What is in doubt counts as there: its newest versions stay.
+    fn prune(&self, keep: &Keep) -> Result<u64, TargetError> {
+        let reader = Mutex::new(None);
+        let ask = |path: &RelPath| -> Option<Lies> {
+            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            if reader.is_none() {
+                *reader = crate::index::Reader::open(&self.index).ok().flatten();
+            }
+            reader.as_ref()?.lies(self.share.id, self.id, path).ok()
+        };
+        self.target.prune(keep, &|path| ask(path).unwrap_or(Lies::Wanted))
     }
 
     fn list(&self) -> Result<(), Failure> {

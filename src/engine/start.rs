@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use crate::config::{Config, Ownership, Place};
 use crate::engine::drive::{Input, Mode};
+use crate::engine::folder::SET_ASIDE;
 use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob};
 use crate::engine::state::{WatchState, WatchWay};
 use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, bucket, clock, state};
 use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
 use crate::local::{Ignore, Mode as WatchedBy, RootId, root_id};
-use crate::model::{Digest, Moment, Requests, ShareId, TargetId, Wall};
+use crate::model::{Digest, Moment, RelPath, Requests, ShareId, TargetId, Wall};
 use crate::plan::Nature;
 use crate::settle::SettleLimits;
 use crate::target::{DirSetup, DirTarget, Flush, Target, Ways};
@@ -71,6 +72,8 @@ pub(super) struct LaneSeat {
     pub(super) bound_before: bool,
     pub(super) monitor: Monitor,
     pub(super) history: Duration,
+    /// Versions of each path that stay, however old.
+    pub(super) history_floor: usize,
     pub(super) pruned: Option<Wall>,
     pub(super) housekeeping: usize,
     pub(super) swept: bool,
@@ -145,6 +148,16 @@ impl Start<'_> {
         let uid = share_uid(self.agent, &share.name, &share.path);
         let info = self.index.register_share(&share.name, path_bytes(&share.path), &uid).map_err(fault)?;
         let bound = self.bind_share(share, &info)?;
+        if self.mode != Mode::Plan {
+            let pass = if self.mode == Mode::Sync { " for one pass" } else { "" };
+            let words =
+                format!("driftline {} begins{pass}, as process {}", env!("CARGO_PKG_VERSION"), std::process::id());
+            self.index.note(info.id, None, &RelPath::root(), "start", &words).map_err(fault)?;
+            if let Some(words) = self.index.fact(SET_ASIDE).map_err(fault)?.filter(|words| !words.is_empty()) {
+                self.index.note(info.id, None, &RelPath::root(), "index", &words).map_err(fault)?;
+                self.index.set_fact(SET_ASIDE, "").map_err(fault)?;
+            }
+        }
         self.index.commit().map_err(fault)?;
         let ignore = Ignore::new(&share.ignore).map_err(|error| StartError {
             what: format!("use the ignore patterns of share {:?}", share.name),
@@ -205,7 +218,11 @@ impl Start<'_> {
             configuration: false,
         })?;
         if self.mode != Mode::Plan {
-            self.index.bind_share(info.id, found.fsid, found.ino).map_err(|error| StartError::index(&error))?;
+            let words = format!("the share is {} from now on", share.path.display());
+            self.index
+                .bind_share(info.id, found.fsid, found.ino)
+                .and_then(|()| self.index.note(info.id, None, &RelPath::root(), "bind", &words))
+                .map_err(|error| StartError::index(&error))?;
             tracing::info!(
                 share = share.name,
                 "share {:?} is bound to {} from now on",
@@ -243,6 +260,7 @@ impl Start<'_> {
             target: opened,
             share: Arc::clone(&seat.hands),
             pulse: Pulse::default(),
+            index: self.config.agent.state_dir.join(crate::engine::state::INDEX),
         });
         let queue = Queue::new();
         for _ in 0..LANE_THREADS {
@@ -260,6 +278,7 @@ impl Start<'_> {
             bound_before: info.bound.is_some(),
             monitor: Monitor::default(),
             history: target.history,
+            history_floor: target.history_versions,
             pruned: info.pruned,
             housekeeping: 0,
             swept: false,

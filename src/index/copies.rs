@@ -9,8 +9,8 @@ use crate::plan::{Base, Hold};
 /// Where a sweep over the open paths of a target stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    folder: i64,
-    name: Vec<u8>,
+    pub(super) folder: i64,
+    pub(super) name: Vec<u8>,
 }
 
 /// Part of a query: unsettled by what the share holds (`l`) and what we left (`b`).
@@ -37,8 +37,16 @@ impl Index {
         let share = self.share_of(target);
         let folder = self.made_key(share, path)?;
         let old = self.base_at(target, folder, path.name())?;
+        if let Some(old) = old.as_ref().filter(|old| old.stamp != base.stamp) {
+            let kind = old.content.shape.kind;
+            if old.content == base.content {
+                self.unverify_good(target, folder, path.name(), kind)?;
+            } else {
+                self.unverify(target, folder, path.name(), kind)?;
+            }
+        }
         let sql =
-            "INSERT INTO base VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO UPDATE SET
+            "INSERT INTO base VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL) ON CONFLICT DO UPDATE SET
             kind = ?4, len = ?5, digest = ?6, mtime = ?7, mode = ?8, uid = ?9, gid = ?10, stamp = ?11, at = ?12";
         let shape = base.content.shape;
         let digest = (shape.kind != Kind::Folder).then_some(base.content.digest.0.as_slice());
@@ -66,6 +74,9 @@ impl Index {
         let share = self.share_of(target);
         let Some(folder) = self.key(share, path)? else { return Ok(()) };
         let old = self.base_at(target, folder, path.name())?;
+        if let Some(old) = &old {
+            self.unverify(target, folder, path.name(), old.content.shape.kind)?;
+        }
         let sql = "DELETE FROM base WHERE target = ? AND folder = ? AND name = ?";
         self.db.prepare_cached(sql)?.execute(params![target.0, folder, path.name()])?;
         self.count_base(target, old.as_ref(), -1);
@@ -142,6 +153,7 @@ impl Index {
             let path = self.folder_path(old)?;
             let Some(path) = path.rebased(from, to) else { continue };
             let new = self.folder_id(share, &path)?;
+            self.unverify_folder(target, new)?;
             let sql = "UPDATE OR REPLACE base SET folder = ?3 WHERE target = ?1 AND folder = ?2";
             self.db.prepare_cached(sql)?.execute(params![target.0, old, new])?;
         }

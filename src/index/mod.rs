@@ -7,6 +7,7 @@
 
 mod breaker;
 mod copies;
+mod journal;
 mod local;
 mod places;
 mod read;
@@ -15,6 +16,7 @@ mod request;
 mod row;
 mod schema;
 mod spent;
+mod verified;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ use crate::model::{RelPath, ShareId, TargetId};
 
 pub use breaker::{Heir, Hour, Removals};
 pub use copies::Cursor;
+pub use journal::{JOURNAL_KEPT, JournalEntry};
 pub use places::{ShareInfo, TargetInfo, What};
 pub use read::{
     JournalLine, Oldest, OpenMatter, Overview, PathStory, Reader, ShareOverview, TargetOverview, TargetStory,
@@ -34,11 +37,10 @@ pub use read::{
 pub use recall::{Recall, Then};
 pub use request::{Request, Requests};
 pub use row::{HoldRow, LocalRow, OpenRow, Presence};
+pub use verified::{BadMatter, Finding, Left, Outcome, ReadBack};
 
 /// Folder paths remembered, at most (count); then all are forgotten and read again.
 const FOLDERS_CACHED_MAX: usize = 16_384;
-/// Journal lines kept, at least (count).
-const JOURNAL_KEPT: i64 = 100_000;
 
 /// What the index could not do.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +131,8 @@ pub struct Index {
     owner: HashMap<TargetId, ShareId>,
     /// Targets that cannot rename a folder with all that lies in it.
     piecemeal: HashSet<TargetId>,
+    /// Targets of which anything was read back.
+    read_back: HashSet<TargetId>,
     run: i64,
     now: i64,
 }
@@ -186,6 +190,7 @@ impl Index {
             active: HashMap::new(),
             owner: HashMap::new(),
             piecemeal: HashSet::new(),
+            read_back: HashSet::new(),
             run: 0,
             now: 0,
         };
@@ -242,24 +247,6 @@ impl Index {
     pub fn set_fact(&self, name: &str, value: &str) -> Result<()> {
         let sql = "INSERT INTO fact VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2 WHERE value <> ?2";
         self.db.prepare_cached(sql)?.execute([name, value])?;
-        Ok(())
-    }
-
-    /// Adds a line to the journal, of which the newest `JOURNAL_KEPT` are kept.
-    pub fn note(
-        &self,
-        share: ShareId,
-        target: Option<TargetId>,
-        path: &RelPath,
-        what: &str,
-        detail: &str,
-    ) -> Result<()> {
-        let sql = "INSERT INTO journal (at, share, target, path, what, detail) VALUES (?, ?, ?, ?, ?, ?)";
-        let row = params![self.now, share.0, target.map(|t| t.0), path.as_bytes(), what, detail];
-        let id = self.db.prepare_cached(sql)?.insert(row)?;
-        if id % 1000 == 0 {
-            self.db.prepare_cached("DELETE FROM journal WHERE id <= ?")?.execute([id - JOURNAL_KEPT])?;
-        }
         Ok(())
     }
 

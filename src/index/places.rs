@@ -268,7 +268,8 @@ impl Index {
             Ok((TargetId(row.get(0)?), tally))
         })?;
         self.targets = rows.collect::<rusqlite::Result<_>>()?;
-        Ok(())
+        drop(query);
+        self.load_read_back()
     }
 
     pub(super) fn save_tallies(&self) -> Result<()> {

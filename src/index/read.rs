@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
-use crate::index::{IndexError, LocalRow, OpenRow, Result, ShareTally, TargetTally, row, schema, spent};
+use crate::index::{IndexError, LocalRow, OpenRow, ReadBack, Result, ShareTally, TargetTally, row, schema, spent};
 use crate::model::{RelPath, Requests, ShareId, TargetId, Trouble, Wall};
 use crate::plan::Base;
 
@@ -23,9 +23,11 @@ const LINES_MAX: i64 = 20;
 /// The index, to be read only.
 #[derive(Debug)]
 pub struct Reader {
-    db: Connection,
+    pub(super) db: Connection,
+    /// Read as it lies, without the log beside it: what is written later is not seen.
+    frozen: bool,
     /// The version of its tables: it may have been written by an older program.
-    version: i64,
+    pub(super) version: i64,
 }
 
 /// All places, with their counts.
@@ -93,6 +95,8 @@ pub struct TargetOverview {
     pub oldest_pending: Option<Wall>,
     /// Requests made of it on each day in UTC ([`Wall::day`]) of which some were counted, in their order.
     pub requests: Vec<(i64, Requests)>,
+    /// What was read back of it.
+    pub read_back: ReadBack,
     /// What the agent says of it, as JSON; empty if none has.
     pub state: String,
 }
@@ -188,12 +192,18 @@ impl Reader {
         if !path.try_exists().unwrap_or(true) {
             return Ok(None);
         }
-        let plain = open_checked(path, false);
-        let opened = match plain {
-            Err(IndexError::Sqlite(error)) if needs_to_write(&error) && !has_log(path) => open_checked(path, true),
-            other => other,
+        let (frozen, opened) = match open_checked(path, false) {
+            Err(IndexError::Sqlite(error)) if needs_to_write(&error) && !has_log(path) => {
+                (true, open_checked(path, true))
+            }
+            other => (false, other),
         };
-        opened.map(|found| found.map(|(db, version)| Self { db, version }))
+        opened.map(|found| found.map(|(db, version)| Self { db, frozen, version }))
+    }
+
+    /// False if what is written from now on can only be seen by opening the file again.
+    pub fn sees_changes(&self) -> bool {
+        !self.frozen
     }
 
     /// All places. Its cost does not depend on how many files there are.
@@ -225,7 +235,7 @@ impl Reader {
     fn with_requests(&self, target: TargetOverview) -> Result<TargetOverview> {
         let counts = self.version >= schema::COUNTS_REQUESTS;
         let requests = if counts { spent::days(&self.db, target.id, i64::MIN)? } else { Vec::new() };
-        Ok(TargetOverview { requests, ..target })
+        Ok(TargetOverview { requests, read_back: self.read_back(target.id)?, ..target })
     }
 
     fn with_oldest(&self, target: TargetOverview) -> Result<TargetOverview> {
@@ -351,14 +361,14 @@ impl Reader {
     }
 
     /// The number of the folder that holds a path; -1, which none has, if it is not known.
-    fn folder_of(&self, share: ShareId, path: &RelPath) -> Result<i64> {
+    pub(super) fn folder_of(&self, share: ShareId, path: &RelPath) -> Result<i64> {
         let Some(parent) = path.parent() else { return Ok(-1) };
         let mut query = self.db.prepare_cached("SELECT id FROM folder WHERE share = ? AND path = ?")?;
         let found = query.query_row(params![share.0, parent.as_bytes()], |row| row.get(0)).optional()?;
         Ok(found.unwrap_or(-1))
     }
 
-    fn base_at(&self, share: ShareId, target: TargetId, path: &RelPath) -> Result<Option<(Base, Wall)>> {
+    pub(super) fn base_at(&self, share: ShareId, target: TargetId, path: &RelPath) -> Result<Option<(Base, Wall)>> {
         let folder = self.folder_of(share, path)?;
         let sql = "SELECT kind, len, digest, mtime, mode, uid, gid, stamp, at FROM base
                    WHERE target = ? AND folder = ? AND name = ?";
@@ -367,7 +377,7 @@ impl Reader {
         Ok(query.query_row(params![target.0, folder, path.name()], read).optional()?)
     }
 
-    fn open_at(&self, share: ShareId, target: TargetId, path: &RelPath) -> Result<Option<OpenRow>> {
+    pub(super) fn open_at(&self, share: ShareId, target: TargetId, path: &RelPath) -> Result<Option<OpenRow>> {
         let folder = self.folder_of(share, path)?;
         let sql = "SELECT since, bytes, gone, doubt, attempts, sight, origin, hold, message, hint FROM open
                    WHERE target = ? AND folder = ? AND name = ?";
@@ -486,6 +496,7 @@ fn target_row(row: &Row<'_>) -> rusqlite::Result<TargetOverview> {
         oldest: Oldest::None,
         oldest_pending: None,
         requests: Vec::new(),
+        read_back: ReadBack::default(),
         state: row.get(14)?,
     })
 }

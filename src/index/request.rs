@@ -25,7 +25,7 @@ pub enum Request {
 /// The index, to add requests to.
 #[derive(Debug)]
 pub struct Requests {
-    db: Connection,
+    pub(super) db: Connection,
 }
 
 impl Requests {

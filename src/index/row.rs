@@ -289,7 +289,7 @@ pub(super) fn pack_sight(sight: &Sight<(Stamp, Seen)>) -> Option<Vec<u8>> {
     }
 }
 
-fn unpack_sight(bytes: Option<&[u8]>) -> Sight<(Stamp, Seen)> {
+pub(super) fn unpack_sight(bytes: Option<&[u8]>) -> Sight<(Stamp, Seen)> {
     match bytes {
         None => Sight::Unseen,
         Some([0, ..]) => Sight::Absent,

@@ -5,10 +5,13 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::index::IndexError;
 
 /// Steps from version N to N + 1. A step, once released, is never edited: a new one is added.
-const STEPS: &[&str] = &[V1, V2, V3];
+const STEPS: &[&str] = &[V1, V2, V3, READ_BACK];
 
 /// The first version that counts requests: an older file is read as one that has counted none.
 pub(super) const COUNTS_REQUESTS: i64 = 2;
+
+/// The first version that keeps what was read back.
+pub(super) const READS_BACK: i64 = 4;
 
 /// Paths and names are raw bytes. A `folder` id is another word for a path: it never moves.
 ///
@@ -85,6 +88,19 @@ ALTER TABLE target ADD COLUMN pass_removed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE target ADD COLUMN pass_replaced INTEGER NOT NULL DEFAULT 0;
 ";
 
+/// What was read back, and findings that wait to be taken in; see `verified.rs`.
+const READ_BACK: &str = "
+ALTER TABLE base ADD COLUMN verified INTEGER;
+CREATE INDEX base_bad ON base (target) WHERE verified < 0;
+CREATE TABLE verified (
+    target INTEGER NOT NULL, hour INTEGER NOT NULL, files INTEGER NOT NULL, PRIMARY KEY (target, hour)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE finding (
+    id INTEGER PRIMARY KEY, target INTEGER NOT NULL, path BLOB NOT NULL, stamp BLOB NOT NULL, at INTEGER NOT NULL,
+    outcome INTEGER NOT NULL, found BLOB
+) STRICT;
+";
+
 /// Brings the file to the newest version, or refuses one that is newer than this program.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), IndexError> {
     let newest = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
@@ -123,7 +139,7 @@ mod tests {
         migrate(&mut db).expect("again");
         db.pragma_update(None, "user_version", 99).expect("set");
         let error = migrate(&mut db).expect_err("newer");
-        let expected = "the index was written by a newer driftline (its version is 99, this program knows 3)";
+        let expected = "the index was written by a newer driftline (its version is 99, this program knows 4)";
         assert_eq!(error.to_string(), expected);
     }
 

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
+use crate::index::request::Requests as Asked;
 use crate::index::{Index, Result, row};
 use crate::model::{Requests, TargetId};
 
@@ -12,25 +13,36 @@ impl Index {
     /// Adds requests made of a target on a day in UTC ([`Wall::day`](crate::model::Wall::day)), and forgets what was
     /// counted 62 days before or earlier. Nothing is written where none were made.
     pub fn count_requests(&self, target: TargetId, day: i64, more: Requests) -> Result<()> {
-        if more == Requests::default() {
-            return Ok(());
-        }
-        let sql = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-                   put = put + excluded.put, get = get + excluded.get, head = head + excluded.head,
-                   list = list + excluded.list, \"delete\" = \"delete\" + excluded.\"delete\", copy = copy + excluded.copy";
-        let bits = row::bits;
-        let Requests { put, get, head, list, delete, copy } = more;
-        let row = params![target.0, day, bits(put), bits(get), bits(head), bits(list), bits(delete), bits(copy)];
-        self.db.prepare_cached(sql)?.execute(row)?;
-        let sql = "DELETE FROM requests WHERE target = ? AND day <= ?";
-        self.db.prepare_cached(sql)?.execute(params![target.0, day - DAYS_KEPT])?;
-        Ok(())
+        add(&self.db, target, day, more)
     }
 
     /// Requests made of a target from a day on.
     pub fn requests_in(&self, target: TargetId, from_day: i64) -> Result<Requests> {
         Ok(days(&self.db, target, from_day)?.into_iter().map(|(_, requests)| requests).sum())
     }
+}
+
+impl Asked {
+    /// See [`Index::count_requests`]: requests that another command than the agent made.
+    pub fn spent(&self, target: TargetId, day: i64, more: Requests) -> Result<()> {
+        add(&self.db, target, day, more)
+    }
+}
+
+fn add(db: &Connection, target: TargetId, day: i64, more: Requests) -> Result<()> {
+    if more == Requests::default() {
+        return Ok(());
+    }
+    let sql = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+                   put = put + excluded.put, get = get + excluded.get, head = head + excluded.head,
+                   list = list + excluded.list, \"delete\" = \"delete\" + excluded.\"delete\", copy = copy + excluded.copy";
+    let bits = row::bits;
+    let Requests { put, get, head, list, delete, copy } = more;
+    let row = params![target.0, day, bits(put), bits(get), bits(head), bits(list), bits(delete), bits(copy)];
+    db.prepare_cached(sql)?.execute(row)?;
+    let sql = "DELETE FROM requests WHERE target = ? AND day <= ?";
+    db.prepare_cached(sql)?.execute(params![target.0, day - DAYS_KEPT])?;
+    Ok(())
 }
 
 /// The days from `from` on of which something was counted, in their order.

@@ -5,6 +5,7 @@
 
 mod order;
 mod past;
+mod prune;
 mod reconcile;
 mod vet;
 
@@ -12,6 +13,7 @@ use crate::model::{Content, Meta, Seen, Sight, Stamp};
 
 pub use order::{Claim, Claims};
 pub use past::Moves;
+pub use prune::{Keep, Lies, prune};
 pub use reconcile::reconcile;
 pub use vet::{
     Bound, Breach, Cause, Census, Changes, HEAD, HEAD_MIN, HOURS_KEPT, Halt, Limits, Waiting, is_over,

@@ -119,6 +119,12 @@ pub fn open_file(at: Spot<'_>) -> io::Result<File> {
     Ok(File::from(rustix::fs::openat(at.folder, at.name, flags, Mode::empty())?))
 }
 
+/// Asks that what this machine remembers of a file's bytes is read again from where they lie. Where the file system does
+/// not care, what is remembered is read.
+pub fn forget_cached(fd: BorrowedFd<'_>) {
+    let _not_heard = rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed);
+}
+
 /// Takes hold of whatever is there, a link itself among it, without the right to read it.
 pub fn open_handle(at: Spot<'_>) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Content, Digest, Kept, Kind, Meta, Past, RelPath, Seen, Shape, Sink, Stamp, Wall, Was, Which};
-use crate::plan::Guard;
+use crate::plan::{self, Guard, Keep};
 use crate::target::{
-    Bind, Bound, Change, Depth, Fault, Page, Piece, Placed, Read, ReadError, Remote, StageError, Staged, Step, Take,
-    Target, TargetError, Token, ledger,
+    AskLies, Bind, Bound, Change, Depth, Fault, Page, Piece, Placed, Read, ReadError, Remote, StageError, Staged, Step,
+    Take, Target, TargetError, Token, ledger,
 };
 
 /// Entries of one page: few, so that a small test has several.
@@ -71,7 +71,7 @@ impl Node {
     fn remote(&self, depth: Depth) -> Remote {
         let digest = match (self.kind, depth) {
             (Kind::Folder, _) | (Kind::File, Depth::Stamp) => None,
-            (Kind::Symlink, _) | (Kind::File, Depth::Content) => Some(self.digest()),
+            (Kind::Symlink, _) | (Kind::File, Depth::Content | Depth::Bytes) => Some(self.digest()),
         };
         Remote { stamp: self.stamp(), seen: Seen { shape: self.shape(), digest, meta: self.meta } }
     }
@@ -427,11 +427,19 @@ impl Target for MemoryTarget {
         Ok(swept)
     }
 
-    fn prune(&self, before: Wall) -> Result<u64, TargetError> {
+    fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Result<u64, TargetError> {
         let mut state = self.checked("prune")?;
         let all = state.history.len();
-        state.history.retain(|(_, at, _)| *at >= before);
-        state.ledger.retain(|past| past.at() >= before);
+        let mut go = Vec::new();
+        for (path, ..) in &state.history {
+            let of_path = state.history.iter().enumerate().filter(|(_, (other, ..))| other == path);
+            let of_path: Vec<_> = of_path.map(|(n, (_, at, _))| (n, *at)).collect();
+            let replaced: Vec<_> = of_path.iter().map(|(_, at)| *at).collect();
+            go.extend(plan::prune(&replaced, lies(path), keep).into_iter().map(|at| of_path[at].0));
+        }
+        let mut number = 0..;
+        state.history.retain(|_| number.next().is_some_and(|n| !go.contains(&n)));
+        state.ledger.retain(|past| past.at() >= keep.before);
         Ok((all - state.history.len()) as u64)
     }
 

@@ -27,7 +27,7 @@ use std::time::Duration;
 use crate::model::{
     Content, Digest, Meta, Past, ReadFault, Reading, RelPath, Requests, Seen, Shape, Sink, Stamp, Wall, Which,
 };
-use crate::plan::Guard;
+use crate::plan::{Guard, Keep, Lies};
 
 pub use dir::{DirSetup, DirTarget, Flush, Ways};
 pub use memory::{Failure, MemoryTarget};
@@ -63,10 +63,15 @@ pub enum Depth {
     Stamp,
     /// Also read it, so that the digest is known.
     Content,
+    /// Read it from end to end, whatever the target keeps on record of its content and this machine of its bytes.
+    Bytes,
 }
 
 /// Reads one file of the share into a sink, as one consistent version.
 pub type Read<'a> = &'a mut dyn FnMut(&RelPath, &mut dyn Sink) -> Result<Reading, ReadFault>;
+
+/// Says how a path stands whose versions lie in history.
+pub type AskLies<'a> = &'a (dyn Fn(&RelPath) -> Lies + Sync);
 
 /// Names something staged, until it is published or discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -182,8 +187,8 @@ pub trait Target: Send + Sync {
     fn discard(&self, tokens: &[Token]);
     /// Drops what earlier runs of this agent left in staging. Returns how many.
     fn sweep(&self) -> Result<u64, TargetError>;
-    /// Removes versions from history that were replaced before `before`. Returns how many.
-    fn prune(&self, before: Wall) -> Result<u64, TargetError>;
+    /// Removes versions from history that may go ([`crate::plan::prune`]). Returns how many.
+    fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Result<u64, TargetError>;
     /// Tells what happened at and below `under` since `after` (renames: everywhere), in no order, until `each` returns false.
     ///
     /// With what lies there now it says what lay there at any time that history reaches back to.

@@ -11,10 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use driftline::model::{
     Content, Digest, Kind, Meta, Past, ReadFault, Reading, RelPath, Seen, Shape, Sink, Stamp, Stat, Wall, Which,
 };
-use driftline::plan::Guard;
+use driftline::plan::{Guard, Keep, Lies};
 use driftline::target::{
-    Bind, Change, Depth, DirSetup, DirTarget, Fault, Flush, MemoryTarget, Page, Piece, Placed, ReadError, Remote,
-    StageError, Staged, Step, Take, Target, TargetError, Ways,
+    AskLies, Bind, Change, Depth, DirSetup, DirTarget, Fault, Flush, MemoryTarget, Page, Piece, Placed, ReadError,
+    Remote, StageError, Staged, Step, Take, Target, TargetError, Ways,
 };
 
 mod bucket;

@@ -70,10 +70,40 @@ fn an_index_damaged_in_the_middle_loses_nothing() {
     office.save("folder 2/new since", b"new");
     office.sync_well();
     office.assert_same();
+    office.save("folder 0/file 0", b"an edit");
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(office.history("folder 0/file 0"), [b"content of 0"]);
 }
 
 #[test]
-fn an_index_of_last_week_undoes_nothing() {
+fn pages_overwritten_at_random_are_noticed_and_nothing_is_sent_again() {
+    for seed in 0..6 {
+        let office = settled_office();
+        let before = inodes(&office);
+        let index = office.index_files().swap_remove(0);
+        let mut bytes = fs::read(&index).unwrap();
+        let (mut dice, pages) = (Dice::new(seed), bytes.len() / 4096);
+        for page in (0..pages).filter(|page| (page * 7 + usize::try_from(seed).unwrap()) % 3 == 0) {
+            bytes.splice(page * 4096..(page + 1) * 4096, dice.bytes(4096));
+        }
+        fs::write(&index, bytes).unwrap();
+        office.sync_well();
+        office.assert_same();
+        assert_eq!(inodes(&office), before, "seed {seed}: nothing was sent again");
+        assert!(files_below(&office.target(".driftline/history")).is_empty(), "seed {seed}: nothing was replaced");
+        let told = office.tell(&["log", "--json"]);
+        assert!(told.out.contains("set aside"), "seed {seed}: it is told: {told}");
+    }
+}
+
+/// Which file lies at each path of the target: another one wherever anything was put.
+fn inodes(office: &Office) -> Vec<(String, u64)> {
+    office.target_places().into_iter().map(|place| (place.path, place.ino)).collect()
+}
+
+#[test]
+fn an_index_of_last_week_undoes_nothing_and_sends_nothing_again() {
     let office = settled_office();
     let kept: Vec<_> = office.index_files().into_iter().map(|file| (fs::read(&file).unwrap(), file)).collect();
     office.save("folder 0/file 0", b"edited since");
@@ -81,9 +111,39 @@ fn an_index_of_last_week_undoes_nothing() {
     fs::remove_file(office.share("folder 1/file 1")).unwrap();
     fs::rename(office.share("folder 2"), office.share("folder two")).unwrap();
     office.sync_well();
+    let before = inodes(&office);
     office.index_files().iter().for_each(|file| fs::remove_file(file).unwrap());
     kept.iter().for_each(|(bytes, file)| fs::write(file, bytes).unwrap());
     office.sync_well();
     office.assert_same();
+    assert_eq!(inodes(&office), before, "nothing was sent again");
     assert_eq!(office.history("folder 0/file 0"), [b"content of 0"]);
+    assert_eq!(office.history("folder 1/file 1").len(), 1, "what was deleted is in history once");
+}
+
+#[test]
+fn what_was_deleted_before_the_index_was_lost_does_not_come_back() {
+    let office = settled_office();
+    fs::remove_file(office.share("folder 1/file 1")).unwrap();
+    office.sync_well();
+    fs::write(office.target("folder 1/file 1"), "put back by someone else").unwrap();
+    office.index_files().iter().for_each(|file| fs::remove_file(file).unwrap());
+    office.sync_well();
+    assert!(!office.share("folder 1/file 1").exists(), "nothing is ever copied to the share");
+    let theirs = fs::read(office.target("folder 1/file 1")).unwrap();
+    assert_eq!(theirs, b"put back by someone else", "and what is not ours is kept");
+    assert_eq!(office.problem("folder 1/file 1"), None);
+}
+
+#[test]
+fn a_history_is_not_pruned_on_the_word_of_an_index_that_was_made_anew() {
+    let office = Office::configured("", "history = \"1s\"");
+    for version in ["one", "two", "three"] {
+        office.save("plan.txt", version);
+        office.sync_well();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    office.index_files().iter().for_each(|file| fs::remove_file(file).unwrap());
+    office.sync_well();
+    assert_eq!(office.history("plan.txt"), [b"two"], "older ones went, and the newest of what is there stays");
 }

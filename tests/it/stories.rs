@@ -94,13 +94,19 @@ const STORIES: &[(u32, &str, &[&str])] = &[
         &[
             "what_is_said_to_be_protected_is_on_the_target",
             "the_status_of_an_office_where_nothing_ever_ran_is_unknown",
+            "a_bit_that_turned_over_is_found_told_and_put_right_and_the_bad_version_goes_to_history",
             "the_status_of_a_dead_agent_says_so_at_once",
         ],
     ),
     (
         14,
         "nobody can see what is pending",
-        &["status_holds_what_other_programs_rely_on", "pipes_and_sockets_are_named_as_problems_and_stop_nothing_else"],
+        &[
+            "status_holds_what_other_programs_rely_on",
+            "the_trail_tells_every_change_with_its_cause_after_the_agent_has_ended",
+            "the_trail_tells_of_holds_places_and_what_people_ask",
+            "pipes_and_sockets_are_named_as_problems_and_stop_nothing_else",
+        ],
     ),
     (
         17,
@@ -158,13 +164,22 @@ const STORIES: &[(u32, &str, &[&str])] = &[
         ],
     ),
     (28, "edits of the same size missed", &["an_edit_of_the_same_length_and_time_is_seen"]),
-    (29, "deleted files come back", &["an_index_of_last_week_undoes_nothing"]),
+    (
+        29,
+        "deleted files come back",
+        &[
+            "an_index_of_last_week_undoes_nothing_and_sends_nothing_again",
+            "what_was_deleted_before_the_index_was_lost_does_not_come_back",
+        ],
+    ),
     (31, "empty folders lost", &["the_first_sync_copies_everything_that_a_folder_holds"]),
     (
         34,
         "an old or lost index",
         &[
-            "an_index_of_last_week_undoes_nothing",
+            "an_index_of_last_week_undoes_nothing_and_sends_nothing_again",
+            "an_index_of_last_week_sends_a_bucket_nothing_that_is_there",
+            "pages_overwritten_at_random_are_noticed_and_nothing_is_sent_again",
             "with_the_index_deleted_the_next_sync_adopts_what_is_there",
             "with_the_whole_state_folder_deleted_the_next_sync_adopts_what_is_there",
             "a_corrupt_index_is_set_aside_and_rebuilt",

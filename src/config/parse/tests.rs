@@ -23,6 +23,7 @@ fn what_is_not_written_has_its_default() {
         deletes: Deletes::Propagate,
         drift: Drift::Keep,
         history: Duration::from_secs(30 * 24 * 3600),
+        history_versions: 1,
         audit: Some(Duration::from_secs(24 * 3600)),
         ownership: Ownership::Keep,
     };
@@ -65,6 +66,7 @@ fn every_key_is_read() {
         deletes = "retain"
         drift = "overwrite"
         history = "90d"
+        history_versions = 5
         audit = "never"
         ownership = "ignore"
         [[share.target]]
@@ -94,6 +96,7 @@ fn every_key_is_read() {
     share.targets[0].deletes = Deletes::Retain;
     share.targets[0].drift = Drift::Overwrite;
     share.targets[0].history = Duration::from_secs(90 * 24 * 3600);
+    share.targets[0].history_versions = 5;
     share.targets[0].audit = None;
     share.targets[0].ownership = Ownership::Ignore;
     share.targets[1].audit = Some(Duration::from_secs(3600));
@@ -122,7 +125,7 @@ fn the_example_states_the_defaults_of_the_code() {
     let spelled = spelled_out();
     assert_eq!(Config::parse(&spelled), Ok(wanted));
     let count = spelled.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
-    assert_eq!(count, 28, "six names and places, and 22 defaults:\n{spelled}");
+    assert_eq!(count, 30, "six names and places, and 24 defaults:\n{spelled}");
 }
 
 /// The example with its optional keys, which have no default, made real lines too.

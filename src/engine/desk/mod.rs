@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::engine::core::{Limits, News, Now, ShareSetup};
 use crate::engine::{Command, ReadJob};
 use crate::index::{Index, IndexError};
-use crate::model::{Moment, RelPath, ShareId};
+use crate::model::{Moment, RelPath, ShareId, Wall};
 use crate::settle::{Ready, ReadyPath, Settler};
 
 /// Folders to scan on their own, at most (count); beyond, the whole share is scanned.
@@ -65,6 +65,7 @@ pub(super) struct Desk {
     /// Found gone while a scan was under way: its pages may be older.
     buried: BTreeSet<RelPath>,
     offline: Option<String>,
+    known_since: Option<Wall>,
     retry_at: Option<Moment>,
     /// The folder of which pages are coming in, when it comes in several.
     paged: Option<RelPath>,
@@ -97,6 +98,7 @@ impl Desk {
             refuted: BTreeSet::new(),
             buried: BTreeSet::new(),
             offline: None,
+            known_since: None,
             retry_at: None,
             paged: None,
             news: News::default(),
@@ -105,6 +107,11 @@ impl Desk {
 
     pub(super) fn id(&self) -> ShareId {
         self.id
+    }
+
+    /// When the first full scan of this run ended: what was noticed before may be news of an older run's belief alone.
+    pub(super) fn known_since(&self) -> Option<Wall> {
+        self.known_since
     }
 
     pub(super) fn offline(&self) -> Option<&str> {

@@ -182,6 +182,7 @@ impl Desk {
                 if under.is_root() {
                     index.scan_ended(self.id, now.wall, self.missed)?;
                     self.scanned = true;
+                    self.known_since = self.known_since.or(Some(now.wall));
                     self.virgin = false;
                     self.blind = false;
                     self.next_full = Some(now.moment.after(self.setup.rescan));

@@ -12,6 +12,7 @@ impl Desk {
             match what {
                 What::Unreadable => {
                     tracing::warn!(share = self.setup.name, %path, hint = trouble.hint, "{path} {}", trouble.message);
+                    index.note(self.id, None, path, "unreadable", &trouble.message)?;
                 }
                 What::Special | What::Twin => {
                     tracing::info!(share = self.setup.name, %path, "{path} {}", trouble.message);
@@ -25,6 +26,7 @@ impl Desk {
     pub(super) fn end_unreadable(&self, index: &Index, path: &RelPath) -> Result<()> {
         if index.end_trouble(self.id, path, What::Unreadable)? {
             tracing::info!(share = self.setup.name, %path, "{path} is no longer a problem");
+            index.note(self.id, None, path, "readable", "it is no longer a problem")?;
         }
         Ok(())
     }

@@ -160,7 +160,7 @@ impl Lane {
             Remedy::StageAgain => {}
             Remedy::LetGo => {
                 self.let_go(turn, path)?;
-                turn.index.note(self.share(), Some(self.id()), path, "let go", &failure.message)?;
+                self.note(turn, path, "let go", &failure.message)?;
                 self.made_room(turn, path)?;
             }
             Remedy::SetAside if !wanted => {}

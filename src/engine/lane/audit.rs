@@ -2,6 +2,7 @@
 
 use crate::engine::Failure;
 use crate::engine::lane::{Lane, Listing, Result, Turn};
+use crate::index::Finding;
 use crate::model::{Content, Kind, RelPath, Sight};
 use crate::plan::Base;
 use crate::target::{Page, Remote};
@@ -43,6 +44,18 @@ impl Lane {
             turn.index.doubt(self.id(), path)?;
         } else if remote.seen.shape.kind != Kind::Folder {
             self.foreign += 1;
+        }
+        Ok(())
+    }
+
+    /// What was read back by an administrator's command, and compared with what was left.
+    pub(in crate::engine) fn read_back(&mut self, turn: &mut Turn<'_>, findings: &[Finding]) -> Result<()> {
+        for finding in findings {
+            turn.index.drop_finding(finding.id)?;
+            // What is being changed just now is not any more what was read.
+            if !self.claims.contains(&finding.path) && turn.index.take_in(finding)? {
+                self.freshen(finding.path.clone(), turn.limits);
+            }
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::engine::lane::moves::OldName;
 use crate::engine::lane::{Lane, Result, Turn};
 use crate::index::{HoldRow, OpenRow};
 use crate::model::{Content, Digest, Kind, RelPath, Seen, Sight, Stamp};
-use crate::plan::{self, Base, Claim, Hold, Purpose, RemoteView, Verdict, View};
+use crate::plan::{self, Action, Base, Claim, Hold, Purpose, RemoteView, Verdict, View};
 
 /// Verdicts about one path in a row (count): each that only teaches the index is followed by another, and there are few.
 const VERDICTS_MAX: usize = 8;
@@ -86,6 +86,7 @@ impl Lane {
                 self.undo_move(turn, path, &from)?;
                 continue;
             }
+            let verdict = if is_old_belief(turn, &case, &verdict) { Verdict::Examine } else { verdict };
             match self.carry_out(turn, case, verdict)? {
                 Some(taught) => case = taught,
                 None => return Ok(()),
@@ -114,15 +115,23 @@ impl Lane {
             Verdict::Hold(hold) => self.hold_for(turn, path, case.open, hold)?,
             Verdict::Act(action) => self.act(turn, case, action)?,
             Verdict::Adopt(base) => {
+                let known = case.base.as_ref().is_some_and(|known| known.content == base.content);
                 turn.index.put_base(self.id(), path, &base)?;
                 if base.content == Content::FOLDER {
                     self.made_room(turn, path)?;
+                }
+                if !known {
+                    let detail = format!("it is there already: content {}", base.content.digest.short());
+                    self.note(turn, path, "adopt", if base.content == Content::FOLDER { "" } else { &detail })?;
                 }
                 (case.open.attempts, case.open.sight) = (Vec::new(), Sight::Unseen);
                 turn.index.put_open(self.id(), path, &case.open)?;
                 return Ok(Some(case));
             }
             Verdict::Forget => {
+                if case.base.is_some() {
+                    self.note(turn, path, "forget", "nothing of ours is there any more, and the share has it no more")?;
+                }
                 turn.index.drop_base(self.id(), path)?;
                 (case.open.attempts, case.open.sight) = (Vec::new(), Sight::Unseen);
                 turn.index.put_open(self.id(), path, &case.open)?;
@@ -151,7 +160,7 @@ impl Lane {
             self.undo_move(turn, path, &from)?;
         }
         turn.index.close(self.id(), path)?;
-        self.end_told(path);
+        self.end_told(turn, path)?;
         // An attempt counts as ours until it is known to have come to nothing.
         if open.attempts.is_empty() { Ok(()) } else { self.made_room(turn, path) }
     }
@@ -207,10 +216,12 @@ impl Lane {
     }
 
     /// What was told of is over.
-    pub(super) fn end_told(&mut self, path: &RelPath) {
+    pub(super) fn end_told(&mut self, turn: &Turn<'_>, path: &RelPath) -> Result<()> {
         if self.told.remove(path).is_some() {
             tracing::info!(target = self.setup.name, %path, "{path} is no longer held");
+            self.note(turn, path, "release", "it is no longer held")?;
         }
+        Ok(())
     }
 
     /// This path waits, for this reason.
@@ -221,12 +232,20 @@ impl Lane {
         }
         if self.told.get(path) != Some(&held.message) {
             tracing::warn!(target = self.setup.name, %path, hint = held.hint, "{path} is held: {}", held.message);
-            turn.index.note(self.share(), Some(self.id()), path, "hold", &held.message)?;
+            self.note(turn, path, "hold", &held.message)?;
             self.remember_told(path, &held.message);
         }
         (open.hold, open.origin) = (Some(held), None);
         turn.index.put_open(self.id(), path, &open)
     }
+}
+
+/// Whether a change would be sent on the word of an earlier run alone: the index may be older than the target. A look costs
+/// less than bytes that are there already, and its answer is kept until something is done.
+fn is_old_belief(turn: &Turn<'_>, case: &Case<'_>, verdict: &Verdict) -> bool {
+    let sends = matches!(verdict, Verdict::Read(Purpose::Send) | Verdict::Act(Action::Put { .. }));
+    let unseen = matches!(case.open.sight, Sight::Unseen) && case.base.is_some();
+    sends && unseen && turn.desk.known_since().is_none_or(|known| case.open.since <= known)
 }
 
 fn is_unproved(sight: &Sight<(Stamp, Seen)>) -> bool {

@@ -198,6 +198,10 @@ impl Lane {
         LaneReport { state, error: self.error.clone(), halt: self.halt.clone() }
     }
 
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed_once
+    }
+
     pub(super) fn is_busy(&self) -> bool {
         self.jobs > 0 || self.probing || self.listing == Listing::Running
     }
@@ -236,6 +240,7 @@ impl Lane {
     pub(super) fn pause(&mut self, turn: &mut Turn<'_>, paused: bool) -> Result<()> {
         self.paused = paused;
         self.sweep_again = true;
+        self.note(turn, &RelPath::root(), if paused { "pause" } else { "resume" }, "an administrator asks")?;
         turn.index.set_paused(self.id(), paused)
     }
 
@@ -292,6 +297,8 @@ impl Lane {
                         id = bound.id,
                         "the target is bound to this share from now on"
                     );
+                    let words = format!("the target is bound to this share from now on, as {}", bound.id);
+                    self.note(turn, &RelPath::root(), "bind", &words)?;
                 }
                 turn.index.bind_target(self.id(), &bound.id)?;
                 self.bound = true;

@@ -122,7 +122,7 @@ impl Lane {
             turn.index.compare_subtree(id, to)?;
             self.sweep_again = true;
         }
-        turn.index.note(self.share(), Some(id), to, "move", &format!("from {from}"))?;
+        self.note(turn, to, "move", &format!("from {from}"))?;
         self.made_room(turn, from)?;
         self.freshen(from.clone(), turn.limits);
         self.freshen(to.clone(), turn.limits);

@@ -1,8 +1,8 @@
 //! What the index learns from a change that was made.
 
 use crate::engine::lane::{Lane, Result, Turn};
-use crate::model::{Content, RelPath, Sight};
-use crate::plan::Base;
+use crate::model::{Content, Kind, Meta, RelPath, Sight};
+use crate::plan::{Base, Guard};
 use crate::target::{Change, Placed, Step};
 
 impl Lane {
@@ -11,30 +11,40 @@ impl Lane {
         let path = &step.path;
         match (&step.change, &placed.stamp) {
             (Change::Publish { content, meta, .. } | Change::Link { content, meta, .. }, Some(stamp)) => {
+                let detail = told(put_words(content, step, turn.index.base(self.id(), path)?.is_some()), placed);
                 self.placed(turn, path, Base { content: *content, meta: *meta, stamp: stamp.clone() })?;
-                turn.index.note(self.share(), Some(self.id()), path, "put", &told(content.digest.short(), placed))?;
+                turn.index.put_right(self.id(), path)?;
+                self.note(turn, path, "put", &detail)?;
             }
             (Change::MakeFolder { meta }, Some(stamp)) => {
                 self.placed(turn, path, Base { content: Content::FOLDER, meta: *meta, stamp: stamp.clone() })?;
+                self.note(turn, path, "make folder", &told(String::new(), placed))?;
             }
             (Change::SetMeta { meta }, Some(stamp)) => {
                 if let Some(base) = turn.index.base(self.id(), path)? {
+                    let detail = meta_words(&base.meta, meta);
                     self.placed(turn, path, Base { meta: *meta, stamp: stamp.clone(), ..base })?;
+                    self.note(turn, path, "set meta", &told(detail, placed))?;
                 }
             }
             (Change::Move { from }, Some(stamp)) => {
                 self.moved(turn, from, path, Some(stamp))?;
             }
             (Change::Remove, _) => {
+                let words = turn.index.base(self.id(), path)?.map_or_else(String::new, |base| removal_words(&base));
                 turn.index.drop_base(self.id(), path)?;
-                let detail = told("into history".to_owned(), placed);
-                turn.index.note(self.share(), Some(self.id()), path, "remove", &detail)?;
+                self.note(turn, path, "remove", &told(words, placed))?;
                 self.after_removal(turn, path)?;
             }
             (_, None) => turn.index.doubt(self.id(), path)?,
         }
         self.freshen(path.clone(), turn.limits);
         Ok(())
+    }
+
+    /// A line of the audit trail about a path on this target.
+    pub(super) fn note(&self, turn: &Turn<'_>, path: &RelPath, what: &str, detail: &str) -> Result<()> {
+        turn.index.note(self.share(), Some(self.id()), path, what, detail)
     }
 
     pub(super) fn placed(&mut self, turn: &mut Turn<'_>, path: &RelPath, base: Base) -> Result<()> {
@@ -48,7 +58,7 @@ impl Lane {
         }
         let local = turn.index.local(self.share(), path)?.filter(|row| row.is_present());
         if local.is_some_and(|row| row.seen().holds(&base.content) == Some(true) && row.stat.meta == base.meta) {
-            self.end_told(path);
+            self.end_told(turn, path)?;
             return turn.index.close(self.id(), path);
         }
         (open.attempts, open.sight, open.doubt) = (Vec::new(), Sight::Unseen, false);
@@ -77,9 +87,45 @@ impl Lane {
     }
 }
 
-/// What the audit trail says of a change, with the target's own name for the version that it made.
+/// Why it was put, and what: new, in the place of an older version, or because ours was gone.
+fn put_words(content: &Content, step: &Step, was_ours: bool) -> String {
+    let what = format!("content {}, {} bytes", content.digest.short(), content.shape.len);
+    match (&step.guard, step.replaces) {
+        (Guard::Absent, _) if was_ours => format!("{what}, again: ours was gone from there"),
+        (Guard::Absent, _) => format!("{what}, new"),
+        (Guard::Unchanged(_), Some(old)) => format!("{what}, replaces {}", old.short()),
+        (Guard::Unchanged(_), None) => format!("{what}, replaces what was there"),
+    }
+}
+
+fn removal_words(base: &Base) -> String {
+    match base.content.shape.kind {
+        Kind::Folder => "an empty folder that the share has no more".to_owned(),
+        Kind::File | Kind::Symlink => {
+            format!("content {} into history: the share has it no more", base.content.digest.short())
+        }
+    }
+}
+
+/// What of the meta has changed.
+fn meta_words(old: &Meta, new: &Meta) -> String {
+    let mut words = Vec::new();
+    if old.mode != new.mode {
+        words.push(format!("mode {:o}", new.mode));
+    }
+    if (old.uid, old.gid) != (new.uid, new.gid) {
+        words.push(format!("owner {}:{}", new.uid, new.gid));
+    }
+    if old.mtime != new.mtime {
+        words.push("time".to_owned());
+    }
+    words.join(", ")
+}
+
+/// The same, with the target's own name for the version that the change made.
 fn told(detail: String, placed: &Placed) -> String {
     match &placed.version {
+        Some(version) if detail.is_empty() => format!("version {version}"),
         Some(version) => format!("{detail}, version {version}"),
         None => detail,
     }

@@ -6,9 +6,11 @@
 use std::os::fd::OwnedFd;
 
 use crate::model::{Kind, RelPath, Wall};
+use crate::plan::{self, Keep};
 use crate::sys::publish::{self as sys, Errno, Spot};
 use crate::sys::{beneath, stat};
 
+use crate::target::AskLies;
 use crate::target::version_name::replaced_at;
 
 use super::fault::{Outcome, is};
@@ -21,8 +23,8 @@ pub(super) fn folder(path: &RelPath) -> RelPath {
     path.rebased(&RelPath::root(), &history).expect("every path lies at or below the root")
 }
 
-/// Removes versions that were replaced before `before`, and folders that are empty then.
-pub(super) fn prune(place: &Place, before: Wall) -> Outcome<u64> {
+/// Removes versions that may go, and folders that are empty then.
+pub(super) fn prune(place: &Place, keep: &Keep, lies: AskLies<'_>) -> Outcome<u64> {
     let mut removed = 0;
     let mut open = vec![(ours(b"history"), false)];
     while let Some((path, seen)) = open.pop() {
@@ -36,13 +38,15 @@ pub(super) fn prune(place: &Place, before: Wall) -> Outcome<u64> {
             Err(err) => return Err(err.into()),
         };
         open.push((path.clone(), true));
-        removed += prune_folder(&folder, &path, before, &mut open)?;
+        let old = versions(&folder, &path, &mut open)?;
+        removed += drop_old(&folder, &path, old, (keep, lies))?;
     }
     Ok(removed)
 }
 
-fn prune_folder(folder: &OwnedFd, path: &RelPath, before: Wall, open: &mut Vec<(RelPath, bool)>) -> Outcome<u64> {
-    let mut old = Vec::new();
+/// The versions that lie in a folder of history, and when each was replaced. Its folders are opened later.
+fn versions(folder: &OwnedFd, path: &RelPath, open: &mut Vec<(RelPath, bool)>) -> Outcome<Vec<(Vec<u8>, Wall)>> {
+    let mut found = Vec::new();
     sys::each_name(folder, |name| {
         let st = match sys::lstat(Spot::new(folder, name)) {
             Err(err) if is(&err, Errno::NOENT) => return Ok(true),
@@ -50,15 +54,30 @@ fn prune_folder(folder: &OwnedFd, path: &RelPath, before: Wall, open: &mut Vec<(
         };
         if stat::shape(&st).is_ok_and(|shape| shape.kind == Kind::Folder) {
             open.extend(path.join(name).map(|path| (path, false)));
-        } else if replaced_at(name).is_some_and(|at| at < before) {
-            old.push(name.to_vec());
+        } else {
+            found.extend(replaced_at(name).map(|at| (name.to_vec(), at)));
         }
         Ok(true)
     })?;
-    for name in &old {
-        sys::unlink(Spot::new(folder, name))?;
+    Ok(found)
+}
+
+fn drop_old(
+    folder: &OwnedFd,
+    path: &RelPath,
+    versions: Vec<(Vec<u8>, Wall)>,
+    (keep, lies): (&Keep, AskLies<'_>),
+) -> Outcome<u64> {
+    let replaced: Vec<_> = versions.iter().map(|(_, at)| *at).collect();
+    let Some(of) = path.rebased(&ours(b"history"), &RelPath::root()) else { return Ok(0) };
+    if replaced.iter().all(|at| *at >= keep.before) {
+        return Ok(0);
     }
-    Ok(old.len() as u64)
+    let go = plan::prune(&replaced, lies(&of), keep);
+    for at in &go {
+        sys::unlink(Spot::new(folder, &versions[*at].0))?;
+    }
+    Ok(go.len() as u64)
 }
 
 fn drop_if_empty(place: &Place, path: &RelPath) -> Outcome<()> {

@@ -69,7 +69,8 @@ fn look_at(at: Spot<'_>, st: &Statx, depth: Depth) -> Outcome<Option<Remote>> {
         (Kind::Folder, _) => None,
         (Kind::Symlink, _) => Some(digest_of_link(at)),
         (Kind::File, Depth::Stamp) => None,
-        (Kind::File, Depth::Content) => Some(digest_of_file(at, st)),
+        (Kind::File, Depth::Content) => Some(digest_of_file(at, st, false)),
+        (Kind::File, Depth::Bytes) => Some(digest_of_file(at, st, true)),
     };
     let remote = |digest| Remote { stamp: stamp(st), seen: Seen { shape, digest, meta: stat::meta(st) } };
     match digest.transpose() {
@@ -86,10 +87,13 @@ fn digest_of_link(at: Spot<'_>) -> io::Result<Digest> {
 }
 
 /// `ENOENT` if what is opened is not what was seen.
-fn digest_of_file(at: Spot<'_>, seen: &Statx) -> io::Result<Digest> {
+fn digest_of_file(at: Spot<'_>, seen: &Statx, afresh: bool) -> io::Result<Digest> {
     let mut file = sys::open_file(at)?;
     if stamp(&beneath::stat_fd(file.as_fd())?) != stamp(seen) {
         return Err(Errno::NOENT.into());
+    }
+    if afresh {
+        sys::forget_cached(file.as_fd());
     }
     let (mut hasher, mut room) = (blake3::Hasher::new(), vec![0; READ_ROOM]);
     loop {

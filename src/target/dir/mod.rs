@@ -28,10 +28,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Past, RelPath, Wall, Which};
+use crate::plan::Keep;
 use crate::sys;
 use crate::target::{
-    Bind, Bound, Depth, Finding, Page, Placed, Read, ReadError, Remote, StageError, Staged, Step, Take, Target,
-    TargetError, Token,
+    AskLies, Bind, Bound, Depth, Finding, Page, Placed, Read, ReadError, Remote, StageError, Staged, Step, Take,
+    Target, TargetError, Token,
 };
 
 use staging::StagedFile;
@@ -160,9 +161,9 @@ impl Target for DirTarget {
         self.sweep_staging(&place).map_err(|refusal| refusal.into_error("sweep", None))
     }
 
-    fn prune(&self, before: Wall) -> Result<u64, TargetError> {
+    fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Result<u64, TargetError> {
         let place = self.open("prune")?;
-        let pruned = ledger::prune(&place, before).and_then(|()| history::prune(&place, before));
+        let pruned = ledger::prune(&place, keep.before).and_then(|()| history::prune(&place, keep, lies));
         pruned.map_err(|refusal| refusal.into_error("prune the history of", None))
     }
 

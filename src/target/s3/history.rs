@@ -2,11 +2,12 @@
 
 use super::Inner;
 use super::fault::{Outcome, Refusal};
-use super::key::{KEY_MAX, encode};
+use super::key::{KEY_MAX, decode, encode};
 use super::wire::{Copy, PAGE_MAX, Wire};
 use crate::model::{Digest, RelPath, Wall};
-use crate::target::Fault;
+use crate::plan::{self, Keep};
 use crate::target::version_name::{names, replaced_at};
+use crate::target::{AskLies, Fault};
 
 /// Longest name of a version, with the slash before it (bytes).
 const NAME_MAX: usize = "/20261123T174904.123456789Z-abababab".len();
@@ -47,15 +48,44 @@ impl Inner {
         self.history_of(path).len() + NAME_MAX <= KEY_MAX
     }
 
-    /// Removes copies of versions that were replaced before `before`. Sends nothing if none were ever made, as far as the
-    /// state folder knows.
-    pub(super) async fn prune(&self, before: Wall) -> Outcome<u64> {
+    /// Removes copies of versions that may go. Sends nothing if none were ever made, as far as the state folder knows.
+    pub(super) async fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Outcome<u64> {
         if self.setup.state.is_some() && !self.has_history() {
             return Ok(0);
         }
-        let is_old = |name: &str| replaced_at(name.as_bytes()).is_some_and(|at| at < before);
-        let (removed, left) = prune_below(self, &self.prefix.ours("history/"), is_old).await?;
-        let told = self.prune_ledger(before).await?;
+        let prefix = self.prefix.ours("history/");
+        let (mut after, mut removed, mut left) = (None::<String>, 0, 0);
+        let mut groups = Groups { prefix: prefix.clone(), open: Vec::new() };
+        loop {
+            let wire = self.open().await?;
+            let keys = wire.list(&prefix, None, after.as_deref(), PAGE_MAX).await?;
+            let mut go = Vec::new();
+            for object in keys.objects {
+                for group in groups.add(object.key, object.etag) {
+                    let all = group.versions.len();
+                    let old = group.old(&prefix, keep, lies);
+                    left += all - old.len();
+                    go.extend(old);
+                }
+            }
+            if keys.next.is_none() {
+                for group in std::mem::take(&mut groups.open) {
+                    let all = group.versions.len();
+                    let old = group.old(&prefix, keep, lies);
+                    left += all - old.len();
+                    go.extend(old);
+                }
+            }
+            for (key, etag) in go {
+                self.delete(&wire, &key, &etag).await?;
+                removed += 1;
+            }
+            match keys.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        let told = self.prune_ledger(keep.before).await?;
         if left == 0 && told == 0 {
             self.no_history();
         }
@@ -79,6 +109,57 @@ impl Inner {
         if let Some(state) = &self.setup.state {
             let _left = std::fs::remove_file(state.join("history"));
         }
+    }
+}
+
+/// The versions of one path, as a listing shows them: keys in their order, with those of other paths among them where
+/// their keys begin alike.
+#[derive(Debug)]
+struct Group {
+    /// The keys' beginning, without the slash at its end.
+    of: String,
+    /// When it was replaced, key and ETag.
+    versions: Vec<(Option<Wall>, String, String)>,
+}
+
+impl Group {
+    /// The versions that may go. What has no time is not ours.
+    fn old(self, prefix: &str, keep: &Keep, lies: AskLies<'_>) -> Vec<(String, String)> {
+        let versions: Vec<_> = self.versions.into_iter().filter_map(|(at, key, etag)| Some((at?, key, etag))).collect();
+        let replaced: Vec<_> = versions.iter().map(|(at, ..)| *at).collect();
+        if replaced.iter().all(|at| *at >= keep.before) {
+            return Vec::new();
+        }
+        // A key that stands for no path is one that no version was ever copied to.
+        let Some(path) = self.of.strip_prefix(prefix).and_then(decode) else { return Vec::new() };
+        let mut go = plan::prune(&replaced, lies(&path), keep).into_iter().peekable();
+        let old = versions.into_iter().enumerate().filter(|(n, _)| go.next_if_eq(n).is_some());
+        old.map(|(_, (_, key, etag))| (key, etag)).collect()
+    }
+}
+
+/// Puts the keys of a listing together by path, with as much memory as one path has versions and folders are deep.
+struct Groups {
+    prefix: String,
+    open: Vec<Group>,
+}
+
+impl Groups {
+    /// Adds the next key. Returns the groups that are complete: no key that is to come begins as theirs do.
+    fn add(&mut self, key: String, etag: String) -> Vec<Group> {
+        let (of, name) = key.rsplit_once('/').unwrap_or_default();
+        let (of, at) = (of.to_owned(), replaced_at(name.as_bytes()));
+        let is_over = |group: &Group| !key.strip_prefix(&group.of).is_some_and(|rest| rest.starts_with('/'));
+        let first = self.open.iter().position(is_over).unwrap_or(self.open.len());
+        let done = self.open.split_off(first);
+        let known = self.open.last().is_some_and(|group| group.of == of);
+        if !known && key.starts_with(&self.prefix) {
+            self.open.push(Group { of: of.clone(), versions: Vec::new() });
+        }
+        if let Some(group) = self.open.last_mut().filter(|group| group.of == of) {
+            group.versions.push((at, key, etag));
+        }
+        done
     }
 }
 
@@ -106,4 +187,30 @@ pub(super) async fn prune_below(inner: &Inner, prefix: &str, is_old: impl Fn(&st
 fn too_long(path: &RelPath) -> Refusal {
     let cause = format!("the key of its versions would have more than {KEY_MAX} bytes ({path})");
     Refusal::fault(Fault::Unfit, cause, "give it a shorter path on the share, or let the bucket keep versions")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "20260101T000000.000000000Z-abababab";
+    const NEW: &str = "20261123T174904.123456789Z-abababab";
+
+    #[test]
+    fn versions_are_put_together_by_path_though_folders_stand_between_them() {
+        let keys = [
+            format!("p/history/a-b/{OLD}"),
+            format!("p/history/a/{OLD}"),
+            format!("p/history/a/20260102/c/{OLD}"),
+            format!("p/history/a/20260102/c/{NEW}"),
+            format!("p/history/a/{NEW}"),
+            format!("p/history/b/{NEW}"),
+        ];
+        let mut groups = Groups { prefix: "p/history/".to_owned(), open: Vec::new() };
+        let mut done: Vec<_> = keys.iter().flat_map(|key| groups.add(key.clone(), "e".to_owned())).collect();
+        done.append(&mut groups.open);
+        let told: Vec<_> = done.iter().map(|group| (&*group.of, group.versions.len())).collect();
+        let wanted = [("p/history/a-b", 1), ("p/history/a/20260102/c", 2), ("p/history/a", 2), ("p/history/b", 1)];
+        assert_eq!(told, wanted);
+    }
 }

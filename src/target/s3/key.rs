@@ -112,7 +112,7 @@ fn quote(key: &mut String, byte: u8) {
 }
 
 /// The bytes that a text could stand for; the caller checks that they are written so.
-fn decode(text: &str) -> Option<RelPath> {
+pub(super) fn decode(text: &str) -> Option<RelPath> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(QUOTE) {

@@ -23,8 +23,10 @@ impl Inner {
         let wire = self.open().await?;
         let Some(found) = self.find(&wire, path).await? else { return Ok(None) };
         let mut remote = found.remote();
-        if depth == Depth::Content {
-            self.read_if_unknown(&wire, path, &mut remote).await?;
+        match depth {
+            Depth::Stamp => {}
+            Depth::Content => self.read_if_unknown(&wire, path, &mut remote).await?,
+            Depth::Bytes => self.read_afresh(&wire, path, &mut remote).await?,
         }
         if remote.seen.shape.kind == Kind::Folder {
             self.remember_folder(path);
@@ -45,6 +47,15 @@ impl Inner {
             Found::Marked(_) | Found::Implied => None,
         };
         Ok(Some(Compared { remote, md5 }))
+    }
+
+    /// The hash that is stored beside an object tells what was put there once, not what its bytes are now.
+    async fn read_afresh(&self, wire: &Wire<'_>, path: &RelPath, remote: &mut Remote) -> Outcome<()> {
+        if remote.seen.shape.kind == Kind::File {
+            remote.seen.digest = None;
+            self.read_if_unknown(wire, path, remote).await?;
+        }
+        Ok(())
     }
 
     async fn read_if_unknown(&self, wire: &Wire<'_>, path: &RelPath, remote: &mut Remote) -> Outcome<()> {

@@ -48,9 +48,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::model::{Moment, Past, RelPath, Requests, Wall, Which};
+use crate::plan::Keep;
 use crate::target::{
-    Bind, Bound, Depth, Finding, Page, Placed, Read, ReadError, Remote, StageError, Staged, Step, Take, Target,
-    TargetError, Token,
+    AskLies, Bind, Bound, Depth, Finding, Page, Placed, Read, ReadError, Remote, StageError, Staged, Step, Take,
+    Target, TargetError, Token,
 };
 
 use connection::{Connection, runtime};
@@ -316,8 +317,8 @@ impl Target for S3Target {
         wait_for("sweep", None, self.inner.sweep())
     }
 
-    fn prune(&self, before: Wall) -> Result<u64, TargetError> {
-        wait_for("prune the history of", None, self.inner.prune(before))
+    fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Result<u64, TargetError> {
+        wait_for("prune the history of", None, self.inner.prune(keep, lies))
     }
 
     fn past(&self, under: &RelPath, after: Wall, each: &mut dyn FnMut(Past) -> bool) -> Result<(), TargetError> {

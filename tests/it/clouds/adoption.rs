@@ -95,3 +95,24 @@ fn an_index_that_is_lost_is_made_again_from_the_bucket_without_sending_anything(
     assert_eq!(bytes, 0, "{:#?}", cloud.proxy.requests());
     cloud.assert_same();
 }
+
+#[test]
+fn an_index_of_last_week_sends_a_bucket_nothing_that_is_there() {
+    let cloud = Cloud::new();
+    share_of(&cloud);
+    cloud.office.sync_well();
+    let kept: Vec<_> = cloud.office.index_files().into_iter().map(|file| (fs::read(&file).unwrap(), file)).collect();
+    cloud.office.save("f/3.txt", "edited since");
+    cloud.office.save("new.txt", "new since");
+    fs::remove_file(cloud.office.share("f/5.txt")).unwrap();
+    cloud.office.sync_well();
+    cloud.office.index_files().iter().for_each(|file| fs::remove_file(file).unwrap());
+    kept.iter().for_each(|(bytes, file)| fs::write(file, bytes).unwrap());
+    cloud.proxy.forget();
+    cloud.office.sync_well();
+    let of_edited = cloud.puts_of("f/3.txt");
+    assert_eq!(of_edited, 0, "{:#?}", cloud.proxy.requests());
+    cloud.assert_same();
+    assert_eq!(cloud.history("f/3.txt"), [b"the bytes of 3".to_vec()]);
+    assert_eq!(cloud.history("f/5.txt"), [b"the bytes of 5".to_vec()]);
+}

@@ -44,6 +44,7 @@ macro_rules! contract {
             what_is_discarded_cannot_be_published,
             earlier_runs_are_swept,
             history_is_pruned_by_its_time,
+            pruning_leaves_the_newest_of_what_is_there_or_wanted,
             what_lay_there_at_any_time_can_be_had_back,
             a_folder_that_was_renamed_is_had_back_under_its_old_name,
             a_taker_that_wants_no_more_gets_no_more,
@@ -339,7 +340,7 @@ fn assert_offline(fixture: &dyn Fixture, staged: Staged, stamp: Stamp) {
     let answers = target.stage(&[a], &mut |_, _| panic!("nothing is read for another place"));
     assert!(matches!(&answers[..], [Err(StageError::Target(err))] if err.fault == Fault::Offline));
     assert_eq!(fault(target.sweep()), Fault::Offline);
-    assert_eq!(fault(target.prune(Wall(i64::MAX))), Fault::Offline);
+    assert_eq!(fault(prune(target, i64::MAX)), Fault::Offline);
     assert_eq!(fault(target.free()), Fault::Offline);
     target.discard(&[staged.token]);
     assert!(fixture.is_untouched());
@@ -595,14 +596,43 @@ pub(super) fn history_is_pruned_by_its_time(fixture: &dyn Fixture) {
     let (target, a) = (fixture.target(), path("f/a"));
     let stamp = put(target, &a, b"one");
     replace(target, &a, b"two", stamp).unwrap();
-    assert_eq!(target.prune(Wall(0)).unwrap(), 0);
+    assert_eq!(prune(target, 0).unwrap(), 0);
     assert_eq!(fixture.history(&a), [b"one".to_vec()]);
     let prunes = fixture.nature().prunes;
     let stays = if prunes { vec![] } else { vec![b"one".to_vec()] };
-    assert_eq!(target.prune(Wall(i64::MAX)).unwrap(), u64::from(prunes));
+    assert_eq!(prune(target, i64::MAX).unwrap(), u64::from(prunes));
     assert_eq!(fixture.history(&a), stays);
     assert_eq!(fixture.bytes(&a), Some(b"two".to_vec()));
     let stamp = stamp_at(target, &a);
     replace(target, &a, b"three", stamp).unwrap();
     assert_eq!(fixture.history(&a), [stays, vec![b"two".to_vec()]].concat());
+}
+
+pub(super) fn pruning_leaves_the_newest_of_what_is_there_or_wanted(fixture: &dyn Fixture) {
+    if !fixture.nature().prunes {
+        return;
+    }
+    let target = fixture.target();
+    let paths: Vec<_> = ["f/there", "f/wanted", "f/gone", "f-x"].into_iter().map(path).collect();
+    for at in &paths {
+        let stamp = put(target, at, b"one");
+        let stamp = replace(target, at, b"two", stamp).unwrap().stamp.unwrap();
+        replace(target, at, b"three", stamp).unwrap();
+    }
+    let all = Keep { before: Wall(i64::MAX), floor: 1 };
+    let lies = |at: &RelPath| match at.name() {
+        b"wanted" => Lies::Wanted,
+        b"gone" => Lies::Gone,
+        _ => Lies::There,
+    };
+    assert_eq!(target.prune(&Keep { floor: 0, before: Wall(0) }, &lies).unwrap(), 0);
+    assert_eq!(target.prune(&all, &lies).unwrap(), 3 + 2);
+    let newest = vec![b"two".to_vec()];
+    for (at, left) in paths.iter().zip([newest.clone(), newest.clone(), vec![], newest.clone()]) {
+        assert_eq!(fixture.history(at), left, "{at}");
+        assert_eq!(fixture.bytes(at), Some(b"three".to_vec()), "{at}");
+    }
+    let none = Keep { floor: 0, ..all };
+    assert_eq!(target.prune(&none, &lies).unwrap(), 2, "without a floor the last of what is wanted stays all the same");
+    assert_eq!(fixture.history(&paths[1]), newest);
 }

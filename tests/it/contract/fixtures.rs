@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// Prunes by time alone.
+pub(super) fn prune(target: &dyn Target, before: i64) -> Result<u64, TargetError> {
+    target.prune(&Keep { before: Wall(before), floor: 0 }, &|_| Lies::There)
+}
+
 /// A kind of target, and what an outsider does to it.
 pub(super) trait Fixture: Sync {
     fn target(&self) -> &dyn Target;
@@ -232,8 +237,8 @@ impl Target for Again<'_> {
     fn sweep(&self) -> Result<u64, TargetError> {
         self.0.sweep()
     }
-    fn prune(&self, before: Wall) -> Result<u64, TargetError> {
-        self.0.prune(before)
+    fn prune(&self, keep: &Keep, lies: AskLies<'_>) -> Result<u64, TargetError> {
+        self.0.prune(keep, lies)
     }
     fn past(&self, under: &RelPath, after: Wall, each: &mut dyn FnMut(Past) -> bool) -> Result<(), TargetError> {
         self.0.past(under, after, each)
