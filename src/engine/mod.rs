@@ -16,6 +16,7 @@ mod lane;
 mod preview;
 mod start;
 pub mod state;
+mod strange;
 
 pub use self::bucket::{Seat, Used};
 pub use self::core::{Core, Limits, ShareSetup, TargetSetup};
@@ -25,3 +26,4 @@ pub use self::folder::{Keeper, StateFolder};
 pub use self::lane::{LaneReport, LaneState};
 pub use self::preview::{Group, preview};
 pub use self::start::{StartError, open_target, share_uid};
+pub use self::strange::Strange;

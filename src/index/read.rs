@@ -196,6 +196,12 @@ impl Reader {
         opened.map(|found| found.map(|(db, version)| Self { db, version }))
     }
 
+    /// A small fact that the agent wrote down.
+    pub fn fact(&self, name: &str) -> Result<Option<String>> {
+        let mut query = self.db.prepare_cached("SELECT value FROM fact WHERE name = ?")?;
+        Ok(query.query_row([name], |row| row.get(0)).optional()?)
+    }
+
     /// All places. Its cost does not depend on how many files there are.
     pub fn overview(&self) -> Result<Overview> {
         let _view = self.db.unchecked_transaction()?;

@@ -7,6 +7,7 @@
 mod ignore;
 mod look;
 mod read;
+mod recent;
 mod relative;
 mod root;
 mod scan;
@@ -19,6 +20,7 @@ use crate::model::{RelPath, Stat, Trouble};
 pub use ignore::{BUILT_IN, BadPattern, Ignore};
 pub use look::{look, read_link};
 pub use read::{Discard, How, Reader};
+pub use recent::Recent;
 pub use root::root_id;
 pub use scan::{PAGE_MAX, Scan};
 pub use watch::{Batch, Limits, Mode, Watch, WatchError, WatchNeed};

@@ -103,7 +103,7 @@ impl Lane {
             }
             // A plan is only made: it is read from what stays open.
             Verdict::Read(Purpose::Send) | Verdict::Act(_) if self.plan_only => {}
-            Verdict::Read(Purpose::Send) => self.stage(turn, path, case.local),
+            Verdict::Read(Purpose::Send) => self.stage(turn, path, case.local)?,
             Verdict::Examine => self.examine(turn, path)?,
             Verdict::Hold(hold) => self.hold_for(turn, path, case.open, hold)?,
             Verdict::Act(action) => self.act(turn, case, action)?,
