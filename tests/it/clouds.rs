@@ -12,6 +12,7 @@ use crate::office::{Office, files_below, targets};
 mod adoption;
 mod faults;
 mod life;
+mod options;
 
 /// Below this the share lies in the bucket.
 const PREFIX: &str = "office";
