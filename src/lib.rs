@@ -12,7 +12,7 @@
 //! floor 4   people      cli/      what is typed and printed, exit codes; the only place that prints
 //! floor 3   engine      engine/   core, desk (a share's side), lane (a target's side): synchronous, event in, commands out
 //!                                 drive (runs them), hands (threads that block), folder and state (what is left on disk)
-//!                                 preview (the dry run), clock (the one place that reads clocks)
+//!                                 preview (the dry run), restore (having things back), clock (reads clocks)
 //! floor 2   adapters    index/    what is known, in SQLite
 //!                       local/    the share: scanning, looking, reading, watching
 //!                       target/   the places copies are kept in: the trait and its kinds
@@ -39,6 +39,13 @@
 //! known: the target may hold that content already (adopt it), or the file may have changed meanwhile (discard). Only then
 //! is it **published**, under a guard that the target checks in the same step. An attempt is recorded before, so that a
 //! lost answer leaves no stranger.
+//!
+//! # What was
+//!
+//! What a change replaces or removes stays on the target, in history or as a bucket's own version. A **ledger** beside it
+//! tells what that does not: since when something is there, and what was renamed. From both, and from what is there now,
+//! `index::Recall` puts together what lay on a target at any time; `engine::restore` reads it back, proves it by its hash,
+//! and `local::Landing` puts it where it is wanted, as carefully as on a target. None of that needs an index that survived.
 //!
 //! # Rules
 //!

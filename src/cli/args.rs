@@ -61,6 +61,10 @@ pub enum Command {
     Problems(ListArgs),
     /// Tell all that is known of one path: on the share, on each target, and what is decided
     Explain(ExplainArgs),
+    /// List the versions of a path that can be had back: on each target, since when and until when each lay there
+    History(HistoryArgs),
+    /// Have a file, a folder or a whole share back, as it is on a target now or as it was at some time
+    Restore(RestoreArgs),
     /// Let a halted target go on
     Approve(ApproveArgs),
     /// Make no change on any target until `resume`
@@ -192,6 +196,78 @@ pub struct ExplainArgs {
     #[command(flatten)]
     pub output: Output,
 }
+
+/// Which shares, of which configuration; or one share and its targets, named here.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ShareArgs {
+    /// The configuration file [default: /etc/driftline/config.toml]
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    pub config: Option<PathBuf>,
+    /// The share's name; together with --target, its folder
+    #[arg(long, value_name = "SHARE")]
+    pub share: Option<PathBuf>,
+    /// A folder or s3://BUCKET/PREFIX that keeps its copy, without a configuration file; may be repeated
+    #[arg(long, value_name = "PLACE", requires = "share")]
+    pub target: Vec<PathBuf>,
+    /// Where the index lies [default: as configured; without a file, the user's state folder]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// A path in a share; relative to the share or from the root
+    pub path: PathBuf,
+    /// Whose.
+    #[command(flatten)]
+    pub places: ShareArgs,
+    /// Ask this target only
+    #[arg(long, value_name = "TARGET")]
+    pub from: Option<String>,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `restore`.
+#[derive(Debug, Args)]
+#[command(after_help = RESTORE_HELP)]
+pub struct RestoreArgs {
+    /// A file or folder of a share; relative to the share or from the root
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub path: Option<PathBuf>,
+    /// The whole share
+    #[arg(long)]
+    pub all: bool,
+    /// Whose.
+    #[command(flatten)]
+    pub places: ShareArgs,
+    /// As it was then: "2h ago", "yesterday 14:00", "14:00", "2026-11-24 09:30" [default: as it is on the target now]
+    #[arg(long, value_name = "TIME")]
+    pub as_of: Option<String>,
+    /// From this target [default: the first that answers, folders before buckets]
+    #[arg(long, value_name = "TARGET")]
+    pub from: Option<String>,
+    /// Put it into this folder [default: back where it was, on the share]
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Also set aside what lies there now and did not then
+    #[arg(long)]
+    pub exact: bool,
+    /// Only say how much there is to bring
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+const RESTORE_HELP: &str = "\
+Nothing is lost by it: what lies in the way gives way into .driftline/kept/ of the folder that is restored to, and is \
+never deleted. What is cut off is finished by the same command again. Each file is proved by its hash.
+
+As it was at a time means: as it was on the target then, seconds after it was saved on the share.";
 
 /// `approve`.
 #[derive(Debug, Args)]

@@ -12,15 +12,19 @@ mod check;
 mod collect;
 mod errors;
 mod explain;
+mod history;
 mod init;
 mod logs;
 mod out;
 pub mod plan_text;
 pub mod progress;
 pub mod report;
+mod restore;
 pub mod source;
 pub mod status_text;
 pub mod text;
+mod wanted;
+mod when;
 
 use std::process::ExitCode;
 
@@ -64,6 +68,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Pending(args) => ask::pending(args),
         Command::Problems(args) => ask::problems(args),
         Command::Explain(args) => explain::explain(args),
+        Command::History(args) => history::history(args),
+        Command::Restore(args) => restore::restore(args),
         Command::Approve(args) => asked::approve(args),
         Command::Pause(args) => asked::pause(args),
         Command::Resume(args) => asked::resume(args),

@@ -22,6 +22,11 @@ pub fn wall() -> Wall {
     }
 }
 
+/// The time where this machine is, for times as people write them.
+pub fn here() -> jiff::Zoned {
+    jiff::Zoned::now()
+}
+
 /// Day of the week and minute of the day, where this machine is.
 pub fn local() -> (Weekday, u16) {
     let now = jiff::Zoned::now();

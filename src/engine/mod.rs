@@ -14,6 +14,7 @@ mod folder;
 mod hands;
 mod lane;
 mod preview;
+pub mod restore;
 mod start;
 pub mod state;
 mod strange;

@@ -230,6 +230,13 @@ impl Recall {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// Whether something was called so then, or lay below what was called so.
+    pub fn knows(&self, path: &RelPath) -> Result<bool> {
+        let (first, last) = ([path.as_bytes(), b"/"].concat(), [path.as_bytes(), b"0"].concat());
+        let sql = "SELECT EXISTS (SELECT 1 FROM state WHERE called = ?1 OR (called > ?2 AND called < ?3))";
+        Ok(self.db.prepare_cached(sql)?.query_row(params![path.as_bytes(), first, last], |row| row.get(0))?)
+    }
+
     /// The next version of what was called so, for when the one before it turned out to hold something else.
     pub fn next_version(&self, then: &Then) -> Result<Option<Then>> {
         let Some(until) = then.until else { return Ok(None) };

@@ -5,6 +5,7 @@
 //! Not here: what to do about what is found (`engine`), and when a file is quiet (`settle`).
 
 mod ignore;
+mod landing;
 mod look;
 mod read;
 mod recent;
@@ -18,6 +19,7 @@ mod watch_plan;
 use crate::model::{RelPath, Stat, Trouble};
 
 pub use ignore::{BUILT_IN, BadPattern, Ignore};
+pub use landing::{Fresh, Landing, each_below};
 pub use look::{look, read_link};
 pub use read::{Discard, How, Reader};
 pub use recent::Recent;

@@ -76,11 +76,14 @@ mod tests {
         moves
     }
 
+    /// When, from where, to where.
+    type Renames = &'static [(i64, &'static str, &'static str)];
+
     const NOW: i64 = i64::MAX;
 
     #[test]
     fn names_are_followed_back_through_renames() {
-        let table: [(&[(i64, &str, &str)], &str, i64, Option<&str>, &str); 12] = [
+        let table: [(Renames, &str, i64, Option<&str>, &str); 12] = [
             (&[], "a", NOW, Some("a"), "never renamed"),
             (&[(5, "a", "b")], "b", NOW, Some("a"), "renamed"),
             (&[(5, "a", "b")], "b", 3, Some("b"), "what bore the name before the rename"),

@@ -5,6 +5,7 @@
 //! - nobody who reads the target ever sees a missing or a partial file where a version was and a version will be;
 //! - `Ok` means durable; a refused guard has changed nothing; a repeated call does no harm;
 //! - what a change replaces or removes is in history before the change is visible;
+//! - what lay there at any time that history reaches back to can be told, and every version of it read;
 //! - no call touches anything unless the target is the one it was bound to ([`Fault::Offline`] otherwise);
 //! - foreign files are never changed except through [`Guard::Unchanged`] with *their* stamp;
 //! - no folder of the share is made but by [`Change::MakeFolder`]: what goes where none is gets [`Fault::NoFolder`].

@@ -17,6 +17,7 @@ mod live;
 mod mounts;
 mod office;
 mod people;
+mod restore;
 mod roots;
 mod simulation;
 mod stories;

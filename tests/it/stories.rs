@@ -112,6 +112,14 @@ const STORIES: &[(u32, &str, &[&str])] = &[
             "a_folder_renamed_under_the_agents_eyes_is_renamed_and_not_copied",
         ],
     ),
+    (
+        25,
+        "ransomware",
+        &[
+            "what_came_since_is_left_unless_it_is_to_be_as_it_was_exactly",
+            "a_share_is_had_back_as_it_was_at_any_time_from_every_target",
+        ],
+    ),
     (26, "conflict floods", &["a_foreign_file_with_the_same_content_is_adopted"]),
     (
         27,
@@ -160,7 +168,6 @@ const UNTOLD: &[(u32, &str)] = &[
     (19, "S3"),
     (23, "measured by tests/bench/million.sh"),
     (24, "S3"),
-    (25, "a breaker on the rate and shape of edits is not there yet"),
     (30, "S3, and a clock that can be set"),
     (32, "measured by tests/bench/latency.py, not asserted"),
     (33, "rate limits are not there yet"),

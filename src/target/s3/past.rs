@@ -161,8 +161,15 @@ impl Inner {
         if path != *under && !under.is_above(&path) {
             return Ok(());
         }
-        for (at, newer) in group.iter().enumerate().filter(|(_, newer)| newer.modified > after) {
-            let was = match group.get(at + 1).filter(|older| !older.is_removal) {
+        let mut last = Wall(i64::MIN);
+        for (place, newer) in group.iter().enumerate().rev() {
+            // Many servers know only seconds: what came later is told of as later all the same.
+            let at = newer.modified.max(Wall(last.0.saturating_add(1)));
+            last = at;
+            if at <= after {
+                continue;
+            }
+            let was = match group.get(place + 1).filter(|older| !older.is_removal) {
                 None => Was::Absent,
                 Some(_) if is_folder => Was::Folder,
                 Some(older) => {
@@ -170,7 +177,7 @@ impl Inner {
                     Was::Version(Kept { which, seen: file_of(older.len, older.modified), begins: None })
                 }
             };
-            send(out, Past::Changed { path: path.clone(), at: newer.modified, was }).await?;
+            send(out, Past::Changed { path: path.clone(), at, was }).await?;
         }
         Ok(())
     }
