@@ -9,11 +9,12 @@ use crate::cli::collect::{self, Found, patiently};
 use crate::cli::report::{AgentState, Item, ItemKind, ShareState, Status, TargetState, When};
 use crate::cli::source::{self, State};
 use crate::cli::status_text::{in_colour, render_items, render_status};
-use crate::cli::text::{Screen, bytes, counted, grouped};
+use crate::cli::text::{Screen, bytes, counted, grouped, harmless};
 use crate::cli::{Exit, Failure, say, say_json};
 use crate::engine::clock::wall as now;
-use crate::engine::state;
+use crate::engine::{Strange, state};
 use crate::index::{BadMatter, IndexError, OpenMatter, Reader, TroubleMatter};
+use crate::model::Wall;
 
 /// Lines listed (count); more are only counted.
 const ITEMS_MAX: usize = 10_000;
@@ -88,15 +89,51 @@ pub(super) fn problems(args: &ListArgs) -> Result<Exit, Failure> {
     items.extend(bad.map(bad_item));
     let holds = holds.iter().filter(|matter| is_asked(&status, &matter.share, Some(&matter.target)));
     items.extend(holds.map(hold_item));
+    let strange = strange(&asked.dir, &status)?;
+    items.extend(strange.iter().flat_map(|(share, target, strange)| strange_items(share, target, strange)));
     // What needs a person first.
     items.sort_by_key(|item| item.kind == ItemKind::Note);
     let on_shares: u64 = status.shares.iter().map(|share| share.problems + share.notes).sum();
     let holds: u64 = status.lanes().map(|(_, target)| target.holds + target.verified.bad).sum();
     let whole = items.iter().filter(|item| item.kind == ItemKind::Place).count();
-    let all = on_shares + holds + u64::try_from(whole).unwrap_or(0);
+    let kept: u64 = strange.iter().map(|(_, _, strange)| strange.count).sum();
+    let all = on_shares + holds + kept + u64::try_from(whole).unwrap_or(0);
     show_items(&items, all, &nothing(&status, "No problems."), &args.output)?;
     let grave = items.iter().any(|item| item.kind != ItemKind::Note);
     Ok(if grave { Exit::Problems } else { Exit::Fine })
+}
+
+/// What was found on targets that cannot be a file of their shares.
+fn strange(dir: &Path, status: &Status) -> Result<Vec<(String, String, Strange)>, Failure> {
+    let lanes: Vec<_> = status.lanes().map(|(share, target)| (share.name.clone(), target.name.clone())).collect();
+    let told = read(dir, |reader| {
+        let of = |(share, target): &(String, String)| reader.fact(&Strange::fact(&format!("{share}/{target}")));
+        lanes.iter().map(of).collect::<Result<Vec<_>, _>>()
+    })?;
+    let told = told.unwrap_or_default().into_iter().map(|text| Strange::parse(&text.unwrap_or_default()));
+    Ok(lanes.into_iter().zip(told).map(|((share, target), strange)| (share, target, strange)).collect())
+}
+
+/// Each that is named, and how many more there are.
+fn strange_items(share: &str, target: &str, strange: &Strange) -> Vec<Item> {
+    let note = |path: String, message: &str, hint: &str| Item {
+        kind: ItemKind::Note,
+        share: share.to_owned(),
+        target: Some(target.to_owned()),
+        path,
+        message: message.to_owned(),
+        hint: hint.to_owned(),
+        since: When(Wall(strange.seen)),
+    };
+    let message = "lies on the target and cannot be a file of the share: driftline leaves it alone";
+    let hint = "give it a name on the target that a file can have, if it is wanted on the share";
+    let mut items: Vec<_> = strange.names.iter().map(|name| note(harmless(name), message, hint)).collect();
+    let more = strange.count.saturating_sub(items.len() as u64);
+    if more > 0 {
+        let message = format!("and {} more on the target that cannot be files of the share", grouped(more));
+        items.push(note(String::new(), &message, "they are named as those before them are renamed or removed"));
+    }
+    items
 }
 
 /// Asks the index; `None` if there is none.

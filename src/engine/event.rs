@@ -87,6 +87,9 @@ pub struct ReadJob {
     pub path: RelPath,
     /// Take a consistent snapshot even if someone still writes.
     pub insist: bool,
+    /// What it held when it was last read, if nothing has shown since that it changed: whoever has to know no more than that
+    /// beforehand need not read it.
+    pub known: Option<Reading>,
 }
 
 /// Why a file was not staged.

@@ -1,6 +1,6 @@
 //! The threads that carry commands out: some for each share, some for each target. They block; nothing waits for them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::engine::drive::Input;
 use crate::engine::{Event, Failure, LookJob, ReadJob, StageFailure, clock};
-use crate::local::{Discard, How, Ignore, Reader, RootId, Scan, Watch, look, read_link};
+use crate::local::{Discard, How, Ignore, Reader, Recent, RootId, Scan, Watch, look, read_link};
 use crate::model::{Digest, Moment, ReadFault, Reading, RelPath, ShareId, Sink, TargetId};
 use crate::plan::{Keep, Lies};
 use crate::target::{Bind, Change, Depth, Fault, Placed, Remote, StageError, Step, Target, TargetError, Token};
@@ -98,6 +98,8 @@ pub(super) struct ShareHands {
     pub(super) root: PathBuf,
     pub(super) root_id: RootId,
     pub(super) ignore: Arc<Ignore>,
+    /// What its targets have just read.
+    pub(super) recent: Recent,
     /// Files changed within this time are asked whether somebody writes.
     pub(super) probe_within: Duration,
     pub(super) watch: Mutex<Option<Arc<Watch>>>,
@@ -215,7 +217,7 @@ impl ShareHands {
     ) -> Result<T, ReadFault> {
         let mut reader = Reader::open(&self.root, &self.root_id).map_err(ReadFault::Offline)?;
         let since = Some(clock::wall().before(self.probe_within));
-        f(&mut reader, &How { probe_writers_since: since, insist, now: &clock::wall, stop: &self.stop })
+        f(&mut reader, &How { probe_writers_since: since, insist, known: None, now: &clock::wall, stop: &self.stop })
     }
 }
 
@@ -311,17 +313,17 @@ impl LaneHands {
     }
 
     fn stage(&self, jobs: Vec<ReadJob>) -> Vec<(RelPath, Result<crate::target::Staged, StageFailure>)> {
-        let (paths, insist): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.path, job.insist)).unzip();
+        let special = jobs.iter().filter(|job| job.insist || job.known.is_some());
+        let special: BTreeMap<_, _> = special.map(|job| (job.path.clone(), (job.insist, job.known))).collect();
+        let paths: Vec<_> = jobs.into_iter().map(|job| job.path).collect();
         let mut reader = Reader::open(&self.share.root, &self.share.root_id);
-        let insists = |path: &RelPath| paths.iter().zip(&insist).any(|(other, insist)| *insist && other == path);
-        let any_insists = insist.contains(&true);
         let since = Some(clock::wall().before(self.share.probe_within));
         let mut read = |path: &RelPath, sink: &mut dyn Sink| -> Result<Reading, ReadFault> {
             self.pulse.beat();
             let reader = reader.as_mut().map_err(|why| ReadFault::Offline(why.clone()))?;
-            let insist = any_insists && insists(path);
-            let how = How { probe_writers_since: since, insist, now: &clock::wall, stop: &self.share.stop };
-            reader.read(path, &how, &mut Beating { sink, pulse: &self.pulse })
+            let (insist, known) = special.get(path).copied().unwrap_or_default();
+            let how = How { probe_writers_since: since, insist, known, now: &clock::wall, stop: &self.share.stop };
+            self.share.recent.read(reader, path, &how, &mut Beating { sink, pulse: &self.pulse })
         };
         let staged = self.target.stage(&paths, &mut read);
         let failure = |error| match error {
@@ -396,6 +398,10 @@ impl Sink for Beating<'_> {
 
     fn restart(&mut self) -> std::io::Result<()> {
         self.sink.restart()
+    }
+
+    fn wants(&self, len: u64) -> bool {
+        self.sink.wants(len)
     }
 }
 

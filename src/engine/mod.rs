@@ -18,6 +18,7 @@ mod preview;
 pub mod restore;
 mod start;
 pub mod state;
+mod strange;
 
 pub use self::bucket::{Seat, Used};
 pub use self::core::{Core, Limits, ShareSetup, TargetSetup};
@@ -28,3 +29,4 @@ pub use self::folder::{Keeper, StateFolder};
 pub use self::lane::{LaneReport, LaneState};
 pub use self::preview::{Group, preview};
 pub use self::start::{StartError, open_target, share_uid};
+pub use self::strange::Strange;

@@ -13,7 +13,7 @@ use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands
 use crate::engine::state::{WatchState, WatchWay};
 use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, bucket, clock, state};
 use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
-use crate::local::{Ignore, Mode as WatchedBy, RootId, root_id};
+use crate::local::{Ignore, Mode as WatchedBy, Recent, RootId, root_id};
 use crate::model::{Digest, Moment, RelPath, Requests, ShareId, TargetId, Wall};
 use crate::plan::Nature;
 use crate::settle::SettleLimits;
@@ -171,6 +171,7 @@ impl Start<'_> {
             root: share.path.clone(),
             root_id: bound,
             ignore: Arc::new(ignore),
+            recent: Recent::new(share.targets.len()),
             probe_within: share.patience * 2,
             watch: Mutex::new(None),
             watches: self.mode == Mode::Run,

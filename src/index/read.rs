@@ -206,6 +206,12 @@ impl Reader {
         !self.frozen
     }
 
+    /// A small fact that the agent wrote down.
+    pub fn fact(&self, name: &str) -> Result<Option<String>> {
+        let mut query = self.db.prepare_cached("SELECT value FROM fact WHERE name = ?")?;
+        Ok(query.query_row([name], |row| row.get(0)).optional()?)
+    }
+
     /// All places. Its cost does not depend on how many files there are.
     pub fn overview(&self) -> Result<Overview> {
         let _view = self.db.unchecked_transaction()?;

@@ -8,6 +8,10 @@ pub trait Sink {
     fn hole(&mut self, len: u64) -> std::io::Result<()>;
     /// Begins again from the first byte: the source changed while it was read.
     fn restart(&mut self) -> std::io::Result<()>;
+    /// Whether the bytes of a file of this length are wanted at all, if it is known already what it holds.
+    fn wants(&self, _len: u64) -> bool {
+        true
+    }
 }
 
 /// Why a file of the share could not be brought.

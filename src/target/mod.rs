@@ -48,10 +48,10 @@ pub struct Remote {
 pub struct Page {
     /// The folder that this page belongs to. All entries are its direct children.
     pub folder: Option<RelPath>,
-    /// Names in no order. Entries that cannot be mirrored (sockets, unmappable keys) are in `strange`.
+    /// Names in no order. What cannot be mirrored (sockets, unmappable keys) is in `strange`, as the target calls it.
     pub entries: Vec<(RelPath, Remote)>,
     /// What lies there and is not a file, link or folder: shown, never touched.
-    pub strange: Vec<RelPath>,
+    pub strange: Vec<String>,
     /// The last page of this folder: what was on none of its pages is absent there.
     pub last_of_folder: bool,
 }

@@ -248,7 +248,7 @@ impl Desk {
             self.to_hash.remove(&path);
             self.hashing.insert(path.clone());
             let insist = self.insists(&path);
-            commands.push(Command::Hash(self.id, ReadJob { path, insist }));
+            commands.push(Command::Hash(self.id, ReadJob { path, insist, known: None }));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::engine::ReadJob;
 use crate::engine::lane::decide::Case;
 use crate::engine::lane::{Lane, Result, Turn};
 use crate::index::{HoldRow, OpenRow};
-use crate::model::{Content, Digest, Kind, Meta, RelPath, Seen, Sight};
+use crate::model::{Content, Digest, Kind, Meta, Reading, RelPath, Seen, Sight};
 use crate::plan::{Action, Base, Claim, Deletes, Guard, Hold};
 use crate::target::{Change, Step};
 
@@ -42,7 +42,7 @@ impl Lane {
     }
 
     /// Asks for the file to be read into staging.
-    pub(super) fn stage(&mut self, turn: &mut Turn<'_>, path: &RelPath, local: Sight<Seen>) {
+    pub(super) fn stage(&mut self, turn: &mut Turn<'_>, path: &RelPath, local: Sight<Seen>) -> Result<()> {
         let len = match local {
             Sight::Present(seen) => seen.shape.len,
             Sight::Unseen | Sight::Absent | Sight::Troubled => 0,
@@ -51,16 +51,18 @@ impl Lane {
         let no_room = is_big && self.big_jobs + turn.batch.big.len() >= turn.limits.jobs_max.div_ceil(2);
         if no_room || !self.claims.allows(path, Claim::Fill) {
             self.block(path.clone(), turn.limits);
-            return;
+            return Ok(());
         }
         self.claims.take(path.clone(), Claim::Fill);
-        let job = ReadJob { path: path.clone(), insist: turn.desk.insists(path) };
+        let known = if is_big { last_reading(turn, path)? } else { None };
+        let job = ReadJob { path: path.clone(), insist: turn.desk.insists(path), known };
         if is_big {
             turn.batch.big.push(job);
         } else {
             turn.batch.stage.push(job);
             turn.batch.stage_bytes += len;
         }
+        Ok(())
     }
 
     fn put(&mut self, turn: &mut Turn<'_>, case: Case<'_>, meta: Meta, content: Content, guard: Guard) -> Result<()> {
@@ -76,8 +78,7 @@ impl Lane {
         }
         let Some(change) = self.change_to(path, content, meta) else {
             self.drop_staged(turn, path);
-            self.stage(turn, path, local);
-            return Ok(());
+            return self.stage(turn, path, local);
         };
         let claim = if turns { Claim::Whole } else { Claim::Fill };
         let lost = replaced.filter(|old| old.shape.kind == Kind::File && *old != content);
@@ -188,6 +189,15 @@ impl Lane {
         }
         Ok(())
     }
+}
+
+/// What the share's file held when it was last read, unless its stat proves nothing.
+fn last_reading(turn: &mut Turn<'_>, path: &RelPath) -> Result<Option<Reading>> {
+    let row = turn.index.local(turn.desk.id(), path)?.filter(|row| row.is_present() && !row.racy);
+    Ok(row.and_then(|row| {
+        let content = Content { shape: row.stat.shape, digest: row.digest? };
+        Some(Reading { content, stat: row.stat, at: turn.now.wall, noise: row.noise })
+    }))
 }
 
 /// As far as was seen since it was left as a folder.

@@ -1,7 +1,7 @@
 //! Listings: they only make doubts, a look decides.
 
-use crate::engine::Failure;
 use crate::engine::lane::{Lane, Listing, Result, Turn};
+use crate::engine::{Failure, Strange};
 use crate::index::Finding;
 use crate::model::{Content, Kind, RelPath, Sight};
 use crate::plan::Base;
@@ -11,6 +11,7 @@ impl Lane {
     pub(in crate::engine) fn listed(&mut self, turn: &mut Turn<'_>, page: &Page) -> Result<()> {
         let Some(folder) = &page.folder else { return Ok(()) };
         self.foreign += u64::try_from(page.strange.len()).unwrap_or(0);
+        self.strange.add(&page.strange);
         let scope = -self.id().0;
         turn.index.see_listed(scope, folder, page.entries.iter().map(|(path, _)| path.name()))?;
         for (path, remote) in &page.entries {
@@ -107,6 +108,8 @@ impl Lane {
                 self.listed_once = true;
                 self.next_audit = self.setup.audit.map(|every| turn.now.moment.after(every));
                 turn.index.listing_ended(self.id(), turn.now.wall, self.foreign)?;
+                let strange = std::mem::take(&mut self.strange).to_json(turn.now.wall);
+                turn.index.set_fact(&Strange::fact(&self.setup.name), &strange)?;
                 turn.index.release_holds(self.id())?;
                 self.recovered();
                 self.sweep_again = true;

@@ -110,7 +110,7 @@ impl Lane {
             // Nothing is changed, and what waits is known all the same: it may be what the target holds, or it may not.
             Verdict::Read(Purpose::Send) if self.halt.is_some() => self.read_only(turn, &case),
             Verdict::Act(_) if self.halt.is_some() => {}
-            Verdict::Read(Purpose::Send) => self.stage(turn, path, case.local),
+            Verdict::Read(Purpose::Send) => self.stage(turn, path, case.local)?,
             Verdict::Examine => self.examine(turn, path)?,
             Verdict::Hold(hold) => self.hold_for(turn, path, case.open, hold)?,
             Verdict::Act(action) => self.act(turn, case, action)?,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::engine::Command;
 use crate::engine::core::Now;
 use crate::engine::lane::moves::MOVES_MAX;
 use crate::engine::lane::turn::Batch;
 use crate::engine::lane::{Lane, Listing, Result, Sweep, Turn};
+use crate::engine::{Command, Strange};
 use crate::index::Cursor;
 use crate::model::RelPath;
 
@@ -53,7 +53,7 @@ impl Lane {
         }
         if self.listing == Listing::Due && (self.unknown == 0 || turn.desk.is_scanned()) {
             self.listing = Listing::Running;
-            (self.foreign, self.unknown) = (0, 0);
+            (self.foreign, self.unknown, self.strange) = (0, 0, Strange::default());
             turn.index.forget_names(-self.id().0)?;
             self.list_blind = !turn.desk.is_scanned();
             turn.commands.push(Command::List(self.id()));

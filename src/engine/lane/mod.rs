@@ -18,8 +18,8 @@ mod turn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::engine::Failure;
 use crate::engine::core::{Limits, News, Now, TargetSetup};
+use crate::engine::{Failure, Strange};
 use crate::index::{Cursor, IndexError};
 use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
 use crate::plan::{Claims, Halt, Nature};
@@ -34,7 +34,7 @@ type Result<T> = std::result::Result<T, IndexError>;
 /// A single pass does not wait for the end of a longer rest that a target asked for.
 const LONG_REST: Duration = Duration::from_secs(60);
 /// Bytes to stage for a bucket with one command (bytes).
-const BUCKET_BATCH: u64 = 16 << 20;
+const BUCKET_BATCH: u64 = 4 << 20;
 /// Files of at least this size go to a bucket alone, in parts (bytes).
 const BUCKET_BIG: u64 = 8 << 20;
 
@@ -91,6 +91,7 @@ pub(super) struct Lane {
     /// The share was not known when the listing began: what it shows may be ours without our knowing.
     list_blind: bool,
     foreign: u64,
+    strange: Strange,
     next_audit: Option<Moment>,
     fresh: BTreeSet<RelPath>,
     sweep: Option<Sweep>,
@@ -134,6 +135,7 @@ impl Lane {
             unknown: 0,
             list_blind: false,
             foreign: 0,
+            strange: Strange::default(),
             next_audit: None,
             fresh: BTreeSet::new(),
             sweep: None,

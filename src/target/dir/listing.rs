@@ -164,7 +164,7 @@ fn add(folder: &OwnedFd, path: &RelPath, name: &[u8], page: &mut Page, open: &mu
         }
         // It changes at this moment: as strange as it gets, since leaving it out would say that it is absent.
         Ok(None) | Err(Refusal::Own { .. }) => {
-            page.strange.push(child);
+            page.strange.push(child.to_string());
             Ok(())
         }
         Err(Refusal::Io(err)) => Err(err),

@@ -17,30 +17,38 @@ use crate::model::{Content, Digest, Meta, RelPath, Stamp};
 use crate::plan::Guard;
 use crate::target::{Change, Fault, Placed, Step, TargetError, Token, ledger};
 
+/// Changes of one call under way at once (count): as many as there are turns for requests ([`super::pace`]).
+const AT_ONCE_MAX: usize = 64;
+
 /// Makes changes. What does not touch each other is made at once, everything else in its order.
-pub(super) async fn apply(inner: &Arc<Inner>, steps: &[Step]) -> Vec<Result<Placed, TargetError>> {
-    if let Err(refusal) = inner.tell_before(steps).await {
+pub(super) async fn apply(inner: Arc<Inner>, steps: Vec<Step>) -> Vec<Answer> {
+    if let Err(refusal) = inner.tell_before(&steps).await {
         let refused = |step: &Step| refusal.clone().into_error(verb(&step.change), Some(&step.path));
         return steps.iter().map(|step| Err(refused(step))).collect();
     }
-    let levels = levels(steps);
+    let levels = levels(&steps);
+    let steps = Arc::new(steps);
     let mut answers: Vec<_> = steps.iter().map(|_| None).collect();
     let mut moved = Vec::new();
     for level in 0..=levels.iter().copied().max().unwrap_or(0) {
+        let of_level = || (0..steps.len()).filter(|at| levels[*at] == level);
         let mut running = JoinSet::new();
-        for (at, step) in steps.iter().enumerate().filter(|(at, _)| levels[*at] == level) {
-            let (inner, step) = (Arc::clone(inner), step.clone());
+        for at in of_level() {
+            if running.len() >= AT_ONCE_MAX {
+                ended(&mut running, &mut answers).await;
+            }
+            let (inner, steps) = (Arc::clone(&inner), Arc::clone(&steps));
             running.spawn(async move {
-                let made = inner.change(&step).await;
+                let step = &steps[at];
+                let made = inner.change(step).await;
                 (at, made.map_err(|refusal| refusal.into_error(verb(&step.change), Some(&step.path))))
             });
         }
-        while let Some(ended) = running.join_next().await {
-            let (at, answer) = ended.unwrap_or_else(|err| std::panic::resume_unwind(err.into_panic()));
-            if let (Change::Move { from }, Ok(_)) = (&steps[at].change, &answer) {
+        while ended(&mut running, &mut answers).await {}
+        for at in of_level() {
+            if let (Change::Move { from }, Some(Ok(_))) = (&steps[at].change, &answers[at]) {
                 ledger::moved(&mut moved, (inner.setup.clock.wall)(), from, &steps[at].path);
             }
-            answers[at] = Some(answer);
         }
     }
     let all = answers.into_iter().map(|answer| answer.expect("every step has a level, and each level was run"));
@@ -57,6 +65,16 @@ fn untold(step: &Step, answer: Result<Placed, TargetError>, refusal: &Refusal) -
         Change::Move { .. } => answer.and(Err(refusal.clone().into_error(verb(&step.change), Some(&step.path)))),
         _ => answer,
     }
+}
+
+type Answer = Result<Placed, TargetError>;
+
+/// Waits until one of them has ended. False if none runs.
+async fn ended(running: &mut JoinSet<(usize, Answer)>, answers: &mut [Option<Answer>]) -> bool {
+    let Some(ended) = running.join_next().await else { return false };
+    let (at, answer) = ended.unwrap_or_else(|err| std::panic::resume_unwind(err.into_panic()));
+    answers[at] = Some(answer);
+    true
 }
 
 fn verb(change: &Change) -> &'static str {
@@ -101,11 +119,12 @@ impl Inner {
         let wire = self.open().await?;
         match &step.change {
             Change::Publish { token, content, meta } => self.publish(&wire, step, *token, content, meta).await,
-            Change::Link { to, content, meta } => self.link(&wire, step, to, content, meta).await,
-            Change::MakeFolder { meta } => self.make_folder(&wire, step, meta).await,
-            Change::SetMeta { meta } => self.set_meta(&wire, step, meta).await,
-            Change::Move { from } => self.rename(&wire, step, from).await,
-            Change::Remove => self.remove(&wire, step).await,
+            // The rarer ones by themselves: what is under way takes as much memory as the largest of them would.
+            Change::Link { to, content, meta } => Box::pin(self.link(&wire, step, to, content, meta)).await,
+            Change::MakeFolder { meta } => Box::pin(self.make_folder(&wire, step, meta)).await,
+            Change::SetMeta { meta } => Box::pin(self.set_meta(&wire, step, meta)).await,
+            Change::Move { from } => Box::pin(self.rename(&wire, step, from)).await,
+            Change::Remove => Box::pin(self.remove(&wire, step)).await,
         }
     }
 
@@ -141,7 +160,7 @@ impl Inner {
                 let put = Put { key: self.prefix.object(&step.path), body: bytes, metadata };
                 self.put(wire, &put, &condition).await?
             }
-            Body::Parts(parts) => self.complete_parts(wire, step, &parts, meta).await?,
+            Body::Parts(parts) => Box::pin(self.complete_parts(wire, step, &parts, meta)).await?,
         };
         self.staged().remove(&token);
         Ok(Placed { stamp: Some(file_stamp(&made.etag)), meta: Some(*meta), version: made.version })
@@ -164,7 +183,7 @@ impl Inner {
         }
         let guard = wire.abilities.parts_match.then_some(&condition);
         let place = (parts.key.as_str(), parts.upload.as_str());
-        let made = match wire.end_parts(place, &parts.parts, Some(&parts.whole), guard).await {
+        let made = match wire.end_parts(place, &parts.parts, parts.whole.as_ref(), guard).await {
             Err(refusal) if refusal.kind == Kind::NotThere => {
                 self.completed(&parts.key);
                 return Err(Refusal::unstaged("its upload is gone"));
@@ -206,12 +225,12 @@ impl Inner {
             Guard::Absent if self.folders().contains(&step.path) => Err(Refusal::stale("a folder is there")),
             Guard::Absent => Ok(Condition::Absent),
             Guard::Unchanged(stamp) if is_folder(stamp) => {
-                self.drop_folder(wire, &step.path, Fault::Unfit).await?;
+                Box::pin(self.drop_folder(wire, &step.path, Fault::Unfit)).await?;
                 Ok(Condition::Absent)
             }
             Guard::Unchanged(stamp) => {
-                let etag = self.confirmed(wire, &step.path, stamp).await?;
-                self.keep(wire, &step.path, &etag, step.replaces).await?;
+                let etag = Box::pin(self.confirmed(wire, &step.path, stamp)).await?;
+                Box::pin(self.keep(wire, &step.path, &etag, step.replaces)).await?;
                 Ok(Condition::Match(etag))
             }
         }
@@ -249,8 +268,12 @@ impl Inner {
         if self.folders().contains(&parent) {
             return Ok(());
         }
-        if self.find_folder(wire, &parent).await?.is_some() {
-            self.remember_folder(&parent);
+        Box::pin(self.look_for_folder(wire, path, &parent)).await
+    }
+
+    async fn look_for_folder(&self, wire: &Wire<'_>, path: &RelPath, parent: &RelPath) -> Outcome<()> {
+        if self.find_folder(wire, parent).await?.is_some() {
+            self.remember_folder(parent);
             return Ok(());
         }
         for above in path.ancestors() {
@@ -445,5 +468,34 @@ mod tests {
         ];
         let (steps, wanted): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
         assert_eq!(levels(&steps), wanted);
+    }
+
+    /// Many are under way at once, and each has all of its steps in it: unboxed, the rare ones make it ten times as large.
+    #[test]
+    fn a_change_under_way_takes_little_memory() {
+        let setup = crate::target::S3Setup {
+            bucket: "bucket".to_owned(),
+            prefix: String::new(),
+            region: None,
+            endpoint: None,
+            path_style: None,
+            profile: None,
+            storage_class: None,
+            sse: None,
+            tags: Vec::new(),
+            adopt_read: false,
+            target_id: None,
+            share_id: String::new(),
+            writer: String::new(),
+            state: None,
+            clock: crate::target::Clock { wall: Default::default, moment: Default::default, chance: Default::default },
+            rate: Arc::new(|| None),
+            allowed: Arc::new(|_| Ok(())),
+            sizes: crate::target::Sizes::default(),
+        };
+        let target = crate::target::S3Target::new(setup);
+        let step = step("a", Change::Remove);
+        let size = size_of_val(&target.inner.change(&step));
+        assert!(size <= 8 << 10, "{size} bytes");
     }
 }

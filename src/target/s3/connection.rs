@@ -20,6 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::OnceCell;
 
 use super::fault::{Kind, Outcome, Refusal};
+use super::lean::lean;
 use super::pace::{Pace, Rate};
 use super::{Clock, S3Setup};
 use crate::model::Requests;
@@ -39,8 +40,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The region where none is named: what S3 itself falls back to.
 const REGION: &str = "us-east-1";
-/// Threads that carry requests (count).
-const THREADS: usize = 2;
+/// Threads that carry requests (count): one is enough for some thousand requests a second, and with more they wake each
+/// other for every request.
+const THREADS: usize = 1;
 
 /// What a request is counted as, and paid as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +76,7 @@ pub(super) fn runtime() -> &'static Runtime {
     RUNTIME.get_or_init(|| {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(THREADS).thread_name("bucket").enable_all();
-        builder.build().expect("two threads can be started, or nothing can be done at all")
+        builder.build().expect("a thread can be started, or nothing can be done at all")
     })
 }
 
@@ -86,7 +88,8 @@ impl Connection {
 
     /// The client, made when it is first wanted: finding credentials may take requests of its own.
     pub(super) async fn line(&self, setup: &S3Setup) -> &Line {
-        self.line.get_or_init(|| connect(setup)).await
+        // By itself in memory: it is large, and every request could have to wait for it.
+        self.line.get_or_init(|| Box::pin(connect(setup))).await
     }
 
     /// The requests that were sent, tries included.
@@ -118,7 +121,8 @@ impl Connection {
             })?;
             self.counts[sort as usize].fetch_add(1, Ordering::Relaxed);
             let limit = ANSWER + Duration::from_secs(body / SLOWEST);
-            tokio::time::timeout(limit, request).await.unwrap_or_else(|_| Err(silence(limit)))
+            let answer = tokio::time::timeout(limit, request).await.unwrap_or_else(|_| Err(silence(limit)));
+            answer.map_err(|refusal| refusal.with_own_time((setup.clock.wall)()))
         };
         self.pace.run(&setup.clock, bounded).await
     }
@@ -205,6 +209,7 @@ async fn connect(setup: &S3Setup) -> Line {
         config = config.endpoint_url(endpoint);
     }
     let secure = endpoint.is_none_or(|endpoint| !endpoint.starts_with("http://"));
+    let config = lean(config, &setup.bucket);
     Line { client: Client::from_conf(config.build()), secure }
 }
 

@@ -1,11 +1,13 @@
 //! What a bucket's server answers when it does not do what was asked, sorted by what is done next.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 
-use crate::model::{BadPath, RelPath};
+use crate::model::{BadPath, RelPath, Wall};
 use crate::target::{Fault, TargetError};
 
 /// Why a request was not carried out, or may not have been.
@@ -16,6 +18,8 @@ pub(super) struct Refusal {
     pub(super) cause: String,
     /// What to do, for people.
     pub(super) hint: Cow<'static, str>,
+    /// What the server's clock showed, if that is the trouble.
+    pub(super) their_time: Option<Wall>,
 }
 
 /// What is done next.
@@ -41,6 +45,8 @@ pub(super) enum Kind {
 
 pub(super) type Outcome<T> = Result<T, Refusal>;
 
+/// S3's word for a clock that is more than a quarter of an hour off.
+const SKEWED: &str = "RequestTimeTooSkewed";
 const LOOK_AGAIN: &str = "driftline looks at it again and decides anew";
 const BY_ITSELF: &str = "see whether the line to the server is up; driftline tries again by itself";
 const RIGHTS: &str = "give the agent's user the rights that the admin's guide lists (on this bucket and prefix: \
@@ -54,7 +60,7 @@ impl From<BadPath> for Refusal {
 
 impl Refusal {
     pub(super) fn new(kind: Kind, cause: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, cause: cause.into(), hint: hint.into() }
+        Self { kind, cause: cause.into(), hint: hint.into(), their_time: None }
     }
 
     pub(super) fn fault(fault: Fault, cause: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {
@@ -88,6 +94,15 @@ impl Refusal {
         }
     }
 
+    /// With how far this machine's clock is from the server's, if that is the trouble.
+    pub(super) fn with_own_time(mut self, now: Wall) -> Self {
+        if let Some(theirs) = self.their_time {
+            let (apart, side) = if theirs > now { (theirs.since(now), "behind") } else { (now.since(theirs), "ahead") };
+            self.cause.push_str(&format!(": it is {} {side}", span(apart)));
+        }
+        self
+    }
+
     /// As the engine and people get it.
     pub(super) fn into_error(self, verb: &'static str, path: Option<&RelPath>) -> TargetError {
         TargetError {
@@ -111,6 +126,8 @@ where
             SdkError::ServiceError(answer) => {
                 let raw = answer.raw();
                 let region = raw.headers().get("x-amz-bucket-region").map(str::to_owned);
+                let date = raw.headers().get("date");
+                let date = date.and_then(|text| DateTime::from_str(text, DateTimeFormat::HttpDate).ok());
                 let retry_after = raw.headers().get("retry-after").and_then(|text| text.parse().ok());
                 let said = Said {
                     status: raw.status().as_u16(),
@@ -120,6 +137,9 @@ where
                     retry_after,
                 };
                 let mut refusal = said.sorted();
+                if said.code == SKEWED {
+                    refusal.their_time = date.map(|date| Wall::from_parts(date.secs(), date.subsec_nanos()));
+                }
                 refusal.cause.push_str(&id);
                 refusal
             }
@@ -130,6 +150,16 @@ where
             SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => unsent(&error),
             _ => Self::new(Kind::Unclear, DisplayErrorContext(&error).to_string(), BY_ITSELF),
         }
+    }
+}
+
+/// A time for people, in its two largest units.
+fn span(time: Duration) -> String {
+    let minutes = time.as_secs() / 60;
+    match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
     }
 }
 
@@ -212,7 +242,7 @@ impl Said<'_> {
             | "SlowDownWrite"
             | "SlowDownRead"
             | "RequestThrottled" => self.slow(),
-            "RequestTimeTooSkewed" => fault(
+            SKEWED => fault(
                 Fault::Unreachable,
                 "this machine's clock differs too much from the server's",
                 "set this machine's clock (timedatectl set-ntp true)",
@@ -294,7 +324,7 @@ impl Said<'_> {
         let hint = "nothing: driftline goes more slowly by itself";
         match self.retry_after {
             Some(seconds) => {
-                let wait = std::time::Duration::from_secs(seconds);
+                let wait = Duration::from_secs(seconds);
                 Refusal::fault(Fault::Throttled(Some(wait)), self.cause("the server asks to wait"), hint)
             }
             None => Refusal::new(Kind::Slow, self.cause("the server asks to slow down"), hint),

@@ -98,12 +98,12 @@ impl Inner {
             for folder in found {
                 match self.prefix.meaning(&folder) {
                     // RACE: of a file and a folder of one name that fall on two pages both are shown; a look sees the file.
-                    Some(Meaning::Folder(path)) if is_file(&path) => pages.strange(),
+                    Some(Meaning::Folder(path)) if is_file(&path) => pages.strange(folder),
                     Some(Meaning::Folder(path)) => {
                         pages.shallow(&path);
                         folders.push(path);
                     }
-                    Some(Meaning::Strange | Meaning::Object(_)) => pages.strange(),
+                    Some(Meaning::Strange | Meaning::Object(_)) => pages.strange(folder),
                     Some(Meaning::Ours) | None => {}
                 }
             }
@@ -144,9 +144,9 @@ impl Inner {
         match self.prefix.meaning(&object.key) {
             Some(Meaning::Object(path)) => pages.object(path, remote(object)),
             // A marker with a body is somebody's data under a name that no file can have.
-            Some(Meaning::Folder(_)) if object.len > 0 => pages.strange(),
+            Some(Meaning::Folder(_)) if object.len > 0 => pages.strange(object.key.clone()),
             Some(Meaning::Folder(path)) => pages.folder(&path),
-            Some(Meaning::Strange) => pages.strange(),
+            Some(Meaning::Strange) => pages.strange(object.key.clone()),
             Some(Meaning::Ours) | None => {}
         }
     }
@@ -176,7 +176,7 @@ struct Assembly {
 struct Folder {
     path: RelPath,
     entries: Vec<(RelPath, Remote)>,
-    strange: Vec<RelPath>,
+    strange: Vec<String>,
 }
 
 impl Folder {
@@ -202,7 +202,7 @@ impl Assembly {
     fn object(&mut self, path: RelPath, remote: Remote) {
         let parent = path.parent().unwrap_or_else(RelPath::root);
         if !self.enter(&parent) {
-            return self.strange();
+            return self.strange(path.to_string());
         }
         self.files.retain(|file| path.as_bytes().starts_with(file.as_bytes()));
         self.files.push(path.clone());
@@ -211,7 +211,7 @@ impl Assembly {
 
     fn folder(&mut self, path: &RelPath) {
         if !self.enter(path) {
-            self.strange();
+            self.strange(format!("{path}/"));
         }
     }
 
@@ -221,9 +221,8 @@ impl Assembly {
     }
 
     /// Somebody else's, under a name that no file can have, or that a file has already.
-    fn strange(&mut self) {
-        let folder = self.top();
-        folder.strange.push(folder.path.clone());
+    fn strange(&mut self, name: String) {
+        self.top().strange.push(name);
         self.entries += 1;
     }
 

@@ -21,12 +21,14 @@
 #![doc = include_str!("servers.md")]
 
 mod abilities;
+mod blocks;
 mod change;
 mod check;
 mod connection;
 mod fault;
 mod history;
 mod key;
+mod lean;
 mod listing;
 mod look;
 mod object;
@@ -38,6 +40,7 @@ mod put;
 mod record;
 mod staging;
 mod sums;
+mod uploads;
 mod versions;
 mod wire;
 
@@ -54,6 +57,7 @@ use crate::target::{
     Target, TargetError, Token,
 };
 
+use blocks::Blocks;
 use connection::{Connection, runtime};
 use fault::{Outcome, Refusal};
 use key::Prefix;
@@ -179,6 +183,7 @@ struct Inner {
     counter: AtomicU64,
     known: Mutex<Known>,
     staged: Mutex<HashMap<Token, Body>>,
+    blocks: Arc<Blocks>,
     /// Folders that were there when they were last looked at or made.
     folders: Mutex<BTreeSet<RelPath>>,
     /// Files that were longer when they were sent than when they were hashed.
@@ -204,6 +209,7 @@ impl S3Target {
             counter: AtomicU64::new(0),
             known: Mutex::new(known),
             staged: Mutex::default(),
+            blocks: Blocks::of_small_files(),
             folders: Mutex::default(),
             growing: Mutex::default(),
             empty: Mutex::default(),
@@ -305,7 +311,9 @@ impl Target for S3Target {
     }
 
     fn apply(&self, steps: &[Step]) -> Vec<Result<Placed, TargetError>> {
-        runtime().block_on(change::apply(&self.inner, steps))
+        // Begun on the runtime's own thread: each task that another one begins wakes it.
+        let applied = runtime().spawn(change::apply(Arc::clone(&self.inner), steps.to_vec()));
+        runtime().block_on(applied).unwrap_or_else(|err| std::panic::resume_unwind(err.into_panic()))
     }
 
     fn discard(&self, tokens: &[Token]) {

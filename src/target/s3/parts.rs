@@ -5,11 +5,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::abilities::Checksum;
+use super::blocks::Blocks;
 use super::connection::runtime;
 use super::fault::{Outcome, Refusal};
 use super::record::{Record, Records};
@@ -34,7 +35,7 @@ pub(super) struct Parts {
     pub(super) key: String,
     pub(super) upload: String,
     pub(super) parts: Vec<Part>,
-    pub(super) whole: Checked,
+    pub(super) whole: Option<Checked>,
 }
 
 /// What the tasks that send parts work with.
@@ -52,7 +53,8 @@ pub(super) struct PartsSink {
     part: usize,
     /// Parts that the server has already, by their numbers.
     there: HashMap<i32, Part>,
-    buffer: BytesMut,
+    blocks: Arc<Blocks>,
+    buffer: Vec<u8>,
     number: i32,
     taken: u64,
     /// Hashes what is sent, where the file grows while it is read: whoever reads it then hashes more than that.
@@ -75,17 +77,19 @@ impl PartsSink {
         let (upload, there) = runtime().block_on(inner.upload_for(&key, &content, &meta, part))?;
         let upload = Arc::new(Upload { inner: Arc::clone(inner), key, id: upload });
         let at_once = (inner.setup.sizes.parts_under_way as u64 * inner.setup.sizes.part / part).max(1);
+        let size = usize::try_from(part).unwrap_or(usize::MAX);
         Ok(Self {
             upload,
             meant: content,
             meta,
-            part: usize::try_from(part).unwrap_or(usize::MAX),
+            part: size,
             there: there.into_iter().map(|part| (part.number, part)).collect(),
-            buffer: BytesMut::new(),
+            blocks: Blocks::new(size, usize::try_from(at_once).unwrap_or(1)),
+            buffer: Vec::new(),
             number: 1,
             taken: 0,
             hasher: inner.grows(path).then(blake3::Hasher::new),
-            whole: sums::Whole::new(),
+            whole: sums::Whole::default(),
             room: Arc::new(Semaphore::new(usize::try_from(at_once).unwrap_or(1))),
             running: JoinSet::new(),
             done: Vec::new(),
@@ -98,9 +102,8 @@ impl PartsSink {
     ///
     /// `read` is what the reader says that it gave.
     pub(super) fn end(mut self, path: &RelPath, read: &Result<Reading, ReadFault>) -> Outcome<Option<Parts>> {
-        let last = self.buffer.split().freeze();
-        if !last.is_empty() {
-            self.send(last);
+        if !self.buffer.is_empty() {
+            self.send_buffer();
         }
         runtime().block_on(async {
             while let Some(ended) = self.running.join_next().await {
@@ -130,7 +133,7 @@ impl PartsSink {
             key: self.upload.key.clone(),
             upload: self.upload.id.clone(),
             parts: self.done,
-            whole: self.whole.checked(),
+            whole: self.whole.checked(self.upload.inner.checksum()),
         }))
     }
 
@@ -148,17 +151,15 @@ impl PartsSink {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }
-        self.whole.add(bytes);
         self.taken += bytes.len() as u64;
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(self.part - self.buffer.len()));
             if self.buffer.capacity() == 0 {
-                self.buffer.reserve(self.part);
+                self.buffer = self.blocks.take();
             }
             self.buffer.extend_from_slice(now);
             if self.buffer.len() == self.part {
-                let full = std::mem::take(&mut self.buffer).freeze();
-                self.send(full);
+                self.send_buffer();
             }
             bytes = later;
         }
@@ -166,11 +167,12 @@ impl PartsSink {
     }
 
     /// Waits until there is room in memory for another part.
-    fn send(&mut self, body: Bytes) {
+    fn send_buffer(&mut self) {
+        let body = self.blocks.lend(std::mem::take(&mut self.buffer));
         let number = self.number;
         self.number += 1;
         let upload = Arc::clone(&self.upload);
-        let checksum = sums::checked(upload.inner.checksum(), &body);
+        let checksum = self.whole.add(&body, upload.inner.checksum());
         let known = self.there.remove(&number).filter(|part| is_same(part, &body, &checksum));
         if let Some(part) = known {
             self.done.push(Part { checksum: Some(checksum.value), ..part });

@@ -60,7 +60,7 @@ impl Inner {
         let fresh = known.seen.is_some_and(|seen| now.since(seen) < self.setup.sizes.fresh);
         match known.abilities.filter(|_| fresh) {
             Some(abilities) => Ok(self.wire(abilities)),
-            None => self.check(&bound).await,
+            None => Box::pin(self.check(&bound)).await,
         }
     }
 

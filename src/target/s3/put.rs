@@ -17,13 +17,13 @@ impl Inner {
         };
         if !checked {
             // RACE: between this look and the put someone else may change the object; theirs is then replaced.
-            wire.hold(&put.key, condition).await?;
+            Box::pin(wire.hold(&put.key, condition)).await?;
         }
         match self.put_where(wire, put, checked.then_some(condition)).await {
             Err(refusal) if refusal.kind == Kind::Precondition && *condition == Condition::Absent => {
-                self.put_where_nothing_is(wire, put, refusal).await
+                Box::pin(self.put_where_nothing_is(wire, put, refusal)).await
             }
-            Err(refusal) if refusal.kind == Kind::Broken => Err(self.whose_fault(wire, refusal).await),
+            Err(refusal) if refusal.kind == Kind::Broken => Err(Box::pin(self.whose_fault(wire, refusal)).await),
             made => made,
         }
     }
@@ -54,9 +54,11 @@ impl Inner {
     pub(super) async fn put_where(&self, wire: &Wire<'_>, put: &Put, condition: Option<&Condition>) -> Outcome<Made> {
         let checksum = sums::checked(wire.abilities.checksum, &put.body);
         let request = || wire.put_once(put, condition, &checksum);
-        let made = || async {
-            let head = wire.head(&put.key).await?;
-            Ok(head.filter(|head| is_this(head, put)).map(|head| Made { etag: head.etag, version: head.version }))
+        let made = || {
+            Box::pin(async {
+                let head = wire.head(&put.key).await?;
+                Ok(head.filter(|head| is_this(head, put)).map(|head| Made { etag: head.etag, version: head.version }))
+            })
         };
         let made = self.connection.change(&self.setup, (Sort::Put, put.body.len() as u64), request, made).await?;
         // Some servers that keep versions keep none of a folder's marker: it holds nothing.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::blocks::Filling;
 use super::parts::{Parts, PartsSink};
 use super::{Inner, runtime};
 use crate::model::{Content, ReadFault, Reading, RelPath, Sink};
@@ -35,29 +36,40 @@ impl Inner {
             let error = refusal.into_error("stage", None);
             return paths.iter().map(|_| Err(StageError::Target(error.clone()))).collect();
         }
-        paths.iter().map(|path| self.stage_one(path, read)).collect()
+        let mut full = |(token, content), bytes| _ = self.staged().insert(token, Body::Whole(content, bytes));
+        let mut filling = Filling::new(&self.blocks, &mut full);
+        let staged = paths.iter().map(|path| self.stage_one(path, read, &mut filling)).collect();
+        filling.end_all();
+        staged
     }
 
-    fn stage_one(self: &Arc<Self>, path: &RelPath, read: Read<'_>) -> Result<Staged, StageError> {
-        let mut sink = MemorySink { bytes: Vec::new(), len: 0, max: self.setup.sizes.part };
-        let reading = read(path, &mut sink).map_err(StageError::Read)?;
-        let content = reading.content;
-        if content.shape.len != sink.len {
-            let cause = format!("{} bytes came, {} were announced", sink.len, content.shape.len);
-            return Err(StageError::Read(ReadFault::Busy(cause)));
-        }
-        let body = if sink.is_whole() {
-            Body::Whole(content, Bytes::from(sink.bytes))
-        } else {
-            Body::Parts(Box::new(self.send_parts(path, &reading, read)?))
-        };
+    fn stage_one(
+        self: &Arc<Self>,
+        path: &RelPath,
+        read: Read<'_>,
+        filling: &mut Filling<'_, (Token, Content)>,
+    ) -> Result<Staged, StageError> {
         let token = Token(self.counter.fetch_add(1, Ordering::Relaxed));
-        self.staged().insert(token, body);
+        let mut sink = MemorySink { filling, len: 0, max: self.setup.sizes.part };
+        let answer = sink.take(path, read);
+        let is_whole = |reading: &Reading| reading.content.shape.len <= self.setup.sizes.part;
+        let reading = match answer {
+            Ok(reading) if is_whole(&reading) => {
+                filling.finish((token, reading.content));
+                return Ok(Staged { token, reading });
+            }
+            answer => {
+                filling.cancel();
+                answer?
+            }
+        };
+        let parts = self.send_parts(path, &reading, read)?;
+        self.staged().insert(token, Body::Parts(Box::new(parts)));
         Ok(Staged { token, reading })
     }
 
-    /// What is too large for memory was read once to know what it is: its hash goes with the upload from its beginning.
-    /// Now it is read again and sent; and what was sent has to be what was meant.
+    /// What is too large for memory was read once to know what it is, if that was not known: its hash goes with the upload
+    /// from its beginning. Now it is read and sent; and what was sent has to be what was meant.
     fn send_parts(self: &Arc<Self>, path: &RelPath, meant: &Reading, read: Read<'_>) -> Result<Parts, StageError> {
         let failed = |refusal: super::Refusal| StageError::Target(refusal.into_error("stage", Some(path)));
         let mut sink = PartsSink::begin(self, path, meant).map_err(failed)?;
@@ -74,13 +86,23 @@ impl Inner {
 }
 
 /// Keeps up to `max` bytes; of a longer file only its length.
-struct MemorySink {
-    bytes: Vec<u8>,
+struct MemorySink<'a, 'b> {
+    filling: &'a mut Filling<'b, (Token, Content)>,
     len: u64,
     max: u64,
 }
 
-impl MemorySink {
+impl MemorySink<'_, '_> {
+    fn take(&mut self, path: &RelPath, read: Read<'_>) -> Result<Reading, StageError> {
+        let reading = read(path, self).map_err(StageError::Read)?;
+        // Of a longer one nothing is kept, and where it is known what it holds, nothing came.
+        if reading.content.shape.len == self.len || !self.wants(reading.content.shape.len) {
+            return Ok(reading);
+        }
+        let cause = format!("{} bytes came, {} were announced", self.len, reading.content.shape.len);
+        Err(StageError::Read(ReadFault::Busy(cause)))
+    }
+
     fn is_whole(&self) -> bool {
         self.len <= self.max
     }
@@ -89,30 +111,34 @@ impl MemorySink {
     fn grows(&mut self, by: u64) -> bool {
         self.len = self.len.saturating_add(by);
         if !self.is_whole() {
-            self.bytes = Vec::new();
+            self.filling.cancel();
         }
         self.is_whole()
     }
 }
 
-impl Sink for MemorySink {
+impl Sink for MemorySink<'_, '_> {
     fn bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         if self.grows(bytes.len() as u64) {
-            self.bytes.extend_from_slice(bytes);
+            self.filling.add(bytes);
         }
         Ok(())
     }
 
     fn hole(&mut self, len: u64) -> std::io::Result<()> {
         if self.grows(len) {
-            let end = usize::try_from(self.len).map_err(std::io::Error::other)?;
-            self.bytes.resize(end, 0);
+            self.filling.add_zeros(usize::try_from(len).map_err(std::io::Error::other)?);
         }
         Ok(())
     }
 
     fn restart(&mut self) -> std::io::Result<()> {
-        (self.bytes, self.len) = (Vec::new(), 0);
+        self.filling.cancel();
+        self.len = 0;
         Ok(())
+    }
+
+    fn wants(&self, len: u64) -> bool {
+        len <= self.max
     }
 }

@@ -1,6 +1,6 @@
 //! The checksums that servers compare.
 
-use crc_fast::{CrcAlgorithm, Digest};
+use crc_fast::CrcAlgorithm;
 
 use super::abilities::Checksum;
 use super::object::to_base64;
@@ -16,20 +16,25 @@ pub(super) fn checked(algorithm: Checksum, bytes: &[u8]) -> Checked {
     Checked { algorithm, value }
 }
 
-/// The checksum of a whole object, put together from its parts in their order.
-pub(super) struct Whole(Digest);
+/// The checksum of a whole object, put together from those of its parts in their order: no byte is summed twice.
+#[derive(Debug, Default)]
+pub(super) struct Whole(u64);
 
 impl Whole {
-    pub(super) fn new() -> Self {
-        Self(Digest::new(CrcAlgorithm::Crc64Nvme))
+    /// Adds the next part; its sum, where that is the one that a whole has.
+    pub(super) fn add(&mut self, part: &[u8], algorithm: Checksum) -> Checked {
+        if algorithm != Checksum::Crc64Nvme {
+            // Only this one is made of parts' sums, and only servers that know it compare it.
+            return checked(algorithm, part);
+        }
+        let sum = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, part);
+        self.0 = crc_fast::checksum_combine(CrcAlgorithm::Crc64Nvme, self.0, sum, part.len() as u64);
+        Checked { algorithm, value: crc64(sum) }
     }
 
-    pub(super) fn add(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    pub(super) fn checked(&self) -> Checked {
-        Checked { algorithm: Checksum::Crc64Nvme, value: crc64(self.0.finalize()) }
+    /// The sum of all that was added; `None` where parts are summed in another way.
+    pub(super) fn checked(&self, algorithm: Checksum) -> Option<Checked> {
+        (algorithm == Checksum::Crc64Nvme).then(|| Checked { algorithm, value: crc64(self.0) })
     }
 }
 
@@ -64,9 +69,11 @@ mod tests {
 
     #[test]
     fn a_whole_is_the_sum_of_its_parts_in_order() {
-        let mut whole = Whole::new();
-        whole.add(b"12345");
-        whole.add(b"6789");
-        assert_eq!(whole.checked(), checked(Checksum::Crc64Nvme, b"123456789"));
+        let algorithm = Checksum::Crc64Nvme;
+        let mut whole = Whole::default();
+        assert_eq!(whole.add(b"12345", algorithm), checked(algorithm, b"12345"));
+        assert_eq!(whole.add(b"6789", algorithm), checked(algorithm, b"6789"));
+        assert_eq!(whole.checked(algorithm), Some(checked(algorithm, b"123456789")));
+        assert_eq!(Whole::default().checked(Checksum::Sha256), None);
     }
 }

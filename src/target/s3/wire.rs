@@ -4,13 +4,11 @@
 //! just before. Every body carries a checksum that the server verifies before it keeps it.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{
-    BucketVersioningStatus, ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType,
-    MetadataDirective, ServerSideEncryption, StorageClass,
-};
+use aws_sdk_s3::types::{BucketVersioningStatus, EncodingType, MetadataDirective, ServerSideEncryption, StorageClass};
 use bytes::Bytes;
 
 use super::abilities::{Abilities, Checksum};
@@ -118,7 +116,7 @@ impl<'a> Wire<'a> {
     pub(super) async fn head(&self, key: &str) -> Outcome<Option<Head>> {
         let client = &self.line().await.client;
         let answer = self.call(Sort::Head, 0, || async {
-            let out = client.head_object().bucket(self.bucket()).key(key).send().await?;
+            let out = begun(client.head_object().bucket(self.bucket()).key(key).send()).await?;
             Ok(Head {
                 etag: out.e_tag.unwrap_or_default(),
                 len: length(out.content_length),
@@ -134,7 +132,7 @@ impl<'a> Wire<'a> {
     pub(super) async fn get_small(&self, key: &str) -> Outcome<Option<(Bytes, String)>> {
         let client = &self.line().await.client;
         let answer = self.call(Sort::Get, 0, || async {
-            let out = client.get_object().bucket(self.bucket()).key(key).send().await?;
+            let out = begun(client.get_object().bucket(self.bucket()).key(key).send()).await?;
             let etag = out.e_tag.unwrap_or_default();
             let bytes = out.body.collect().await.map_err(|error| cut_off(&error))?;
             Ok((bytes.into_bytes(), etag))
@@ -147,8 +145,8 @@ impl<'a> Wire<'a> {
         let client = &self.line().await.client;
         let range = (from > 0).then(|| format!("bytes={from}-"));
         self.call(Sort::Get, 0, || async {
-            let request = client.get_object().bucket(self.bucket()).key(key).if_match(etag).set_range(range.clone());
-            Ok(request.send().await?.body)
+            let request = client.get_object().bucket(self.bucket()).key(key).if_match(etag);
+            Ok(begun(request.set_range(range.clone()).send()).await?.body)
         })
         .await
     }
@@ -163,9 +161,12 @@ impl<'a> Wire<'a> {
     ) -> Outcome<Keys> {
         let client = &self.line().await.client;
         self.call(Sort::List, 0, || async {
-            let request = client.list_objects_v2().bucket(self.bucket()).prefix(prefix).max_keys(max);
-            let request = request.encoding_type(EncodingType::Url).set_delimiter(delimiter.map(str::to_owned));
-            let out = request.set_continuation_token(after.map(str::to_owned)).send().await?;
+            let sent = {
+                let request = client.list_objects_v2().bucket(self.bucket()).prefix(prefix).max_keys(max);
+                let request = request.encoding_type(EncodingType::Url).set_delimiter(delimiter.map(str::to_owned));
+                begun(request.set_continuation_token(after.map(str::to_owned)).send())
+            };
+            let out = sent.await?;
             let more = out.is_truncated.unwrap_or(false);
             if more && (out.next_continuation_token.is_none() || out.next_continuation_token.as_deref() == after) {
                 return Err(garbled("a listing says that it goes on, and not where"));
@@ -193,7 +194,7 @@ impl<'a> Wire<'a> {
     pub(super) async fn is_versioned(&self) -> Outcome<Option<bool>> {
         let client = &self.line().await.client;
         let answer = self.call(Sort::Get, 0, || async {
-            let out = client.get_bucket_versioning().bucket(self.bucket()).send().await;
+            let out = begun(client.get_bucket_versioning().bucket(self.bucket()).send()).await;
             match out {
                 Ok(out) => Ok(Some(out.status == Some(BucketVersioningStatus::Enabled))),
                 Err(error) if error.code() == Some("AccessDenied") => Ok(None),
@@ -210,7 +211,7 @@ impl<'a> Wire<'a> {
     pub(super) async fn ends_uploads(&self) -> Outcome<Option<bool>> {
         let client = &self.line().await.client;
         self.call(Sort::Get, 0, || async {
-            match client.get_bucket_lifecycle_configuration().bucket(self.bucket()).send().await {
+            match begun(client.get_bucket_lifecycle_configuration().bucket(self.bucket()).send()).await {
                 Ok(out) => {
                     let rules = out.rules.unwrap_or_default();
                     Ok(Some(rules.iter().any(|rule| rule.abort_incomplete_multipart_upload.is_some())))
@@ -228,42 +229,47 @@ impl<'a> Wire<'a> {
     /// Puts an object once. The caller looks what came of it when nobody says.
     pub(super) async fn put_once(&self, put: &Put, condition: Option<&Condition>, checksum: &Checked) -> Outcome<Made> {
         let Line { client, secure } = self.line().await;
-        let request = client.put_object().bucket(self.bucket()).key(&put.key);
-        let request = request.body(ByteStream::from(put.body.clone())).set_metadata(Some(put.metadata.clone()));
-        let request = request.content_type(content_type(&put.key));
-        let request = match checksum.algorithm {
-            Checksum::Crc64Nvme => request.checksum_crc64_nvme(&checksum.value),
-            Checksum::Sha256 => request.checksum_sha256(&checksum.value),
-            Checksum::Crc32 | Checksum::None => request.checksum_crc32(&checksum.value),
+        let sent = {
+            let request = client.put_object().bucket(self.bucket()).key(&put.key);
+            let request = request.body(ByteStream::from(put.body.clone())).set_metadata(Some(put.metadata.clone()));
+            let request = request.content_type(content_type(&put.key));
+            let request = match checksum.algorithm {
+                Checksum::Crc64Nvme => request.checksum_crc64_nvme(&checksum.value),
+                Checksum::Sha256 => request.checksum_sha256(&checksum.value),
+                Checksum::Crc32 | Checksum::None => request.checksum_crc32(&checksum.value),
+            };
+            let request = match condition {
+                Some(Condition::Absent) => request.if_none_match("*"),
+                Some(Condition::Match(etag)) => request.if_match(etag),
+                None => request,
+            };
+            let request = request.set_storage_class(self.storage_class()).set_tagging(self.tagging());
+            let request = request.set_server_side_encryption(self.encryption()).set_ssekms_key_id(self.kms_key());
+            if *secure { begun(request.customize().disable_payload_signing().send()) } else { begun(request.send()) }
         };
-        let request = match condition {
-            Some(Condition::Absent) => request.if_none_match("*"),
-            Some(Condition::Match(etag)) => request.if_match(etag),
-            None => request,
-        };
-        let request = request.set_storage_class(self.storage_class()).set_tagging(self.tagging());
-        let request = request.set_server_side_encryption(self.encryption()).set_ssekms_key_id(self.kms_key());
-        let out =
-            if *secure { request.customize().disable_payload_signing().send().await? } else { request.send().await? };
+        let out = sent.await?;
         Ok(Made { etag: out.e_tag.unwrap_or_default(), version: version(out.version_id) })
     }
 
     /// Copies an object once, as long as the source bears the ETag.
     pub(super) async fn copy_once(&self, copy: &Copy<'_>) -> Outcome<Made> {
         let client = &self.line().await.client;
-        let request = client.copy_object().bucket(self.bucket()).key(copy.to);
-        let request = request.copy_source(self.source(copy.from)).copy_source_if_match(copy.etag);
-        let request = if copy.to_absent { request.if_none_match("*") } else { request };
-        let request = match &copy.metadata {
-            Some(metadata) => request
-                .metadata_directive(MetadataDirective::Replace)
-                .set_metadata(Some(metadata.clone()))
-                .content_type(content_type(copy.to)),
-            None => request,
+        let sent = {
+            let request = client.copy_object().bucket(self.bucket()).key(copy.to);
+            let request = request.copy_source(self.source(copy.from)).copy_source_if_match(copy.etag);
+            let request = if copy.to_absent { request.if_none_match("*") } else { request };
+            let request = match &copy.metadata {
+                Some(metadata) => request
+                    .metadata_directive(MetadataDirective::Replace)
+                    .set_metadata(Some(metadata.clone()))
+                    .content_type(content_type(copy.to)),
+                None => request,
+            };
+            let request = request.set_storage_class(self.storage_class());
+            let request = request.set_server_side_encryption(self.encryption()).set_ssekms_key_id(self.kms_key());
+            begun(request.send())
         };
-        let request = request.set_storage_class(self.storage_class());
-        let request = request.set_server_side_encryption(self.encryption()).set_ssekms_key_id(self.kms_key());
-        let out = request.send().await?;
+        let out = sent.await?;
         let etag = out.copy_object_result.and_then(|result| result.e_tag).unwrap_or_default();
         Ok(Made { etag: format!("\"{}\"", etag.trim_matches('"')), version: version(out.version_id) })
     }
@@ -271,170 +277,15 @@ impl<'a> Wire<'a> {
     /// Removes an object once, as long as it bears the ETag. Of a versioned bucket this hides it, no more.
     pub(super) async fn delete_once(&self, key: &str, etag: Option<&str>) -> Outcome<Made> {
         let client = &self.line().await.client;
-        let request = client.delete_object().bucket(self.bucket()).key(key);
-        let out = request.set_if_match(etag.map(str::to_owned)).send().await?;
+        let sent = {
+            let request = client.delete_object().bucket(self.bucket()).key(key);
+            begun(request.set_if_match(etag.map(str::to_owned)).send())
+        };
+        let out = sent.await?;
         Ok(Made { etag: String::new(), version: version(out.version_id) })
     }
 
-    // ---- objects of several parts ----
-
-    /// Begins an object of several parts; returns its upload id.
-    pub(super) async fn begin_parts(&self, key: &str, metadata: &HashMap<String, String>) -> Outcome<String> {
-        let client = &self.line().await.client;
-        self.call(Sort::Put, 0, || async {
-            let request = client.create_multipart_upload().bucket(self.bucket()).key(key);
-            let request = request.set_metadata(Some(metadata.clone())).content_type(content_type(key));
-            let request = request.set_storage_class(self.storage_class()).set_tagging(self.tagging());
-            let request = request.set_server_side_encryption(self.encryption()).set_ssekms_key_id(self.kms_key());
-            let request = request
-                .set_checksum_algorithm(Some(self.algorithm()))
-                .set_checksum_type(self.full_object().then_some(ChecksumType::FullObject));
-            let out = request.send().await?;
-            out.upload_id.ok_or_else(|| garbled("an upload was begun without an id"))
-        })
-        .await
-    }
-
-    /// Sends one part. Sent twice, the second takes the place of the first.
-    pub(super) async fn put_part(
-        &self,
-        (key, upload): (&str, &str),
-        number: i32,
-        body: &Bytes,
-        checksum: &Checked,
-    ) -> Outcome<Part> {
-        let Line { client, secure } = self.line().await;
-        self.call(Sort::Put, body.len() as u64, || async {
-            let request = client.upload_part().bucket(self.bucket()).key(key).upload_id(upload).part_number(number);
-            let request = request.body(ByteStream::from(body.clone()));
-            let request = match checksum.algorithm {
-                Checksum::Crc64Nvme => request.checksum_crc64_nvme(&checksum.value),
-                Checksum::Sha256 => request.checksum_sha256(&checksum.value),
-                Checksum::Crc32 | Checksum::None => request.checksum_crc32(&checksum.value),
-            };
-            let out = if *secure {
-                request.customize().disable_payload_signing().send().await?
-            } else {
-                request.send().await?
-            };
-            let etag = out.e_tag.unwrap_or_default();
-            Ok(Part { number, etag, len: body.len() as u64, checksum: Some(checksum.value.clone()) })
-        })
-        .await
-    }
-
-    /// Copies a range of an object into a part.
-    pub(super) async fn copy_part(
-        &self,
-        (key, upload): (&str, &str),
-        number: i32,
-        copy: &Copy<'_>,
-        range: std::ops::Range<u64>,
-    ) -> Outcome<Part> {
-        let client = &self.line().await.client;
-        let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
-        self.call(Sort::Copy, 0, || async {
-            let request = client.upload_part_copy().bucket(self.bucket()).key(key).upload_id(upload);
-            let request = request.part_number(number).copy_source(self.source(copy.from));
-            let request = request.copy_source_if_match(copy.etag).copy_source_range(&bytes);
-            let result = request.send().await?.copy_part_result;
-            let result = result.ok_or_else(|| garbled("a part was copied without an answer"))?;
-            let checksum = match self.abilities.checksum {
-                Checksum::Crc64Nvme => result.checksum_crc64_nvme,
-                Checksum::Sha256 => result.checksum_sha256,
-                Checksum::Crc32 | Checksum::None => result.checksum_crc32,
-            };
-            Ok(Part { number, etag: result.e_tag.unwrap_or_default(), len: range.end - range.start, checksum })
-        })
-        .await
-    }
-
-    /// All parts of an upload that have arrived; `None` if there is no such upload any more.
-    pub(super) async fn parts(&self, key: &str, upload: &str) -> Outcome<Option<Vec<Part>>> {
-        let client = &self.line().await.client;
-        let (mut parts, mut after) = (Vec::new(), None::<String>);
-        loop {
-            let page = self.call(Sort::List, 0, || async {
-                let request = client.list_parts().bucket(self.bucket()).key(key).upload_id(upload);
-                Ok(request.set_part_number_marker(after.clone()).send().await?)
-            });
-            let Some(page) = absent_is_none(page.await)? else { return Ok(None) };
-            let next = page.next_part_number_marker.clone();
-            let more = page.is_truncated.unwrap_or(false);
-            parts.extend(page.parts.unwrap_or_default().into_iter().map(|part| Part {
-                number: part.part_number.unwrap_or_default(),
-                etag: part.e_tag.unwrap_or_default(),
-                len: length(part.size),
-                checksum: part.checksum_crc64_nvme.or(part.checksum_sha256).or(part.checksum_crc32),
-            }));
-            if !more || next.is_none() || next == after {
-                return Ok(Some(parts));
-            }
-            after = next;
-        }
-    }
-
-    /// Makes an object of its parts, once. The caller looks what came of it when nobody says.
-    pub(super) async fn end_parts_once(
-        &self,
-        (key, upload): (&str, &str),
-        parts: &[Part],
-        whole: Option<&Checked>,
-        condition: Option<&Condition>,
-    ) -> Outcome<Made> {
-        let client = &self.line().await.client;
-        let completed = parts.iter().map(|part| {
-            let builder = CompletedPart::builder().part_number(part.number).e_tag(&part.etag);
-            match self.abilities.checksum {
-                Checksum::Crc64Nvme => builder.set_checksum_crc64_nvme(part.checksum.clone()).build(),
-                Checksum::Sha256 => builder.set_checksum_sha256(part.checksum.clone()).build(),
-                Checksum::Crc32 | Checksum::None => builder.set_checksum_crc32(part.checksum.clone()).build(),
-            }
-        });
-        let completed = CompletedMultipartUpload::builder().set_parts(Some(completed.collect())).build();
-        let request = client.complete_multipart_upload().bucket(self.bucket()).key(key).upload_id(upload);
-        let request = request.multipart_upload(completed);
-        let len = parts.iter().map(|part| part.len).sum::<u64>();
-        let request = request.set_mpu_object_size(i64::try_from(len).ok());
-        let request = match (whole, self.full_object()) {
-            (Some(whole), true) if whole.algorithm == Checksum::Crc64Nvme => {
-                request.checksum_type(ChecksumType::FullObject).checksum_crc64_nvme(&whole.value)
-            }
-            _ => request,
-        };
-        let request = match condition {
-            Some(Condition::Absent) => request.if_none_match("*"),
-            Some(Condition::Match(etag)) => request.if_match(etag),
-            None => request,
-        };
-        let out = request.send().await?;
-        Ok(Made { etag: out.e_tag.unwrap_or_default(), version: version(out.version_id) })
-    }
-
-    /// Gives up an upload; that there is none is success.
-    pub(super) async fn drop_parts(&self, key: &str, upload: &str) -> Outcome<()> {
-        let client = &self.line().await.client;
-        let answer = self.call(Sort::Delete, 0, || async {
-            client.abort_multipart_upload().bucket(self.bucket()).key(key).upload_id(upload).send().await?;
-            Ok(())
-        });
-        absent_is_none(answer.await).map(|_| ())
-    }
-
-    fn algorithm(&self) -> ChecksumAlgorithm {
-        match self.abilities.checksum {
-            Checksum::Crc64Nvme => ChecksumAlgorithm::Crc64Nvme,
-            Checksum::Sha256 => ChecksumAlgorithm::Sha256,
-            Checksum::Crc32 | Checksum::None => ChecksumAlgorithm::Crc32,
-        }
-    }
-
-    /// One checksum for the whole object, which the server makes of its parts' and compares.
-    fn full_object(&self) -> bool {
-        self.abilities.checksum == Checksum::Crc64Nvme
-    }
-
-    fn source(&self, key: &str) -> String {
+    pub(super) fn source(&self, key: &str) -> String {
         let mut source = format!("{}/", self.bucket());
         for byte in key.bytes() {
             if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
@@ -446,25 +297,25 @@ impl<'a> Wire<'a> {
         source
     }
 
-    fn storage_class(&self) -> Option<StorageClass> {
+    pub(super) fn storage_class(&self) -> Option<StorageClass> {
         self.setup.storage_class.as_deref().map(StorageClass::from)
     }
 
-    fn encryption(&self) -> Option<ServerSideEncryption> {
+    pub(super) fn encryption(&self) -> Option<ServerSideEncryption> {
         self.setup.sse.as_ref().map(|sse| match sse {
             Sse::S3 => ServerSideEncryption::Aes256,
             Sse::Kms { .. } => ServerSideEncryption::AwsKms,
         })
     }
 
-    fn kms_key(&self) -> Option<String> {
+    pub(super) fn kms_key(&self) -> Option<String> {
         match self.setup.sse.as_ref()? {
             Sse::S3 => None,
             Sse::Kms { key } => key.clone(),
         }
     }
 
-    fn tagging(&self) -> Option<String> {
+    pub(super) fn tagging(&self) -> Option<String> {
         let pairs = self.setup.tags.iter().map(|(key, value)| format!("{}={}", escaped(key), escaped(value)));
         let text = pairs.collect::<Vec<_>>().join("&");
         (!text.is_empty()).then_some(text)
@@ -479,7 +330,14 @@ pub(super) struct Checked {
     pub(super) value: String,
 }
 
-fn absent_is_none<T>(answer: Outcome<T>) -> Outcome<Option<T>> {
+/// A request on its way, by itself in memory: a change takes as much as all that it could have to wait for. For the same
+/// reason a request is put together in a block of its own: what is left over of each step would be kept as long as it is
+/// waited for.
+pub(super) fn begun<'a, T>(sent: impl Future<Output = T> + Send + 'a) -> Pin<Box<dyn Future<Output = T> + Send + 'a>> {
+    Box::pin(sent)
+}
+
+pub(super) fn absent_is_none<T>(answer: Outcome<T>) -> Outcome<Option<T>> {
     match answer {
         Ok(found) => Ok(Some(found)),
         Err(refusal) if refusal.kind == Kind::NotThere => Ok(None),
@@ -536,7 +394,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// Guessed from the name.
-fn content_type(key: &str) -> String {
+pub(super) fn content_type(key: &str) -> String {
     if key.ends_with('/') {
         return "application/x-directory".to_owned();
     }

@@ -56,7 +56,9 @@ fn what_is_not_ours_is_kept_counted_and_never_deleted() {
     let cloud = Cloud::new();
     share_of(&cloud);
     let theirs = ["f/theirs.txt", "other/x", "odd//key", "f/marker with a body/"];
-    for name in theirs {
+    // Written as no name is that driftline writes; this server makes names of files of the two others.
+    let strange = ["\u{201b}41", "f/\u{201b}zz"];
+    for name in theirs.into_iter().chain(strange) {
         cloud.outsider().put(&format!("{PREFIX}/{name}"), b"theirs");
     }
     let before = cloud.outsider().keys(PREFIX);
@@ -67,6 +69,25 @@ fn what_is_not_ours_is_kept_counted_and_never_deleted() {
     let after = cloud.outsider().keys(PREFIX);
     assert!(before.iter().all(|key| after.contains(key)), "{after:?}");
     assert!(cloud.status()["foreign"].as_u64().unwrap() >= 3, "{}", cloud.status());
+    for name in strange {
+        let told = cloud.office.problem(&format!("{PREFIX}/{name}")).expect("it is named");
+        assert_eq!((told["kind"].as_str(), told["target"].as_str()), (Some("note"), Some("cloud")), "{told}");
+    }
+    assert_eq!(cloud.office.tell(&["problems"]).code, Some(0), "notes are no problems");
+}
+
+#[test]
+fn keys_that_no_file_can_have_are_counted_truly_however_many_there_are() {
+    let cloud = Cloud::new();
+    cloud.office.save("a.txt", "ours");
+    for n in 0..103 {
+        cloud.outsider().put(&format!("{PREFIX}/odd/\u{201b}zz{n:03}"), b"theirs");
+    }
+    cloud.office.sync_well();
+    assert_eq!(cloud.status()["foreign"], 103);
+    let problems = cloud.office.tell(&["problems"]).out;
+    assert_eq!(problems.matches("/odd/\u{201b}zz").count(), 100, "{problems}");
+    assert!(problems.contains("and 3 more on the target"), "{problems}");
 }
 
 #[test]

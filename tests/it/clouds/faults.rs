@@ -185,7 +185,7 @@ fn each_trouble_has_its_own_message_and_hint() {
             "the bucket lies in another region, eu-west-1",
             "set region = \"eu-west-1\"",
         ),
-        (Fault::skewed("Mon, 01 Jan 2024 00:00:00 GMT"), "this machine's clock differs", "timedatectl"),
+        (Fault::skewed("Mon, 01 Jan 2024 00:00:00 GMT"), " h ahead", "timedatectl"),
         (Fault::Refuse(Answer::new(507, "InsufficientStorage")), "the server has no room", "free space"),
     ];
     let cloud = Cloud::new();
@@ -207,6 +207,38 @@ fn each_trouble_has_its_own_message_and_hint() {
     }
     cloud.office.sync_well();
     cloud.assert_same();
+}
+
+#[test]
+fn nobodys_object_is_replaced_where_the_server_says_that_something_is_there_and_nothing_is_seen() {
+    for (status, code) in [(409, "ConditionalRequestConflict"), (412, "PreconditionFailed")] {
+        let cloud = Cloud::new();
+        cloud.office.save("a.txt", "first");
+        let is_it = |request: &Request| is_put(request) && request.key().ends_with("/a.txt");
+        cloud.proxy.add(Rule::once(Fault::Refuse(Answer::new(status, code)), is_it));
+        cloud.office.sync_well();
+        cloud.assert_same();
+        let puts: Vec<_> = cloud.proxy.requests().into_iter().filter(is_it).collect();
+        assert_eq!(puts.len(), 2, "{puts:#?}");
+        for put in &puts {
+            assert_eq!(put.header("if-none-match"), Some("*"), "{put:#?}");
+        }
+    }
+}
+
+#[test]
+fn slow_streams_in_both_directions_are_waited_for() {
+    let cloud = Cloud::with(Bucket::new(Make::SeaweedFs), "adopt = \"read\"");
+    cloud.office.save("up.bin", vec![1; 300_000]);
+    cloud.office.save("down.bin", vec![2; 300_000]);
+    // Nothing proves that it is the same: it is read back.
+    cloud.outsider().put_in_parts(&format!("{PREFIX}/down.bin"), &[2; 300_000], &[]);
+    cloud.proxy.add(Rule::always(Fault::SlowRequest(100_000), |request| request.key().ends_with("/up.bin")));
+    let is_reading = |request: &Request| request.kind() == Kind::Get && request.key().ends_with("/down.bin");
+    cloud.proxy.add(Rule::always(Fault::SlowAnswer(100_000), is_reading));
+    cloud.office.sync_well();
+    assert_eq!(cloud.objects(), cloud.files());
+    assert_eq!((cloud.puts_of("up.bin"), cloud.puts_of("down.bin"), cloud.proxy.count(is_reading)), (1, 0, 1));
 }
 
 #[test]

@@ -303,7 +303,7 @@ fn sockets_are_shown_and_never_touched() {
         true
     });
     listed.unwrap();
-    assert_eq!(strange, [path("s")]);
+    assert_eq!(strange, ["s"]);
     assert_eq!(fault(target.look(&path("s"), Depth::Stamp)), Fault::Unfit);
     assert_eq!(fault(one(target, publish_step(target, &path("s"), b"x", Guard::Absent, None))), Fault::Stale);
     drop(socket);

@@ -377,7 +377,7 @@ pub(super) fn remotes(target: &dyn Target) -> BTreeMap<RelPath, Remote> {
             assert_eq!(path.parent(), Some(folder.clone()));
             assert_eq!(all.insert(path, remote), None, "an entry twice");
         }
-        assert_eq!(page.strange, []);
+        assert_eq!(page.strange, [] as [&str; 0]);
         if page.last_of_folder {
             ended.insert(folder);
         }

@@ -1,0 +1,208 @@
+//! Small files that were just read, kept for the share's other targets: what several of them want is read and hashed once.
+//!
+//! Whoever comes second waits for the first one's reading of the share, never for its target: a file is read to its end
+//! before any of it is handed on. Not here: files longer than [`SMALL`], which each target reads for itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::local::{How, Reader};
+use crate::model::{ReadFault, Reading, RelPath, Sink};
+
+/// The longest file that is kept (bytes).
+const SMALL: usize = 1 << 20;
+/// Bytes kept in all; then the oldest go, and who wants them reads again.
+const KEPT_MAX: usize = 8 << 20;
+
+/// The files of one share that were just read.
+#[derive(Debug)]
+pub struct Recent {
+    /// Those who read (count). With one, nothing is kept.
+    readers: usize,
+    kept_max: usize,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    by_path: HashMap<RelPath, Slot>,
+    by_age: BTreeMap<u64, RelPath>,
+    bytes: usize,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    age: u64,
+    len: usize,
+    cell: Cell,
+}
+
+/// Locked while its file is being read.
+type Cell = Arc<Mutex<Option<Held>>>;
+
+#[derive(Clone, Debug)]
+struct Held {
+    reading: Reading,
+    bytes: Arc<Vec<u8>>,
+    /// Who has not had it yet (count).
+    left: usize,
+}
+
+impl Recent {
+    /// For a share with so many targets.
+    pub fn new(readers: usize) -> Self {
+        Self { readers, kept_max: KEPT_MAX, slots: Mutex::default() }
+    }
+
+    /// Like [`Reader::read`], and without reading if another target's thread has just read this very version.
+    pub fn read(
+        &self,
+        reader: &mut Reader,
+        path: &RelPath,
+        how: &How<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<Reading, ReadFault> {
+        if self.readers < 2 {
+            return reader.read(path, how, sink);
+        }
+        let cell = self.slots().cell(path);
+        let mut held = cell.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = held.as_mut().filter(|held| reader.is_still(path, &held.reading.stat)) {
+            known.left -= 1;
+            let known = known.clone();
+            drop(held);
+            if known.left == 0 {
+                self.slots().forget(path, &cell);
+            }
+            return hand_on(&known, sink);
+        }
+        *held = None;
+        let mut keeping = Keeping { sink, bytes: Vec::new(), held: Some(held) };
+        let answer = reader.read(path, how, &mut keeping);
+        let Keeping { bytes, held, .. } = keeping;
+        match (answer, held) {
+            (Ok(reading), Some(mut held)) => {
+                let known = Held { reading, bytes: Arc::new(bytes), left: self.readers - 1 };
+                *held = Some(known.clone());
+                drop(held);
+                self.slots().keep(path, &cell, known.bytes.len(), self.kept_max);
+                hand_on(&known, sink)
+            }
+            (answer, held) => {
+                drop(held);
+                self.slots().forget(path, &cell);
+                answer
+            }
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn hand_on(held: &Held, sink: &mut dyn Sink) -> Result<Reading, ReadFault> {
+    if !held.bytes.is_empty() {
+        sink.bytes(&held.bytes).map_err(|_| ReadFault::Sink)?;
+    }
+    Ok(held.reading)
+}
+
+impl Slots {
+    /// The place for a path's bytes; there are as many without any as there are threads that read.
+    fn cell(&mut self, path: &RelPath) -> Cell {
+        if let Some(slot) = self.by_path.get(path) {
+            return Arc::clone(&slot.cell);
+        }
+        let (age, cell) = (self.next, Cell::default());
+        self.next += 1;
+        self.by_age.insert(age, path.clone());
+        self.by_path.insert(path.clone(), Slot { age, len: 0, cell: Arc::clone(&cell) });
+        cell
+    }
+
+    fn keep(&mut self, path: &RelPath, cell: &Cell, len: usize, most: usize) {
+        let Some(slot) = self.by_path.get_mut(path).filter(|slot| Arc::ptr_eq(&slot.cell, cell)) else { return };
+        self.bytes = self.bytes - slot.len + len;
+        slot.len = len;
+        while self.bytes > most {
+            let Some((_, oldest)) = self.by_age.first_key_value() else { return };
+            let oldest = oldest.clone();
+            self.remove(&oldest);
+        }
+    }
+
+    fn forget(&mut self, path: &RelPath, cell: &Cell) {
+        if self.by_path.get(path).is_some_and(|slot| Arc::ptr_eq(&slot.cell, cell)) {
+            self.remove(path);
+        }
+    }
+
+    fn remove(&mut self, path: &RelPath) {
+        if let Some(slot) = self.by_path.remove(path) {
+            self.by_age.remove(&slot.age);
+            self.bytes -= slot.len;
+        }
+    }
+}
+
+/// Keeps a small file until it is whole. A longer one goes on to the sink as it comes, and nobody waits for it.
+struct Keeping<'a, 'b> {
+    sink: &'a mut dyn Sink,
+    bytes: Vec<u8>,
+    held: Option<MutexGuard<'b, Option<Held>>>,
+}
+
+impl Keeping<'_, '_> {
+    /// True if `more` bytes fit; else the sink has had what came before.
+    fn keeps(&mut self, more: u64) -> io::Result<bool> {
+        if self.held.is_none() {
+            return Ok(false);
+        }
+        if self.bytes.len() as u64 + more <= SMALL as u64 {
+            return Ok(true);
+        }
+        self.held = None;
+        let bytes = std::mem::take(&mut self.bytes);
+        if !bytes.is_empty() {
+            self.sink.bytes(&bytes)?;
+        }
+        Ok(false)
+    }
+}
+
+impl Sink for Keeping<'_, '_> {
+    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.keeps(bytes.len() as u64)? {
+            return self.sink.bytes(bytes);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn hole(&mut self, len: u64) -> io::Result<()> {
+        if !self.keeps(len)? {
+            return self.sink.hole(len);
+        }
+        let end = self.bytes.len() + usize::try_from(len).map_err(io::Error::other)?;
+        self.bytes.resize(end, 0);
+        Ok(())
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        if self.held.is_none() {
+            return self.sink.restart();
+        }
+        self.bytes.clear();
+        Ok(())
+    }
+
+    fn wants(&self, len: u64) -> bool {
+        self.sink.wants(len)
+    }
+}
+
+#[cfg(test)]
+mod tests;
