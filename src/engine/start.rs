@@ -10,6 +10,7 @@ use crate::config::{Config, Ownership, Place};
 use crate::engine::drive::{Input, Mode};
 use crate::engine::folder::SET_ASIDE;
 use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob};
+use crate::engine::lane::FAR_JOBS;
 use crate::engine::state::{WatchState, WatchWay};
 use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, bucket, clock, state};
 use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
@@ -21,8 +22,8 @@ use crate::target::{DirSetup, DirTarget, Flush, Target, Ways};
 
 /// Threads that look at and read a share, beside the one that scans it (count).
 const SHARE_THREADS: usize = 2;
-/// Threads of a target (count): as many commands as a lane has under way, and one for listings and probes.
-const LANE_THREADS: usize = 5;
+/// Threads of a target (count): as many commands as a lane has under way at most, and one for listings and probes.
+const LANE_THREADS: usize = FAR_JOBS + 1;
 /// Paths of a share with events, at most (count); more become a rescan.
 const RESTLESS_MAX: usize = 65_536;
 

@@ -282,20 +282,30 @@ impl Index {
 
     /// Every hold of the target is looked at and decided again.
     pub fn release_holds(&mut self, target: TargetId) -> Result<()> {
-        let sql = "SELECT count(*), ifnull(sum(bytes), 0) FROM open WHERE target = ? AND hold IS NOT NULL";
+        self.release(target, None).map(|_| ())
+    }
+
+    /// Everything that the target refused is looked at and decided again. True if there is any.
+    pub fn release_refusals(&mut self, target: TargetId) -> Result<bool> {
+        self.release(target, Some(Hold::Refused))
+    }
+
+    fn release(&mut self, target: TargetId, only: Option<Hold>) -> Result<bool> {
+        let only = only.map(row::hold_code);
+        let sql = "SELECT count(*), ifnull(sum(bytes), 0) FROM open WHERE target = ?1 AND hold = ifnull(?2, hold)";
         let (count, bytes): (i64, i64) =
-            self.db.prepare_cached(sql)?.query_row([target.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            self.db.prepare_cached(sql)?.query_row(params![target.0, only], |row| Ok((row.get(0)?, row.get(1)?)))?;
         if count == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let sql = "UPDATE open SET hold = NULL, message = NULL, hint = NULL, doubt = 1
-                   WHERE target = ? AND hold IS NOT NULL";
-        self.db.prepare_cached(sql)?.execute([target.0])?;
+                   WHERE target = ?1 AND hold = ifnull(?2, hold)";
+        self.db.prepare_cached(sql)?.execute(params![target.0, only])?;
         let tally = self.targets.entry(target).or_default();
         tally.holds -= count;
         tally.pending += count;
         tally.pending_bytes += bytes;
-        Ok(())
+        Ok(true)
     }
 
     /// A path of the share was renamed: each target on which we left the old one may rename it too; on the others, all that

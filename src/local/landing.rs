@@ -55,7 +55,7 @@ impl Landing {
     /// Opens the folder; `run` is one part of a path that no other run bears.
     pub fn open(root: &Path, run: &str) -> io::Result<Self> {
         let root = beneath::open_root(root)?;
-        let network = sys::is_network(root.as_fd())?;
+        let network = sys::medium(root.as_fd())? != sys::Medium::Local;
         Ok(Self {
             root,
             run: run.as_bytes().to_vec(),

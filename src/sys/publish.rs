@@ -19,9 +19,11 @@ pub use rustix::io::Errno;
 /// Room for names read from a folder at once (bytes).
 const NAMES_ROOM: usize = 64 * 1024;
 
-/// File systems behind a network or a daemon, by `statfs` magic: NFS, SMB (three), FUSE, Ceph, AFS, 9p, Lustre.
-const NETWORK_MAGIC: [u64; 9] =
-    [0x6969, 0x517B, 0xFF53_4D42, 0xFE53_4D42, 0x6573_5546, 0x00C3_6400, 0x5346_414F, 0x0102_1997, 0x0BD0_0BD0];
+/// NFS, by `statfs` magic.
+const NFS_MAGIC: u64 = 0x6969;
+/// Other file systems behind a network or a daemon: SMB (three), FUSE, Ceph, AFS, 9p, Lustre.
+const NETWORK_MAGIC: [u64; 8] =
+    [0x517B, 0xFF53_4D42, 0xFE53_4D42, 0x6573_5546, 0x00C3_6400, 0x5346_414F, 0x0102_1997, 0x0BD0_0BD0];
 
 /// One name in an open folder.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,18 @@ impl<'a> Spot<'a> {
 /// The system's own error number, where the error has one.
 pub fn errno(err: &io::Error) -> Option<Errno> {
     Errno::from_io_error(err)
+}
+
+/// `fstat` as the kernel has it: a network file system is not asked afresh.
+pub fn stat_known(fd: BorrowedFd<'_>) -> io::Result<Statx> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    Ok(rustix::fs::statx(fd, "", flags, rustix::fs::StatxFlags::BASIC_STATS)?)
+}
+
+/// `lstat` as the kernel has it: a network file system is not asked afresh.
+pub fn lstat_known(at: Spot<'_>) -> io::Result<Statx> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    Ok(rustix::fs::statx(at.folder, at.name, flags, rustix::fs::StatxFlags::BASIC_STATS)?)
 }
 
 /// `lstat`.
@@ -99,6 +113,16 @@ pub fn create(at: Spot<'_>) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;
     Ok(File::from(rustix::fs::openat(at.folder, at.name, flags, mode)?))
+}
+
+/// Like [`create`], for a name that nobody else gives, with these permission bits as far as the umask lets them: without
+/// `O_EXCL`, for which an NFS client sends one request more. `EEXIST` if something was there all the same. And what it
+/// is, as the answer to the creation said.
+pub fn create_unique(at: Spot<'_>, mode: u32) -> io::Result<(File, Statx)> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::openat(at.folder, at.name, flags, Mode::from_raw_mode(mode & 0o777))?);
+    let st = stat_known(file.as_fd())?;
+    if st.stx_size == 0 && st.stx_nlink == 1 { Ok((file, st)) } else { Err(Errno::EXIST.into()) }
 }
 
 /// Opens a file to write at its end, and makes it, for its owner alone, where it is not there.
@@ -206,10 +230,24 @@ pub fn may_write(folder: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::fs::accessat(folder, ".", wanted, AtFlags::EACCESS)?)
 }
 
-/// Whether the file system lies behind a network or a daemon, so that `syncfs` cannot be relied on.
-pub fn is_network(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    let magic = rustix::fs::fstatfs(fd)?.f_type as u64 & 0xFFFF_FFFF;
-    Ok(NETWORK_MAGIC.contains(&magic))
+/// Where a file system lies, as far as that decides how it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// On this machine.
+    Local,
+    /// Behind a network or a daemon, so that `syncfs` cannot be relied on.
+    Network,
+    /// The same, and NFS: each name that is made or removed costs a round trip, during which its folder is locked.
+    Nfs,
+}
+
+/// Where the file system lies.
+pub fn medium(fd: BorrowedFd<'_>) -> io::Result<Medium> {
+    Ok(match rustix::fs::fstatfs(fd)?.f_type as u64 & 0xFFFF_FFFF {
+        NFS_MAGIC => Medium::Nfs,
+        magic if NETWORK_MAGIC.contains(&magic) => Medium::Network,
+        _ => Medium::Local,
+    })
 }
 
 /// Calls `each` with every name in the folder but `.` and `..`, until it returns false.

@@ -384,7 +384,7 @@ impl Target for MemoryTarget {
         drop(state);
         let state = self.checked("reach")?;
         let id = state.identity.clone().expect("a place that was checked is bound");
-        Ok(Bound { id, newly })
+        Ok(Bound { id, newly, far: false })
     }
 
     fn list(&self, page: &mut dyn FnMut(Page) -> bool) -> Result<(), TargetError> {

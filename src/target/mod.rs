@@ -271,6 +271,8 @@ pub struct Bound {
     pub id: String,
     /// It was given this identity just now: to be said aloud.
     pub newly: bool,
+    /// A folder in which each step costs a round trip: many small commands at once are better than a few large ones.
+    pub far: bool,
 }
 
 /// A target's refusal or failure.
@@ -302,8 +304,10 @@ pub enum Fault {
     Unfit,
     /// A folder that was to be removed holds what is not ours.
     Occupied,
-    /// We may not.
+    /// We may not do this to this path.
     Denied,
+    /// The target takes no change at all: it is read-only, or we may not write even into what is ours there.
+    Closed,
     /// The target has no room.
     Full,
     /// Asked to slow down, and for how long if it said.
@@ -340,7 +344,7 @@ impl Fault {
             Self::Unstaged => Remedy::StageAgain,
             Self::Unfit | Self::Denied => Remedy::SetAside,
             Self::Occupied => Remedy::LetGo,
-            Self::Full | Self::Throttled(_) | Self::Unreachable | Self::Offline => Remedy::RestTarget,
+            Self::Closed | Self::Full | Self::Throttled(_) | Self::Unreachable | Self::Offline => Remedy::RestTarget,
         }
     }
 }
@@ -354,6 +358,7 @@ impl fmt::Display for Fault {
             Self::Unfit => "unfit",
             Self::Occupied => "occupied",
             Self::Denied => "denied",
+            Self::Closed => "closed",
             Self::Full => "full",
             Self::Throttled(_) => "throttled",
             Self::Unreachable => "unreachable",

@@ -45,6 +45,27 @@ fn a_target_that_fills_up_under_the_agents_eyes_goes_on_by_itself() {
 }
 
 #[test]
+fn a_target_that_becomes_read_only_rests_as_a_whole_and_goes_on_by_itself() {
+    let office = Office::new();
+    let Some(mount) = Mount::memory(&office.path("target"), "8m") else { return };
+    office.save("plan.txt", b"a plan");
+    office.save("old.txt", b"old");
+    let _agent = office.start();
+    office.wait_same();
+    mount.read_only(true);
+    (0..5).for_each(|i| office.save(format!("new {i}"), vec![i; 100]));
+    fs::remove_file(office.share("old.txt")).unwrap();
+    let is_resting = |status: &serde_json::Value| targets(status).any(|target| target["state"] == "resting");
+    office.wait_until("a target that rests", || is_resting(&office.status()));
+    let status = office.status();
+    let said = targets(&status).next().unwrap();
+    assert_eq!(said["holds"], 0, "no single file is to blame: {said}");
+    assert!(said["error"]["hint"].as_str().unwrap().contains("written"), "{said}");
+    mount.read_only(false);
+    office.wait_same();
+}
+
+#[test]
 fn a_share_unmounted_in_mid_run_deletes_nothing_and_recovers() {
     let office = Office::new();
     let real = disk(&office, "disk");

@@ -208,6 +208,7 @@ fn read(target: &dyn Target, path: &RelPath, base: &Base) -> Result<Reading, Tar
             | Fault::Unfit
             | Fault::Occupied
             | Fault::Denied
+            | Fault::Closed
             | Fault::Full => {
                 target.probe(Bind::Never)?;
                 let seen = target.look(path, Depth::Stamp).ok().flatten();

@@ -31,7 +31,7 @@ impl Lane {
         let mut open = turn.index.open_row(self.id(), &path)?.unwrap_or_else(|| OpenRow::new(turn.now.wall));
         match result {
             Ok(found) => {
-                self.recovered();
+                self.answered();
                 self.check_below(turn, &path, found.as_ref())?;
                 self.learn_folder_meta(turn, &path, found.as_ref())?;
                 if found.is_none() {

@@ -235,6 +235,9 @@ impl Lane {
             self.note(turn, path, "hold", &held.message)?;
             self.remember_told(path, &held.message);
         }
+        if held.hold == Hold::Refused {
+            self.next_retry = self.next_retry.or(Some(turn.now.moment.after(self.retry_after)));
+        }
         (open.hold, open.origin) = (Some(held), None);
         turn.index.put_open(self.id(), path, &open)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::core::Now;
 use crate::engine::lane::moves::MOVES_MAX;
 use crate::engine::lane::turn::Batch;
-use crate::engine::lane::{Lane, Listing, Result, Sweep, Turn};
+use crate::engine::lane::{Lane, Listing, RETRY_LONGEST, Result, Sweep, Turn};
 use crate::engine::{Command, Strange};
 use crate::index::Cursor;
 use crate::model::RelPath;
@@ -20,6 +20,7 @@ impl Lane {
         if self.paused || turn.desk.offline().is_some() || self.is_resting(turn.now) {
             return Ok(false);
         }
+        self.retry_refused(turn)?;
         if !self.bound {
             self.ask_who(turn);
             return Ok(false);
@@ -78,6 +79,14 @@ impl Lane {
         Ok(())
     }
 
+    fn retry_refused(&mut self, turn: &mut Turn<'_>) -> Result<()> {
+        if self.next_retry.take_if(|at| *at <= turn.now.moment).is_some() {
+            self.sweep_again |= turn.index.release_refusals(self.id())?;
+            self.retry_after = (self.retry_after * 2).min(RETRY_LONGEST);
+        }
+        Ok(())
+    }
+
     fn take_delayed(&mut self, now: Now) {
         while let Some(entry) = self.delayed.first_entry().filter(|entry| *entry.key() <= now.moment) {
             self.fresh.extend(entry.remove());
@@ -97,6 +106,10 @@ impl Lane {
         }
         self.send(turn);
         let more = !self.fresh.is_empty() || self.sweep.is_some() || self.sweep_again;
+        if !more && !self.is_busy() && self.takes_nothing() && turn.index.target_tally(self.id()).pending == 0 {
+            // What it did not take is no longer wanted.
+            self.recovered();
+        }
         if !more {
             self.end_pass(turn);
         }

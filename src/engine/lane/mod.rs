@@ -33,6 +33,15 @@ type Result<T> = std::result::Result<T, IndexError>;
 
 /// A single pass does not wait for the end of a longer rest that a target asked for.
 const LONG_REST: Duration = Duration::from_secs(60);
+/// What a target refused is tried again after so long, and then after twice as long each time: nothing tells when a
+/// permission is given.
+const RETRY_FIRST: Duration = Duration::from_secs(15);
+/// Never longer than this.
+const RETRY_LONGEST: Duration = Duration::from_secs(3600);
+/// Commands under way at once for a folder behind a line (count): the line is idle while an answer is awaited.
+pub(in crate::engine) const FAR_JOBS: usize = 16;
+/// Files or steps in one command for it (count): few, so that small files are spread over all commands.
+const FAR_BATCH: usize = 32;
 /// Bytes to stage for a bucket with one command (bytes).
 const BUCKET_BATCH: u64 = 4 << 20;
 /// Files of at least this size go to a bucket alone, in parts (bytes).
@@ -83,6 +92,8 @@ pub(super) struct Lane {
     setup: TargetSetup,
     plan_only: bool,
     bound: bool,
+    /// Each step costs a round trip.
+    far: bool,
     probing: bool,
     listing: Listing,
     listed_once: bool,
@@ -120,6 +131,10 @@ pub(super) struct Lane {
     halt: Option<Halt>,
     paused: bool,
     breaker: Breaker,
+    /// When what the target refused is tried again.
+    next_retry: Option<Moment>,
+    /// How long after a refusal.
+    retry_after: Duration,
     started: bool,
 }
 
@@ -129,6 +144,7 @@ impl Lane {
             plan_only: false,
             // Each call to a bucket checks it; to ask beforehand would be a request in vain.
             bound: setup.bound && !setup.policy.nature.is_asked_when_idle(),
+            far: false,
             probing: false,
             listing: Listing::NotDue,
             listed_once: setup.listed_ago.is_some(),
@@ -158,6 +174,8 @@ impl Lane {
             halt: setup.halt.clone(),
             paused: setup.paused,
             breaker: Breaker::default(),
+            next_retry: None,
+            retry_after: RETRY_FIRST,
             started: false,
             setup,
         }
@@ -171,6 +189,7 @@ impl Lane {
     /// What is bounded in another way here than for the engine as a whole.
     pub(super) fn limits(&self, all: &Limits) -> Limits {
         match self.setup.policy.nature {
+            Nature::Directory if self.far => Limits { jobs_max: FAR_JOBS, batch_max: FAR_BATCH, ..*all },
             Nature::Directory => *all,
             // What is staged for a bucket lies in memory until it is sent.
             Nature::Bucket => Limits { batch_bytes_max: BUCKET_BATCH, big: BUCKET_BIG, ..*all },
@@ -230,7 +249,7 @@ impl Lane {
             return None;
         }
         let delayed = self.delayed.keys().next().copied();
-        [delayed, self.next_audit].into_iter().flatten().min()
+        [delayed, self.next_audit, self.next_retry].into_iter().flatten().min()
     }
 
     pub(super) fn audit(&mut self) {
@@ -303,8 +322,8 @@ impl Lane {
                     self.note(turn, &RelPath::root(), "bind", &words)?;
                 }
                 turn.index.bind_target(self.id(), &bound.id)?;
-                self.bound = true;
-                self.recovered();
+                (self.bound, self.far) = (true, bound.far);
+                self.answered();
             }
         }
         Ok(())
@@ -332,9 +351,25 @@ impl Lane {
         self.rests_long = wait > LONG_REST;
     }
 
+    /// It was asked, and answered: which says nothing of whether it takes changes again.
+    fn answered(&mut self) {
+        if !self.takes_nothing() {
+            self.recovered();
+        }
+    }
+
+    fn takes_nothing(&self) -> bool {
+        self.error.as_ref().is_some_and(|(failure, _)| matches!(failure.fault, Fault::Full | Fault::Closed))
+    }
+
     fn recovered(&mut self) {
         self.strikes = 0;
         if let Some((failure, _)) = self.error.take() {
+            if failure.fault == Fault::Closed {
+                // What it refused of single paths meanwhile it refused for the same reason.
+                self.next_retry = self.next_retry.map(|_| Moment::default());
+                self.retry_after = RETRY_FIRST;
+            }
             tracing::info!(target = self.setup.name, "the target works again after: {}", failure.message);
         }
     }

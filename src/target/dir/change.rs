@@ -42,11 +42,11 @@ impl Job<'_> {
             return Err(Refusal::unfit("a folder cannot be moved into itself", "look at the share's folders"));
         }
         let old_parent = self.parent(from)?;
-        let old = Spot::new(&old_parent, from.name());
+        let old = Spot::new(&*old_parent, from.name());
         let (st, wanted) = guarded(old, &step.guard)?;
         let new_parent = self.parent_to_be(&step.path)?;
-        let new = Spot::new(&new_parent, step.path.name());
-        let ways = self.target.setup.ways;
+        let new = Spot::new(&*new_parent, step.path.name());
+        let ways = self.place.ways;
         ways.place(old, new)?;
         if !is_version(&sys::lstat(new)?, &wanted) {
             // RACE: someone replaced it between the look and the rename: his version goes back to where he put it. If a
@@ -63,7 +63,7 @@ impl Job<'_> {
 
     pub(super) fn remove(&mut self, step: &Step) -> Outcome<Placed> {
         let parent = self.parent(&step.path)?;
-        let at = Spot::new(&parent, step.path.name());
+        let at = Spot::new(&*parent, step.path.name());
         let (st, wanted) = guarded(at, &step.guard)?;
         if stat::shape(&st).is_ok_and(|shape| shape.kind == Kind::Folder) {
             sys::rmdir(at).map_err(|err| if is(&err, Errno::NOTEMPTY) { occupied() } else { err.into() })?;

@@ -69,7 +69,7 @@ impl DirTarget {
             }
             result => result.map(|()| true),
         });
-        staging.drop_name(&name);
+        self.drop_name(&staging, &name);
         given
     }
 

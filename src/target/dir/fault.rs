@@ -66,6 +66,19 @@ impl Refusal {
     }
 }
 
+/// An error about what is our own on the target: where we may not write even there, no path is at fault.
+pub(super) fn about_ours(err: &io::Error) -> Refusal {
+    match errno(err) {
+        Some(Errno::ACCESS | Errno::PERM) => Refusal::own(
+            Fault::Closed,
+            format!("{} in .driftline/staging", describe(err)),
+            "give the agent's user the right to write in .driftline and all below it; root needs no_root_squash on an NFS \
+             server, and on EFS elasticfilesystem:ClientRootAccess or an access point of the agent's own",
+        ),
+        _ => Refusal::Io(super::staging::io_again(err)),
+    }
+}
+
 /// A system error as a target's failure.
 pub(super) fn failed(verb: &'static str, path: Option<&RelPath>, err: &io::Error) -> TargetError {
     let (fault, hint) = fault_of(err);
@@ -83,7 +96,10 @@ fn fault_of(err: &io::Error) -> (Fault, &'static str) {
         Errno::NOSPC => (Fault::Full, "free space on the target, or make it larger"),
         Errno::DQUOT => (Fault::Full, "raise the quota of the agent's user on the target"),
         Errno::ACCESS | Errno::PERM => (Fault::Denied, "give the agent's user the right to write there"),
-        Errno::ROFS => (Fault::Denied, "mount the target so that it can be written"),
+        Errno::ROFS => (
+            Fault::Closed,
+            "mount the target so that it can be written (rw), and on its server export it so; driftline goes on by itself",
+        ),
         Errno::NAMETOOLONG => (Fault::Unfit, "give it a shorter name on the share"),
         Errno::INVAL | Errno::ILSEQ => (Fault::Unfit, "rename it on the share: the target does not take this name"),
         Errno::NOTDIR | Errno::LOOP => {
@@ -137,7 +153,7 @@ mod tests {
             (Errno::DQUOT, Fault::Full),
             (Errno::ACCESS, Fault::Denied),
             (Errno::PERM, Fault::Denied),
-            (Errno::ROFS, Fault::Denied),
+            (Errno::ROFS, Fault::Closed),
             (Errno::NAMETOOLONG, Fault::Unfit),
             (Errno::ILSEQ, Fault::Unfit),
             (Errno::NOTDIR, Fault::Unfit),

@@ -8,13 +8,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys::beneath;
 use crate::sys::publish::{
-    Errno, Spot, create, is_network, link, make_folder, open_file, open_folder, rename, sync, unlink,
+    Errno, Medium, Spot, create, link, make_folder, medium, open_file, open_folder, rename, sync, unlink,
 };
 use crate::target::identity::Identity;
 use crate::target::{Bind, Bound, Fault, TargetError};
 
 use super::fault::{Outcome, Refusal, is, says_absent, says_unlinkable};
-use super::{DirTarget, ours};
+use super::staging::Staging;
+use super::{DirTarget, Ways, ours};
 
 /// Most that is read of an identity (bytes).
 const IDENTITY_MAX: u64 = 64 * 1024;
@@ -25,9 +26,21 @@ pub(super) struct Place {
     root: OwnedFd,
     /// Behind a network: each file is flushed for itself.
     pub(super) network: bool,
+    /// Each step costs a round trip: many are under way at once, and none is in vain.
+    pub(super) far: bool,
+    /// How names are changed there.
+    pub(super) ways: Ways,
 }
 
 impl Place {
+    pub(super) fn new(root: OwnedFd, ways: Ways) -> Outcome<Self> {
+        let medium = medium(root.as_fd())?;
+        // NFS knows no other ways, and refuses them only when it has locked both folders.
+        let ways = if medium == Medium::Nfs && ways == Ways::Auto { Ways::Links } else { ways };
+        let far = medium == Medium::Nfs || ways == Ways::Links;
+        Ok(Self { root, network: medium != Medium::Local, far, ways })
+    }
+
     pub(super) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
@@ -46,9 +59,7 @@ impl DirTarget {
 
     fn check(&self) -> Outcome<Place> {
         if self.state().pretend {
-            let root = self.open_root()?;
-            let network = is_network(root.as_fd())?;
-            return Ok(Place { root, network });
+            return Place::new(self.open_root()?, self.setup.ways);
         }
         let Some(bound) = self.state().bound.clone() else {
             return Err(offline("it was never bound to this share", "let driftline probe the target first"));
@@ -56,8 +67,7 @@ impl DirTarget {
         let root = self.open_root()?;
         let found = read(&root)?.ok_or_else(|| self.unbound())?;
         self.compare(&found, Some(&bound))?;
-        let network = is_network(root.as_fd())?;
-        Ok(Place { root, network })
+        Place::new(root, self.setup.ways)
     }
 
     /// The open root, and whether it bears an identity; for a check, which binds nothing. Fails if it is another place.
@@ -69,8 +79,7 @@ impl DirTarget {
             (None, Some(_)) => return Err(self.unbound()),
             (None, None) => false,
         };
-        let network = is_network(root.as_fd())?;
-        Ok((Place { root, network }, bears))
+        Ok((Place::new(root, self.setup.ways)?, bears))
     }
 
     fn try_bind(&self, bind: Bind) -> Outcome<Bound> {
@@ -81,7 +90,8 @@ impl DirTarget {
             (None, None, Bind::IfUnbound) => self.give_identity(&root)?,
             (None, None, Bind::Pretend) => {
                 self.state().pretend = true;
-                return Ok(Bound { id: String::new(), newly: false });
+                let far = Place::new(root, self.setup.ways)?.far;
+                return Ok(Bound { id: String::new(), newly: false, far });
             }
             (None, Some(_), _) | (None, None, Bind::Never) => return Err(self.unbound()),
         };
@@ -90,7 +100,11 @@ impl DirTarget {
             self.join_writers(&root, identity.clone())?;
         }
         self.state().bound = Some(identity.target.clone());
-        Ok(Bound { id: identity.target, newly })
+        let place = Place::new(root, self.setup.ways)?;
+        if self.has_left() {
+            self.drop_left(&Staging::open(&place)?);
+        }
+        Ok(Bound { id: identity.target, newly, far: place.far })
     }
 
     fn open_root(&self) -> Outcome<OwnedFd> {

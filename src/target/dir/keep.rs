@@ -24,7 +24,7 @@ impl Job<'_> {
         kept_in: &OwnedFd,
         replaces: Option<Digest>,
     ) -> Outcome<bool> {
-        let (ways, from) = (self.target.setup.ways, self.staging.spot(&fresh.name));
+        let (ways, from) = (self.place.ways, self.staging.spot(&fresh.name));
         if ways != Ways::Auto {
             return Ok(false);
         }
@@ -46,7 +46,7 @@ impl Job<'_> {
 
     /// What came out was not the version that was meant: it goes back, or stays in history if even that is disturbed.
     fn undo(&self, fresh: &Fresh, dest: Spot<'_>, kept: Spot<'_>) -> Refusal {
-        let ways = self.target.setup.ways;
+        let ways = self.place.ways;
         if let Err(err) = ways.exchange(kept, dest) {
             return if is(&err, Errno::NOENT) { changed() } else { err.into() };
         }
@@ -65,7 +65,7 @@ impl Job<'_> {
         kept_in: &OwnedFd,
         replaces: Option<Digest>,
     ) -> Outcome<()> {
-        let ways = self.target.setup.ways;
+        let ways = self.place.ways;
         let linked = self.first_free(replaces, |name| ways.link(dest, Spot::new(kept_in, name)));
         let name = match linked {
             Ok(Some(name)) => name,
@@ -90,11 +90,11 @@ impl Job<'_> {
     fn keep_by_copy(&self, dest: Spot<'_>, wanted: &Stamp, kept_in: &OwnedFd, replaces: Option<Digest>) -> Outcome<()> {
         let (_, name) = self.target.fresh_name();
         let copy = self.staging.spot(&name);
-        let result = self.copy_version(dest, wanted, copy).and_then(|()| {
-            self.first_free(replaces, |name| self.target.setup.ways.place(copy, Spot::new(kept_in, name)))
-        });
+        let result = self
+            .copy_version(dest, wanted, copy)
+            .and_then(|()| self.first_free(replaces, |name| self.place.ways.place(copy, Spot::new(kept_in, name))));
         if !matches!(result, Ok(Some(_))) {
-            self.staging.drop_name(&name);
+            self.target.drop_name(&self.staging, &name);
         }
         result.and_then(|name| name.map(|_| ()).ok_or_else(|| Refusal::Io(Errno::INVAL.into())))
     }
@@ -123,7 +123,7 @@ impl Job<'_> {
         kept_in: &OwnedFd,
         replaces: Option<Digest>,
     ) -> Outcome<()> {
-        let ways = self.target.setup.ways;
+        let ways = self.place.ways;
         let renamed = match ways {
             Ways::Auto => self.first_free(replaces, |name| sys::rename_new(dest, Spot::new(kept_in, name)))?,
             Ways::Links | Ways::Plain => None,
@@ -203,6 +203,7 @@ mod tests {
             place: &place,
             staging,
             touched: Touched::new(&target.times),
+            last: None,
             ledger: None,
             moved: Vec::new(),
         };
@@ -222,7 +223,7 @@ mod tests {
                 std::fs::write(root.join(".driftline/staging/new"), b"ours").expect("written");
                 let a = RelPath::new("a").expect("fine");
                 let (kept_in, parent) = (job.history_of(&a).expect("made"), job.parent(&a).expect("there"));
-                let dest = Spot::new(&parent, b"a");
+                let dest = Spot::new(&*parent, b"a");
                 let meant = stamp(&lstat(job.staging.spot(b"new")).expect("there"));
                 let fresh = super::super::publish::fresh(b"new", &lstat(job.staging.spot(b"new")).expect("there"));
                 let fresh = fresh.expect("a file");

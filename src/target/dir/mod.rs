@@ -24,7 +24,7 @@ mod touched;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Past, RelPath, Wall, Which};
@@ -90,6 +90,8 @@ pub struct DirTarget {
     /// Names this process's files in staging, apart from those of earlier runs.
     run: String,
     counter: AtomicU64,
+    /// Permission bits of the file that was staged last.
+    last_mode: AtomicU32,
     state: Mutex<State>,
     /// The times that the share's folders get back.
     times: Arc<Times>,
@@ -102,6 +104,10 @@ struct State {
     /// It bears no identity, and is only looked at.
     pretend: bool,
     staged: HashMap<Token, StagedFile>,
+    /// Names in staging that could not be removed yet.
+    left: Vec<Vec<u8>>,
+    /// Folders in staging that no call is using.
+    benches: Vec<Vec<u8>>,
 }
 
 impl DirTarget {
@@ -109,7 +115,8 @@ impl DirTarget {
     pub fn new(setup: DirSetup) -> Self {
         let state = State { bound: setup.target_id.clone(), ..State::default() };
         let run = uuid::Uuid::now_v7().simple().to_string();
-        Self { setup, run, counter: AtomicU64::new(0), state: Mutex::new(state), times: Arc::default() }
+        let (counter, last_mode) = (AtomicU64::new(0), AtomicU32::new(staging::FILE_MODE));
+        Self { setup, run, counter, last_mode, state: Mutex::new(state), times: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,8 +1,10 @@
 //! Making what was staged visible: in one step, with the old version in history, or not at all.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 use crate::model::{Content, Kind, Meta, RelPath, Shape, Stamp};
 use crate::plan::Guard;
@@ -12,11 +14,11 @@ use crate::target::{Change, Fault, Placed, Step, TargetError, Token, ledger};
 
 use super::DirTarget;
 use super::change::open_any;
-use super::fault::{Outcome, Refusal, failed, is, says_absent, says_unsupported};
+use super::fault::{Outcome, Refusal, about_ours, is, says_absent, says_unsupported};
 use super::identity::Place;
 use super::listing::{is_version, stamp};
 use super::staging::{Staging, io_again};
-use super::touched::Touched;
+use super::touched::{Flushed, Touched};
 
 /// One call of `apply`.
 pub(super) struct Job<'a> {
@@ -24,6 +26,8 @@ pub(super) struct Job<'a> {
     pub(super) place: &'a Place,
     pub(super) staging: Staging,
     pub(super) touched: Touched,
+    /// The folder that the last step changed something in, open: to open one costs a round trip or two.
+    pub(super) last: Option<(RelPath, Rc<OwnedFd>)>,
     /// Once something was written to it.
     pub(super) ledger: Option<File>,
     /// Lines that tell of the renames that were made.
@@ -41,16 +45,26 @@ pub(super) struct Fresh {
 pub(super) fn apply(target: &DirTarget, place: &Place, steps: &[Step]) -> Vec<Result<Placed, TargetError>> {
     let staging = match Staging::open(place) {
         Ok(staging) => staging,
-        Err(err) => return steps.iter().map(|step| Err(failed(verb(step), Some(&step.path), &err))).collect(),
+        Err(err) => {
+            let refused = |step: &Step| about_ours(&err).into_error(verb(step), Some(&step.path));
+            return steps.iter().map(|step| Err(refused(step))).collect();
+        }
     };
-    let mut job = Job { target, place, staging, touched: Touched::new(&target.times), ledger: None, moved: Vec::new() };
+    let (touched, last) = (Touched::new(&target.times), None);
+    let mut job = Job { target, place, staging, touched, last, ledger: None, moved: Vec::new() };
     if let Err(err) = job.write_ledger(&ledger::before(steps, (target.setup.now)())) {
         return steps.iter().map(|step| Err(unflushed(step, &err))).collect();
     }
     let answer = |step: &Step| job.step(step).map_err(|refusal| refusal.into_error(verb(step), Some(&step.path)));
     let answers: Vec<_> = steps.iter().map(answer).collect();
     match job.finish() {
-        Ok(()) => answers,
+        Ok(moved) if moved.is_empty() => answers,
+        Ok(moved) => {
+            let is_moved = |step: &Step| step.path.parent().is_some_and(|parent| moved.contains(&parent));
+            let elsewhere = |step: &Step| folder_moved().into_error(verb(step), Some(&step.path));
+            let answer = |(step, answer): (&Step, _)| if is_moved(step) { Err(elsewhere(step)) } else { answer };
+            steps.iter().zip(answers).map(answer).collect()
+        }
         Err(err) => steps.iter().zip(answers).map(|(step, answer)| answer.and(Err(unflushed(step, &err)))).collect(),
     }
 }
@@ -95,6 +109,10 @@ pub(super) fn gone() -> Refusal {
     Refusal::stale("it is no longer on the target")
 }
 
+fn folder_moved() -> Refusal {
+    Refusal::stale("someone else moved its folder on the target at the same time")
+}
+
 fn no_folder() -> Refusal {
     Refusal::own(Fault::NoFolder, "its folder is not there on the target", "driftline looks for the folder first")
 }
@@ -104,16 +122,21 @@ fn occupied() -> Refusal {
 }
 
 impl Job<'_> {
-    /// Tells of the renames that were made, and waits until all is on the medium.
-    fn finish(&mut self) -> io::Result<()> {
+    /// Tells of the renames that were made, and waits until all is on the medium. Returns the folders that are not where
+    /// they were opened.
+    fn finish(&mut self) -> io::Result<BTreeSet<RelPath>> {
         let text = std::mem::take(&mut self.moved);
         self.write_ledger(&text)?;
-        let all = self.touched.flush(self.place)?;
-        self.ledger.take().filter(|_| !all).map_or(Ok(()), |ledger| ledger.sync_data())
+        let Flushed { all, moved } = self.touched.flush(self.place)?;
+        self.ledger.take().filter(|_| !all).map_or(Ok(()), |ledger| ledger.sync_data())?;
+        Ok(moved)
     }
 
     fn step(&mut self, step: &Step) -> Outcome<Placed> {
         vet(&step.path)?;
+        if matches!(step.change, Change::Move { .. } | Change::Remove) {
+            self.last = None;
+        }
         match &step.change {
             Change::Publish { token, content, meta } => self.publish(step, *token, content, *meta),
             Change::Link { to, meta, content: _ } => self.link(step, to, *meta),
@@ -128,7 +151,7 @@ impl Job<'_> {
         let staged = self.target.state().staged.get(&token).cloned();
         let staged = staged.ok_or_else(|| Refusal::unstaged("it is not staged"))?;
         let (spot, lost) = (self.staging.spot(&staged.name), || Refusal::unstaged("what was staged is gone"));
-        let st = sys::lstat(spot).map_err(|err| if is(&err, Errno::NOENT) { lost() } else { err.into() })?;
+        let st = sys::lstat_known(spot).map_err(|err| if is(&err, Errno::NOENT) { lost() } else { err.into() })?;
         if st.stx_ino != staged.ino || staged.content != *content {
             return Err(Refusal::unstaged("what was staged is not what was meant"));
         }
@@ -136,7 +159,7 @@ impl Job<'_> {
         let fresh = Fresh { name: staged.name, ino: staged.ino, shape: content.shape };
         let parent = self.put(step, &fresh)?;
         self.target.state().staged.remove(&token);
-        self.placed(Spot::new(&parent, step.path.name()), fresh.ino, meta, denied)
+        self.placed(Spot::new(&*parent, step.path.name()), fresh.ino, meta, denied)
     }
 
     /// The share's mode or time changed after it was staged. True if we may not set the owner.
@@ -154,10 +177,10 @@ impl Job<'_> {
     fn link(&mut self, step: &Step, to: &[u8], meta: Meta) -> Outcome<Placed> {
         let (_, name) = self.target.fresh_name();
         let spot = self.staging.spot(&name);
-        sys::symlink(to, spot)?;
+        sys::symlink(to, spot).map_err(|err| about_ours(&err))?;
         let result = self.put_link(step, &name, meta);
         if result.is_err() {
-            self.staging.drop_name(&name);
+            self.target.drop_name(&self.staging, &name);
         }
         result
     }
@@ -168,7 +191,7 @@ impl Job<'_> {
         sys::set_mtime_at(spot, meta.mtime)?;
         let fresh = fresh(name, &sys::lstat(spot)?)?;
         let parent = self.put(step, &fresh)?;
-        self.placed(Spot::new(&parent, step.path.name()), fresh.ino, meta, denied)
+        self.placed(Spot::new(&*parent, step.path.name()), fresh.ino, meta, denied)
     }
 
     fn make_folder(&mut self, step: &Step, meta: Meta) -> Outcome<Placed> {
@@ -180,7 +203,7 @@ impl Job<'_> {
 
     fn make_new_folder(&mut self, step: &Step, meta: Meta) -> Outcome<Placed> {
         let parent = self.parent_to_be(&step.path)?;
-        let at = Spot::new(&parent, step.path.name());
+        let at = Spot::new(&*parent, step.path.name());
         match sys::make_folder(at) {
             Err(err) if is(&err, Errno::EXIST) => {}
             result => result?,
@@ -194,15 +217,15 @@ impl Job<'_> {
 
     fn make_folder_over(&mut self, step: &Step, meta: Meta) -> Outcome<Placed> {
         let parent = self.parent(&step.path)?;
-        let (st, _) = guarded(Spot::new(&parent, step.path.name()), &step.guard)?;
+        let (st, _) = guarded(Spot::new(&*parent, step.path.name()), &step.guard)?;
         if stat::shape(&st).is_ok_and(|shape| shape.kind == Kind::Folder) {
             return self.set_meta(step, meta);
         }
         let (_, name) = self.target.fresh_name();
-        sys::make_folder(self.staging.spot(&name))?;
+        sys::make_folder(self.staging.spot(&name)).map_err(|err| about_ours(&err))?;
         let result = self.put_folder(step, &name, meta);
         if result.is_err() {
-            self.staging.drop_name(&name);
+            self.target.drop_name(&self.staging, &name);
         }
         result
     }
@@ -213,19 +236,19 @@ impl Job<'_> {
         let fresh = fresh(name, &sys::lstat(spot)?)?;
         let parent = self.put(step, &fresh)?;
         self.touched.set_time(&step.path, meta.mtime);
-        self.placed(Spot::new(&parent, step.path.name()), fresh.ino, meta, denied)
+        self.placed(Spot::new(&*parent, step.path.name()), fresh.ino, meta, denied)
     }
 
     /// Makes what is in staging visible at the step's path, if the guard holds. Returns the open parent.
-    fn put(&mut self, step: &Step, fresh: &Fresh) -> Outcome<OwnedFd> {
+    fn put(&mut self, step: &Step, fresh: &Fresh) -> Outcome<Rc<OwnedFd>> {
         let parent = match &step.guard {
             Guard::Absent => self.parent_to_be(&step.path)?,
             Guard::Unchanged(_) => self.parent(&step.path)?,
         };
-        let dest = Spot::new(&parent, step.path.name());
+        let dest = Spot::new(&*parent, step.path.name());
         match &step.guard {
             Guard::Absent => {
-                let placed = self.target.setup.ways.place(self.staging.spot(&fresh.name), dest);
+                let placed = self.place.ways.place(self.staging.spot(&fresh.name), dest);
                 placed.map_err(|err| if is(&err, Errno::EXIST) { occupied() } else { err.into() })?;
             }
             Guard::Unchanged(_) => {
@@ -248,7 +271,7 @@ impl Job<'_> {
         if !empty {
             return Err(unfit());
         }
-        let (ways, from) = (self.target.setup.ways, self.staging.spot(&fresh.name));
+        let (ways, from) = (self.place.ways, self.staging.spot(&fresh.name));
         match ways.exchange(from, dest) {
             Err(err) if says_unsupported(&err) => {
                 // RACE: a reader sees nothing there between these two; nothing but an empty folder can be lost.
@@ -285,7 +308,7 @@ impl Job<'_> {
         self.touched.flush_ours(self.place)?;
         let from = self.staging.spot(&fresh.name);
         if fresh.shape.kind == Kind::Folder {
-            return Ok(self.target.setup.ways.place(from, dest)?);
+            return Ok(self.place.ways.place(from, dest)?);
         }
         if !is_version(&sys::lstat(dest)?, wanted) {
             return Err(changed());
@@ -296,19 +319,27 @@ impl Job<'_> {
     }
 
     /// The folder that `path` lies in; stale if it is missing. Noted as touched.
-    pub(super) fn parent(&mut self, path: &RelPath) -> Outcome<OwnedFd> {
-        let open = beneath::open_parent(self.place.root(), path);
-        let open = open.map_err(|err| if says_absent(&err) { gone() } else { err.into() })?;
-        self.touched.note(&path.parent().unwrap_or_else(RelPath::root), &open)?;
-        Ok(open)
+    pub(super) fn parent(&mut self, path: &RelPath) -> Outcome<Rc<OwnedFd>> {
+        self.open(path, |err| if says_absent(&err) { gone() } else { err.into() })
     }
 
     /// The folder that `path` is to lie in; never made on the way. Noted as touched.
-    pub(super) fn parent_to_be(&mut self, path: &RelPath) -> Outcome<OwnedFd> {
+    pub(super) fn parent_to_be(&mut self, path: &RelPath) -> Outcome<Rc<OwnedFd>> {
+        self.open(path, |err| if is(&err, Errno::NOENT) { no_folder() } else { err.into() })
+    }
+
+    /// RACE: an outsider moves the folder away while it is kept open here: what is made in it goes with it. That is seen
+    /// when the folders are flushed, and then nothing in it counts as done; in the worst case he has a file more.
+    fn open(&mut self, path: &RelPath, refuse: impl Fn(std::io::Error) -> Refusal) -> Outcome<Rc<OwnedFd>> {
         let parent = path.parent().unwrap_or_else(RelPath::root);
-        let open = beneath::open_folder(self.place.root(), &parent);
-        let open = open.map_err(|err| if is(&err, Errno::NOENT) { no_folder() } else { err.into() })?;
+        if let Some((known, open)) = &self.last
+            && *known == parent
+        {
+            return Ok(Rc::clone(open));
+        }
+        let open = Rc::new(beneath::open_folder(self.place.root(), &parent).map_err(refuse)?);
         self.touched.note(&parent, &open)?;
+        self.last = Some((parent, Rc::clone(&open)));
         Ok(open)
     }
 

@@ -33,7 +33,8 @@ impl Ways {
     }
 
     fn place_by_link(self, from: Spot<'_>, to: Spot<'_>) -> io::Result<()> {
-        let st = sys::lstat(from)?;
+        // What kind it is cannot change.
+        let st = sys::lstat_known(from)?;
         if stat::shape(&st).is_ok_and(|shape| shape.kind == Kind::Folder) {
             return place_where_absent(from, to);
         }

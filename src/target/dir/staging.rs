@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::model::{Content, Meta, ReadFault, Reading, RelPath, Sink, Wall};
-use crate::sys::publish::{self as sys, Errno, Spot};
+use crate::sys::publish::{self as sys, Errno, Spot, Statx};
 use crate::sys::{beneath, stat};
 use crate::target::{Read, StageError, Staged, TargetError, Token};
 
-use super::fault::{Outcome, Refusal, is};
+use super::fault::{Outcome, Refusal, about_ours, is};
 use super::identity::Place;
 use super::{DirTarget, Flush, ours};
 
@@ -21,9 +21,17 @@ const EACH_MAX: usize = 8;
 /// What any agent left in staging is removed once nothing changed it for so long.
 const LEFT_BEHIND: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// Names in staging that wait to be removed, at most (count).
+const LEFT_MAX: usize = 4096;
+/// Permission bits of a file in staging, until it is known what it is to have.
+pub(super) const FILE_MODE: u32 = 0o600;
+/// Permission bits that a write or another owner takes away.
+const SPECIAL_BITS: u32 = 0o7000;
+
 /// What is known of a file in staging.
 #[derive(Clone, Debug)]
 pub(super) struct StagedFile {
+    /// Below staging: one part, or a bench and a name on it.
     pub(super) name: Vec<u8>,
     pub(super) ino: u64,
     pub(super) content: Content,
@@ -31,6 +39,12 @@ pub(super) struct StagedFile {
     pub(super) meta: Meta,
     /// We may not give files to their owner here.
     pub(super) owner_denied: bool,
+}
+
+/// A folder in staging, while one call stages into it.
+struct Bench {
+    name: Vec<u8>,
+    folder: OwnedFd,
 }
 
 /// The open staging folder of one call.
@@ -58,9 +72,13 @@ impl Staging {
         Spot::new(&self.folder, name)
     }
 
-    /// Removes a name. That it could not be removed is left to a later sweep.
-    pub(super) fn drop_name(&self, name: &[u8]) {
-        let _left = sys::unlink(self.spot(name)).or_else(|_| sys::rmdir(self.spot(name)));
+    /// Removes a file, a link or an empty folder.
+    fn remove(&self, name: &[u8]) -> io::Result<()> {
+        match sys::unlink(self.spot(name)) {
+            // Of a folder, Linux says EISDIR and others EPERM.
+            Err(err) if is(&err, Errno::ISDIR) || is(&err, Errno::PERM) => sys::rmdir(self.spot(name)),
+            result => result,
+        }
     }
 }
 
@@ -90,16 +108,41 @@ impl DirTarget {
         read: Read<'_>,
     ) -> Vec<Result<Staged, StageError>> {
         let together = self.together(place, paths.len());
-        let staging = match Staging::open(place) {
-            Ok(staging) => staging,
-            Err(err) => return paths.iter().map(|path| Err(on_target(path, io_again(&err)))).collect(),
+        let opened = Staging::open(place).and_then(|staging| Ok((self.take_bench(place, &staging)?, staging)));
+        let (bench, staging) = match opened.inspect(|(_, staging)| self.drop_left(staging)) {
+            Ok(opened) => opened,
+            Err(err) => return paths.iter().map(|path| Err(on_ours(path, &err))).collect(),
         };
-        let answers: Vec<_> = paths.iter().map(|path| self.stage_one(&staging, path, read, together)).collect();
+        let mut stage = |path| self.stage_one(&staging, bench.as_ref(), path, read, together);
+        let answers: Vec<_> = paths.iter().map(&mut stage).collect();
         let flushed = if together { sys::sync_all(place.root()) } else { Ok(()) };
-        match flushed.and_then(|()| sys::sync(staging.folder.as_fd())) {
+        let folder = bench.as_ref().map_or(staging.folder.as_fd(), |bench| bench.folder.as_fd());
+        let flushed = flushed.and_then(|()| sys::sync(folder));
+        self.state().benches.extend(bench.map(|bench| bench.name));
+        match flushed {
             Ok(()) => answers,
             Err(err) => paths.iter().zip(answers).map(|(path, answer)| self.unflushed(path, answer, &err)).collect(),
         }
+    }
+
+    /// A folder in staging for one call at a time, where a name costs a round trip: its client locks a folder meanwhile,
+    /// so that calls which share one would wait for each other.
+    fn take_bench(&self, place: &Place, staging: &Staging) -> io::Result<Option<Bench>> {
+        if !place.far {
+            return Ok(None);
+        }
+        let known = self.state().benches.pop();
+        let name = known.unwrap_or_else(|| self.fresh_name().1);
+        let at = staging.spot(&name);
+        let folder = match sys::open_folder(at) {
+            Err(err) if is(&err, Errno::NOENT) => {
+                sys::make_folder(at)?;
+                sys::sync(staging.folder.as_fd())?;
+                sys::open_folder(at)?
+            }
+            result => result?,
+        };
+        Ok(Some(Bench { name, folder }))
     }
 
     /// The flush failed: nobody can say for which files, so none of them is staged.
@@ -117,17 +160,26 @@ impl DirTarget {
     fn stage_one(
         &self,
         staging: &Staging,
+        bench: Option<&Bench>,
         path: &RelPath,
         read: Read<'_>,
         together: bool,
     ) -> Result<Staged, StageError> {
         let (number, name) = self.fresh_name();
-        let file = sys::create(staging.spot(&name)).map_err(|err| on_target(path, err))?;
-        let result = self.fill(file, path, read, together);
+        let name = bench.map_or(name.clone(), |bench| [&bench.name[..], b"/", &name].concat());
+        let spot = staging.spot(&name);
+        let created = match bench {
+            None => sys::create(spot).and_then(|file| sys::stat_known(file.as_fd()).map(|st| (file, st))),
+            // The bits of the last one: where they are right, setting them would be a round trip in vain.
+            Some(_) => sys::create_unique(spot, self.last_mode.load(Ordering::Relaxed)),
+        };
+        let (file, new) = created.map_err(|err| on_ours(path, &err))?;
+        let result = self.fill(file, &new, path, read, together);
         if result.is_err() {
-            staging.drop_name(&name);
+            self.drop_name(staging, &name);
         }
-        let (reading, ino, owner_denied) = result?;
+        let (reading, owner_denied) = result?;
+        let ino = new.stx_ino;
         let token = Token(number);
         let (content, meta) = (reading.content, reading.stat.meta);
         self.state().staged.insert(token, StagedFile { name, ino, content, meta, owner_denied });
@@ -137,11 +189,12 @@ impl DirTarget {
     fn fill(
         &self,
         file: File,
+        new: &Statx,
         path: &RelPath,
         read: Read<'_>,
         together: bool,
-    ) -> Result<(Reading, u64, bool), StageError> {
-        let mut sink = StagingSink { file, end: 0, failed: None };
+    ) -> Result<(Reading, bool), StageError> {
+        let mut sink = StagingSink { file, end: 0, written: 0, failed: None };
         let answer = read(path, &mut sink);
         if let Some(err) = sink.failed.take() {
             return Err(on_target(path, err));
@@ -151,35 +204,56 @@ impl DirTarget {
             let cause = format!("{} bytes came, {} were announced", sink.end, reading.content.shape.len);
             return Err(StageError::Read(ReadFault::Busy(cause)));
         }
-        let (ino, denied) = self.complete(&sink, reading.stat.meta, together).map_err(|err| on_target(path, err))?;
-        Ok((reading, ino, denied))
+        let completed = self.complete(&sink, stat::meta(new), reading.stat.meta, together);
+        let denied = completed.map_err(|err| on_target(path, err))?;
+        Ok((reading, denied))
     }
 
     /// Length, owner, mode and time, in the order in which none undoes another; then to the medium.
-    fn complete(&self, sink: &StagingSink, meta: Meta, together: bool) -> io::Result<(u64, bool)> {
+    fn complete(&self, sink: &StagingSink, now: Meta, meta: Meta, together: bool) -> io::Result<bool> {
         let file = &sink.file;
-        file.set_len(sink.end)?;
-        let denied = self.carry(file.as_fd(), meta)?;
+        if sink.end != sink.written {
+            file.set_len(sink.end)?;
+        }
+        let denied = self.carry_from(file.as_fd(), now, meta)?;
+        self.last_mode.store(meta.mode | FILE_MODE, Ordering::Relaxed);
         // What `close` would say on NFS, `fsync` says before: see the promise of `stage`.
         if together {
             sys::begin_write_back(file);
         } else {
             file.sync_all()?;
         }
-        Ok((beneath::stat_fd(file.as_fd())?.stx_ino, denied))
+        Ok(denied)
     }
 
     /// Sets owner, mode and time of what we made. True if we may not set the owner.
     pub(super) fn carry(&self, fd: std::os::fd::BorrowedFd<'_>, meta: Meta) -> io::Result<bool> {
-        let denied = self.carry_owner(fd, meta)?;
-        sys::set_mode(fd, meta.mode)?;
+        self.carry_from(fd, stat::meta(&beneath::stat_fd(fd)?), meta)
+    }
+
+    /// The same, for what has this owner and mode now.
+    fn carry_from(&self, fd: std::os::fd::BorrowedFd<'_>, now: Meta, meta: Meta) -> io::Result<bool> {
+        let denied = self.give(fd, now, meta)?;
+        // A change of owner takes bits away, and so does a write.
+        let given = self.is_given(now, meta);
+        if given || now.mode != meta.mode || meta.mode & SPECIAL_BITS != 0 {
+            sys::set_mode(fd, meta.mode)?;
+        }
         sys::set_mtime(fd, meta.mtime)?;
         Ok(denied)
     }
 
     pub(super) fn carry_owner(&self, fd: std::os::fd::BorrowedFd<'_>, meta: Meta) -> io::Result<bool> {
-        let now = stat::meta(&beneath::stat_fd(fd)?);
-        if !self.setup.keep_owner || (now.uid, now.gid) == (meta.uid, meta.gid) {
+        self.give(fd, stat::meta(&beneath::stat_fd(fd)?), meta)
+    }
+
+    fn is_given(&self, now: Meta, meta: Meta) -> bool {
+        self.setup.keep_owner && (now.uid, now.gid) != (meta.uid, meta.gid)
+    }
+
+    /// Gives it to its owner. True if we may not.
+    fn give(&self, fd: std::os::fd::BorrowedFd<'_>, now: Meta, meta: Meta) -> io::Result<bool> {
+        if !self.is_given(now, meta) {
             return Ok(false);
         }
         match sys::set_owner(fd, meta.uid, meta.gid) {
@@ -188,15 +262,40 @@ impl DirTarget {
         }
     }
 
-    /// Unknown tokens, and a target that does not answer, are nothing to do: what stays is swept later.
+    /// Unknown tokens are nothing to do. What a target that does not answer keeps is removed once it answers.
     pub(super) fn discard_all(&self, tokens: &[Token]) {
         let names: Vec<_> = tokens.iter().filter_map(|token| self.state().staged.remove(token)).collect();
-        if names.is_empty() {
+        self.state().left.extend(names.into_iter().map(|staged| staged.name));
+        if !self.has_left() {
             return;
         }
         let Ok(place) = self.open("discard") else { return };
         let Ok(staging) = Staging::open(&place) else { return };
-        names.iter().for_each(|staged| staging.drop_name(&staged.name));
+        self.drop_left(&staging);
+    }
+
+    /// Removes a name, at once or as soon as the target takes it.
+    pub(super) fn drop_name(&self, staging: &Staging, name: &[u8]) {
+        self.state().left.push(name.to_vec());
+        self.drop_left(staging);
+    }
+
+    /// Whether anything waits to be removed.
+    pub(super) fn has_left(&self) -> bool {
+        !self.state().left.is_empty()
+    }
+
+    /// Removes what could not be removed before.
+    pub(super) fn drop_left(&self, staging: &Staging) {
+        let left = std::mem::take(&mut self.state().left);
+        let is_left = |name: &Vec<u8>| match staging.remove(name) {
+            Err(err) => !is(&err, Errno::NOENT),
+            Ok(()) => false,
+        };
+        let mut left: Vec<_> = left.into_iter().filter(is_left).collect();
+        // Beyond, the next run sweeps it.
+        left.truncate(LEFT_MAX);
+        self.state().left.extend(left);
     }
 
     pub(super) fn sweep_staging(&self, place: &Place) -> Outcome<u64> {
@@ -209,12 +308,33 @@ impl DirTarget {
             }
             Ok(true)
         })?;
-        let removed = left
-            .iter()
-            .filter(|name| sys::unlink(staging.spot(name)).or_else(|_| sys::rmdir(staging.spot(name))).is_ok());
-        let removed = removed.count() as u64;
+        let mut removed = 0;
+        for name in &left {
+            let names = self.on_bench(&staging, name)?;
+            removed += names.iter().filter(|name| sys::unlink(staging.spot(name)).is_ok()).count() as u64;
+            let gone = staging.remove(name).is_ok();
+            removed += u64::from(gone && names.is_empty());
+        }
         sys::sync(staging.folder.as_fd())?;
         Ok(removed)
+    }
+
+    /// The files on a bench that was left behind, as names below staging; none of what is no bench.
+    fn on_bench(&self, staging: &Staging, bench: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        let folder = match sys::open_folder(staging.spot(bench)) {
+            Err(err) if [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].iter().any(|code| is(&err, *code)) => {
+                return Ok(Vec::new());
+            }
+            result => result?,
+        };
+        let mut names = Vec::new();
+        sys::each_name(&folder, |name| {
+            if parse_name(name).is_some() {
+                names.push([bench, b"/", name].concat());
+            }
+            Ok(true)
+        })?;
+        Ok(names)
     }
 
     /// Ours from an earlier run, or anyone's that nothing changed for long. A name that no agent gives is left alone.
@@ -240,6 +360,10 @@ fn parse_name(name: &[u8]) -> Option<(&str, &str)> {
     fine.then_some((writer, run))
 }
 
+fn on_ours(path: &RelPath, err: &io::Error) -> StageError {
+    StageError::Target(about_ours(err).into_error("stage", Some(path)))
+}
+
 fn on_target(path: &RelPath, err: io::Error) -> StageError {
     let error: TargetError = Refusal::Io(err).into_error("stage", Some(path));
     StageError::Target(error)
@@ -254,6 +378,8 @@ pub(super) fn io_again(err: &io::Error) -> io::Error {
 struct StagingSink {
     file: File,
     end: u64,
+    /// Where the last byte that was written ends.
+    written: u64,
     /// The target's own error, which the reader only knows as "the sink failed".
     failed: Option<io::Error>,
 }
@@ -268,6 +394,7 @@ impl Sink for StagingSink {
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         let written = self.file.write_all_at(bytes, self.end);
         self.end += bytes.len() as u64;
+        self.written = self.end;
         self.note(written)
     }
 
@@ -277,7 +404,7 @@ impl Sink for StagingSink {
     }
 
     fn restart(&mut self) -> io::Result<()> {
-        self.end = 0;
+        (self.end, self.written) = (0, 0);
         let emptied = self.file.set_len(0);
         self.note(emptied)
     }

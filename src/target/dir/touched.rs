@@ -25,9 +25,11 @@ pub(super) struct Times {
     folders: Mutex<BTreeMap<RelPath, Kept>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Default)]
 struct Kept {
-    mtime: Wall,
+    /// `None` until the first of its users has read it. Its lock alone is held while the target is asked: calls in other
+    /// folders do not wait for that.
+    mtime: Arc<Mutex<Option<Wall>>>,
     /// Calls that will put it back.
     users: usize,
 }
@@ -37,24 +39,49 @@ impl Times {
         // Each change is one insertion or removal, so a panic elsewhere leaves it whole.
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// One user more.
+    fn take(&self, path: &RelPath) -> Arc<Mutex<Option<Wall>>> {
+        let mut folders = self.lock();
+        let kept = folders.entry(path.clone()).or_default();
+        kept.users += 1;
+        Arc::clone(&kept.mtime)
+    }
+
+    fn known(&self, path: &RelPath) -> Option<Arc<Mutex<Option<Wall>>>> {
+        self.lock().get(path).map(|kept| Arc::clone(&kept.mtime))
+    }
+}
+
+fn locked(mtime: &Mutex<Option<Wall>>) -> MutexGuard<'_, Option<Wall>> {
+    mtime.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The folders that one call changes.
 #[derive(Debug)]
 pub(super) struct Touched {
     times: Arc<Times>,
-    /// The share's folders; each is counted in `times` until it is settled.
-    folders: BTreeSet<RelPath>,
+    /// The share's folders, and which each was when it was opened, if it was; each is counted in `times` until it is settled.
+    folders: BTreeMap<RelPath, Option<u64>>,
     /// Our own, whose times are nobody's.
     ours: BTreeSet<RelPath>,
     /// Something was changed that only a flush of the whole file system reaches.
     whole: bool,
 }
 
+/// What was waited for.
+#[derive(Debug)]
+pub(super) struct Flushed {
+    /// The whole file system.
+    pub(super) all: bool,
+    /// Folders that are not where they were opened.
+    pub(super) moved: BTreeSet<RelPath>,
+}
+
 impl Drop for Touched {
     fn drop(&mut self) {
         let mut times = self.times.lock();
-        self.folders.iter().for_each(|path| release(&mut times, path));
+        self.folders.keys().for_each(|path| release(&mut times, path));
     }
 }
 
@@ -69,55 +96,56 @@ fn release(times: &mut BTreeMap<RelPath, Kept>, path: &RelPath) {
 
 impl Touched {
     pub(super) fn new(times: &Arc<Times>) -> Self {
-        Self { times: Arc::clone(times), folders: BTreeSet::new(), ours: BTreeSet::new(), whole: false }
+        Self { times: Arc::clone(times), folders: BTreeMap::new(), ours: BTreeSet::new(), whole: false }
     }
 
     /// To be called before the first change in `folder`.
     pub(super) fn note(&mut self, path: &RelPath, folder: &OwnedFd) -> io::Result<()> {
         if path.is_reserved() {
             self.ours.insert(path.clone());
-        } else if !self.folders.contains(path) {
-            let mut times = self.times.lock();
-            match times.get_mut(path) {
-                Some(kept) => kept.users += 1,
-                None => {
-                    let mtime = stat::meta(&beneath::stat_fd(folder.as_fd())?).mtime;
-                    times.insert(path.clone(), Kept { mtime, users: 1 });
-                }
-            }
-            self.folders.insert(path.clone());
+        } else if !self.folders.contains_key(path) {
+            let mtime = self.times.take(path);
+            self.folders.insert(path.clone(), None);
+            let mut mtime = locked(&mtime);
+            let st = beneath::stat_fd(folder.as_fd())?;
+            mtime.get_or_insert(stat::meta(&st).mtime);
+            self.folders.insert(path.clone(), Some(st.stx_ino));
         }
         Ok(())
     }
 
     /// A folder's own time was set: that is what it gets back from now on.
     pub(super) fn set_time(&mut self, path: &RelPath, mtime: Wall) {
-        let newly = self.folders.insert(path.clone());
-        let mut times = self.times.lock();
-        let kept = times.entry(path.clone()).or_insert(Kept { mtime, users: 0 });
-        kept.mtime = mtime;
-        kept.users += usize::from(newly);
+        let mtime_of = if self.folders.contains_key(path) {
+            self.times.known(path)
+        } else {
+            self.folders.insert(path.clone(), None);
+            Some(self.times.take(path))
+        };
+        if let Some(kept) = mtime_of {
+            *locked(&kept) = Some(mtime);
+        }
     }
 
     /// A folder was renamed: what was noted for it and below it goes with it. Nobody else is at work there: see
     /// `plan::Claims`.
     pub(super) fn moved(&mut self, from: &RelPath, to: &RelPath) {
         let mut times = self.times.lock();
-        for path in std::mem::take(&mut self.folders) {
+        for (path, ino) in std::mem::take(&mut self.folders) {
             let Some(new) = path.rebased(from, to) else {
-                self.folders.insert(path);
+                self.folders.insert(path, ino);
                 continue;
             };
             if let Some(kept) = times.remove(&path) {
                 times.insert(new.clone(), kept);
             }
-            self.folders.insert(new);
+            self.folders.insert(new, ino);
         }
     }
 
     /// A folder is gone.
     pub(super) fn gone(&mut self, path: &RelPath) {
-        if self.folders.remove(path) {
+        if self.folders.remove(path).is_some() {
             release(&mut self.times.lock(), path);
         }
     }
@@ -139,14 +167,19 @@ impl Touched {
         Ok(reached)
     }
 
-    /// Puts times back and waits until all folders are on the medium. True if it waited for the whole file system.
-    pub(super) fn flush(&mut self, place: &Place) -> io::Result<bool> {
+    /// Puts times back and waits until all folders are on the medium.
+    pub(super) fn flush(&mut self, place: &Place) -> io::Result<Flushed> {
         let count = self.folders.len() + self.ours.len();
         let together = !place.network && count >= SYNC_ALL_FROM && sys::sync_all_reports();
-        while let Some(path) = self.folders.pop_first() {
-            let result = self.put_back(place, &path);
+        let mut moved = BTreeSet::new();
+        while let Some((path, ino)) = self.folders.pop_first() {
+            let result = self.put_back(place, &path, ino);
             release(&mut self.times.lock(), &path);
-            settle(place, &path, result?, !together)?;
+            let reached = result?;
+            if matches!(reached, Reached::Gone) {
+                moved.insert(path.clone());
+            }
+            settle(place, &path, reached, !together)?;
         }
         for path in &self.ours {
             settle(place, path, Reached::Unopened, !together)?;
@@ -154,7 +187,7 @@ impl Touched {
         if together || self.whole {
             sys::sync_all(place.root())?;
         }
-        Ok(together || self.whole)
+        Ok(Flushed { all: together || self.whole, moved })
     }
 
     /// Waits for our own folders alone: a version must be in history before what replaces it is visible.
@@ -164,10 +197,14 @@ impl Touched {
 
     /// RACE: an outsider who changes the folder between our change and this gets its older time back with it. Only the
     /// folder's own time is wrong then, and only until it changes again.
-    fn put_back(&self, place: &Place, path: &RelPath) -> io::Result<Reached> {
-        let times = self.times.lock();
-        let (Some(kept), Some(folder)) = (times.get(path), reach(place, path)?) else { return Ok(Reached::Gone) };
-        match sys::set_mtime(folder.as_fd(), kept.mtime) {
+    fn put_back(&self, place: &Place, path: &RelPath, ino: Option<u64>) -> io::Result<Reached> {
+        let Some(kept) = self.times.known(path) else { return Ok(Reached::Gone) };
+        let kept = locked(&kept);
+        let (Some(mtime), Some(folder)) = (*kept, reach(place, path)?) else { return Ok(Reached::Gone) };
+        if ino.is_some_and(|ino| sys::stat_known(folder.as_fd()).is_ok_and(|st| st.stx_ino != ino)) {
+            return Ok(Reached::Gone);
+        }
+        match sys::set_mtime(folder.as_fd(), mtime) {
             // Not our folder: its time stays moved, which harms nothing.
             Err(err) if is(&err, Errno::PERM) || is(&err, Errno::ACCESS) => {}
             result => result?,
@@ -227,5 +264,36 @@ fn settle(place: &Place, path: &RelPath, reached: Reached, flush: bool) -> io::R
     match folder {
         Some(folder) if flush => sys::sync(folder.as_fd()),
         Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::Ways;
+    use super::*;
+
+    fn place(root: &Path) -> Place {
+        Place::new(beneath::open_root(root).expect("open"), Ways::Auto).expect("asked")
+    }
+
+    /// No outside test can place a rename between the change and its flush for certain.
+    #[test]
+    fn a_folder_that_was_moved_while_it_was_open_is_told_and_its_new_place_keeps_its_time() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for name in ["kept", "moved", "replaced"] {
+            std::fs::create_dir(dir.path().join(name)).expect("made");
+        }
+        let place = place(dir.path());
+        let mut touched = Touched::new(&Arc::default());
+        let paths: Vec<_> = ["kept", "moved", "replaced"].map(|name| RelPath::new(name).expect("fine")).into();
+        for path in &paths {
+            touched.note(path, &beneath::open_folder(place.root(), path).expect("open")).expect("noted");
+        }
+        std::fs::rename(dir.path().join("moved"), dir.path().join("elsewhere")).expect("moved");
+        std::fs::rename(dir.path().join("replaced"), dir.path().join("aside")).expect("moved");
+        std::fs::create_dir(dir.path().join("replaced")).expect("made");
+        assert_eq!(touched.flush(&place).expect("flushed").moved, paths[1..].iter().cloned().collect());
     }
 }

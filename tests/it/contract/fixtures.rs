@@ -329,7 +329,7 @@ impl Fixture for DirFixture {
     }
 
     fn staged(&self) -> usize {
-        std::fs::read_dir(self.root().join(".driftline/staging")).unwrap().count()
+        files_below(&self.root().join(".driftline/staging"))
     }
 
     fn unmount(&self) {
@@ -387,4 +387,13 @@ pub(super) fn remotes(target: &dyn Target) -> BTreeMap<RelPath, Remote> {
     let folders = all.iter().filter(|(_, remote)| remote.seen.shape.kind == Kind::Folder).map(|(path, _)| path.clone());
     assert_eq!(ended, folders.chain([RelPath::root()]).collect());
     all
+}
+
+/// Files and links at any depth.
+fn files_below(folder: &Path) -> usize {
+    let count = |entry: std::io::Result<std::fs::DirEntry>| {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() { files_below(&entry.path()) } else { 1 }
+    };
+    std::fs::read_dir(folder).unwrap().map(count).sum()
 }

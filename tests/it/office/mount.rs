@@ -37,6 +37,12 @@ impl Mount {
         must(Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(&self.at));
     }
 
+    /// Lets nothing be changed there, or lets it again.
+    pub(crate) fn read_only(&self, read_only: bool) {
+        let option = if read_only { "remount,ro" } else { "remount,rw" };
+        must(Command::new("mount").args(["-o", option]).arg(&self.at));
+    }
+
     /// Takes it away at once, whoever still has it open.
     pub(crate) fn take_away(&mut self) {
         if std::mem::take(&mut self.mounted) {

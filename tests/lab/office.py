@@ -1,0 +1,184 @@
+"""An office in a guest: a share on a local disk, a target on the NFS mount, another on a disk, and the real agent.
+
+Nothing here looks at the mount, which may hang: what arrived is read on the server's side.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import stat
+import subprocess
+import time
+
+LOCAL = pathlib.Path("/mnt/local")
+MOUNT = pathlib.Path("/mnt/efs")
+SERVER = pathlib.Path("/run/lab/srv/fs/data")
+BINARY = os.environ.get("DRIFTLINE_BIN", "driftline")
+
+# How long an agent is given for what it has to do by itself (s): its longest rest is a minute.
+PATIENCE = 150
+# What `status` is given (s). Elsewhere it answers within 0.3 s: in a guest a system call takes fifty times as long, the
+# program is not optimised, and there is one processor for all. What matters here is that it waits for nothing that hangs.
+STATUS_MAX = 5
+# TimeoutStopSec= of the service (s).
+STOP_MAX = 30
+
+
+class Failed(Exception):
+    """A promise that was not kept."""
+
+
+def need(truth, what):
+    if not truth:
+        raise Failed(what)
+
+
+def fault(*words):
+    """Breaks or mends something; never waits for the mount."""
+    done = subprocess.run(["fault", *words], capture_output=True, text=True, timeout=60)
+    need(done.returncode == 0, f"the lab cannot {' '.join(words)}: {done.stderr.strip()}")
+
+
+def await_that(what, holds, patience=PATIENCE):
+    """Returns what `holds` returned once it is true; and the seconds that it took."""
+    begun = time.monotonic()
+    while True:
+        found = holds()
+        took = time.monotonic() - begun
+        if found:
+            return found, took
+        if took > patience:
+            raise Failed(f"not within {patience} s: {what}")
+        time.sleep(0.1)
+
+
+def count(root):
+    """Files below."""
+    return sum(len(files) for _, _, files in os.walk(root))
+
+
+def tree(root):
+    """Every path below but .driftline, with all that a copy has to have."""
+    found = {}
+    for folder, folders, files in os.walk(root):
+        if ".driftline" in folders:
+            folders.remove(".driftline")
+        for name in folders + files:
+            path = pathlib.Path(folder, name)
+            try:
+                st = path.lstat()
+                is_file = stat.S_ISREG(st.st_mode)
+                body = hashlib.sha1(path.read_bytes()).hexdigest() if is_file else ""
+            except FileNotFoundError:
+                continue
+            found[str(path.relative_to(root))] = (stat.filemode(st.st_mode), body, st.st_mtime_ns if is_file else 0)
+    return found
+
+
+def difference(wanted, found):
+    missing = [f"missing {path}" for path in wanted if path not in found]
+    more = [f"too much {path}" for path in found if path not in wanted]
+    other = [f"other {path}" for path in wanted if path in found and wanted[path] != found[path]]
+    return (missing + more + other)[:5]
+
+
+class Office:
+    def __init__(self):
+        self.share, self.second, self.state = LOCAL / "share", LOCAL / "second", LOCAL / "state"
+        self.target, self.arrived = MOUNT / "office", SERVER / "office"
+        for folder in (self.share, self.second):
+            folder.mkdir(exist_ok=True)
+        # Not through the mount, which may not be there yet.
+        self.arrived.mkdir(exist_ok=True)
+        self.config, self.log = LOCAL / "config.toml", LOCAL / "agent.log"
+        self.config.write_text(
+            f'[agent]\nname = "lab"\nstate_dir = "{self.state}"\n\n[[share]]\nname = "office"\npath = "{self.share}"\n'
+            f'settle = "100ms"\n\n[[share.target]]\nname = "efs"\npath = "{self.target}"\n\n'
+            f'[[share.target]]\nname = "disk"\npath = "{self.second}"\n'
+        )
+        self.agent = None
+        self.slowest = 0.0
+
+    # ---- what people do ----
+
+    def save(self, name, body=None):
+        path = self.share / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body if body is not None else os.urandom(4096))
+
+    def fill(self, files, folders=10, size=8192):
+        for number in range(files):
+            self.save(f"folder {number % folders}/file {number}", os.urandom(size))
+
+    # ---- the agent ----
+
+    def start(self):
+        log = open(self.log, "ab")
+        self.agent = subprocess.Popen([BINARY, "run", "--config", self.config], stdout=log, stderr=log)
+
+    def stop(self):
+        """Seconds that it took to end after SIGTERM."""
+        begun = time.monotonic()
+        self.agent.send_signal(signal.SIGTERM)
+        try:
+            code = self.agent.wait(STOP_MAX)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"it does not end within {STOP_MAX} s") from None
+        need(code == 0, f"it ends with {code}")
+        self.agent = None
+        return time.monotonic() - begun
+
+    def status(self):
+        """What is said, within the time for it."""
+        begun = time.monotonic()
+        try:
+            command = [BINARY, "status", "--json", "--config", self.config]
+            said = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        except subprocess.TimeoutExpired:
+            raise Failed("`status` does not answer") from None
+        spent = time.monotonic() - begun
+        self.slowest = max(self.slowest, spent)
+        need(spent <= STATUS_MAX, f"`status` takes {spent:.2f} s")
+        need(said.stdout, f"`status` says nothing: {said.stderr.strip()}")
+        return json.loads(said.stdout)
+
+    def lane(self, name):
+        (share,) = self.status()["shares"]
+        return next(target for target in share["targets"] if target["name"] == name)
+
+    def is_safe(self):
+        return self.status()["verdict"] == "safe"
+
+    def await_safe(self):
+        """Safe is said, and is true. Returns the seconds."""
+        _, took = await_that("SAFE", self.is_safe)
+        self.need_same()
+        return took
+
+    # ---- what has to be ----
+
+    def need_same(self):
+        wanted = tree(self.share)
+        for place in (self.arrived, self.second):
+            unlike = difference(wanted, tree(place))
+            need(not unlike, f"{place} is not like the share: {unlike}")
+
+    def need_history(self, *paths):
+        """On the server each of these has one version, and nothing else has any."""
+        history = self.arrived / ".driftline/history"
+        found = sorted(str(path.parent.relative_to(history)) for path in history.rglob("*") if not path.is_dir())
+        need(found == sorted(paths), f"versions of {found} instead of {sorted(paths)}")
+
+    def need_clean_staging(self):
+        def left():
+            return [path for path in (self.arrived / ".driftline/staging").rglob("*") if not path.is_dir()]
+
+        await_that("staging is empty", lambda: not left(), 30)
+
+    def told(self):
+        return self.log.read_text(errors="replace")
+
+

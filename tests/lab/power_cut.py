@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Work until the power is cut, and what must be true after it, in a guest whose two disks are kept from cut to cut.
+
+    power_cut.py work SECONDS      looks at what the last cut left, then works until the power goes
+    power_cut.py end               looks, lets the agent finish, and prints "PASS what happened" or "FAIL why"
+
+Agent and server lose their power at the same instant. What SAFE was said for must be on the server at once, before any
+agent runs; then the agent, without help, brings about that all is equal, and no version is in history twice.
+"""
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
+from office import LOCAL, Failed, Office, await_that, need
+
+# What the server must have from now on: name -> digest; made durable before it is relied on.
+SAID = LOCAL / "said.json"
+FILES, FOLDERS = 120, 6
+
+
+def digest(path):
+    return hashlib.sha1(path.read_bytes()).hexdigest()
+
+
+def note(said):
+    draft = SAID.with_suffix(".draft")
+    with open(draft, "w") as file:
+        json.dump(said, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(SAID)
+    subprocess.run(["sync", "-f", LOCAL], check=True)
+
+
+def versions(office):
+    """Digests of all versions in history, by path."""
+    history = office.arrived / ".driftline/history"
+    found = {}
+    for path in history.rglob("*"):
+        if path.is_file():
+            found.setdefault(str(path.parent.relative_to(history)), []).append(digest(path))
+    return found
+
+
+def look(office):
+    """What was called safe is on the server, or in history there if it was replaced since."""
+    said = json.loads(SAID.read_text()) if SAID.exists() else {"files": {}, "rounds": 0}
+    # By its bytes: its folder may have been renamed since.
+    there = {digest(path) for path in office.arrived.rglob("*") if path.is_file()}
+    for name, wanted in said["files"].items():
+        need(wanted in there, f"{name} was called safe, and after the cut it is not there")
+    return said
+
+
+def finish(office):
+    """By itself, without a repair."""
+    office.start()
+    office.await_safe()
+    need(office.lane("efs")["holds"] == 0, "something is held")
+    office.need_clean_staging()
+    for name, found in versions(office).items():
+        need(len(found) == len(set(found)), f"{name} has a version twice in history")
+        place = office.arrived / name
+        need(not place.is_file() or digest(place) not in found, f"what lies at {name} is in history too")
+
+
+def change(office, number):
+    """Never the same bytes twice, so that a version which is there twice is seen."""
+    name = f"folder {number % FOLDERS}/file {number}"
+    what = random.random()
+    if what < 0.1 and (office.share / name).exists():
+        (office.share / name).unlink()
+    elif what < 0.13:
+        old, new = office.share / f"folder {number % FOLDERS}", office.share / f"renamed {random.randrange(10**9)}"
+        if old.exists():
+            old.rename(new)
+    else:
+        office.save(name, os.urandom(random.choice([300, 5000, 60000])))
+
+
+def work(office, said):
+    while True:
+        for _ in range(random.randrange(1, 30)):
+            change(office, random.randrange(FILES))
+            time.sleep(random.random() * 0.02)
+        if random.random() < 0.5:
+            # Of a moment after the last change: SAFE has a date.
+            now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+            await_that("SAFE", lambda: office.is_safe() and office.lane("efs")["protected_as_of"][:19] > now)
+            files = [path for path in office.share.rglob("*") if path.is_file()]
+            note({"files": {str(path.relative_to(office.share)): digest(path) for path in files}, "rounds": said["rounds"]})
+
+
+def main():
+    office = Office()
+    try:
+        said = look(office)
+        finish(office)
+        if sys.argv[1] == "end":
+            history = sum(len(found) for found in versions(office).values())
+            print(f"PASS {said['rounds']} cuts; {len(said['files'])} files called safe last, {history} versions kept, none twice")
+            return 0
+        said["rounds"] += 1
+        note(said)
+        # The lab cuts the power by this clock, so that no cut falls into the looking above.
+        subprocess.Popen(["sh", "-c", f"sleep {float(sys.argv[2])}; fault power-cut"])
+        work(office, said)
+    except Failed as failed:
+        print(f"FAIL {failed}")
+        print(office.told()[-4000:])
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

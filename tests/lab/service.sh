@@ -1,0 +1,118 @@
+#!/bin/bash
+# The service as an administrator sets it up, on a clean Debian with a real systemd and a real NFS mount.
+#
+#   service.sh TREE       the sources, as this machine has them; prints "PASS what happened" or "FAIL why"
+set -u
+tree=/host$1 program=/host$DRIFTLINE_BIN
+mount_point=/mnt/efs arrived=/run/lab/srv/fs/data/projects
+
+fail() {
+    echo "FAIL $*"
+    systemctl status --no-pager -l driftline
+    journalctl -u driftline --no-pager | tail -n 40
+    exit 1
+}
+
+# until_true SECONDS WHAT COMMAND...
+until_true() {
+    local end=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || fail "not in time: $what"
+        sleep 0.2
+    done
+}
+
+property() { systemctl show -P "$1" driftline; }
+says() { driftline status --json --query "$1" | grep -q "$2"; }
+status_is() { property StatusText | grep -q "$1"; }
+is_active() { [ "$(property ActiveState)" = active ]; }
+is_another() { [ "$(property MainPID)" != "$1" ] && is_active; }
+is_safe() { says verdict safe; }
+lane_is() { says 'shares[0].targets[0].state' "$1"; }
+has() { cmp -s "/srv/projects/$1" "$arrived/$1"; }
+
+# ---- set up ----
+
+install -m 755 "$program" /usr/local/bin/driftline || fail "no program"
+install -m 644 "$tree/systemd/driftline.service" /etc/systemd/system/
+install -d /etc/systemd/system/driftline.service.d
+mkdir -p /srv/projects $arrived
+cat >/etc/systemd/system/driftline.service.d/places.conf <<'UNIT'
+[Unit]
+RequiresMountsFor=/srv/projects
+[Service]
+ReadWritePaths=/mnt
+UNIT
+driftline init --share /srv/projects --target $mount_point/projects >/dev/null || fail "init"
+systemctl daemon-reload
+echo one >/srv/projects/one
+begun=$EPOCHSECONDS
+systemctl enable --now driftline >/dev/null 2>&1 || fail "it does not start"
+
+# ---- READY, STATUS, sandbox ----
+
+is_active || fail "started, and not active"
+until_true 60 "safe" is_safe
+has one || fail "safe, and not there"
+until_true 10 "a STATUS line" status_is "1 file known, 0 changes waiting"
+pid=$(property MainPID)
+[ "$(awk '/^Seccomp:/ { print $2 }' "/proc/$pid/status")" = 2 ] || fail "no system call filter"
+[ "$(awk '/^NoNewPrivs:/ { print $2 }' "/proc/$pid/status")" = 1 ] || fail "it may gain privileges"
+nsenter -t "$pid" -m touch /etc/written 2>/dev/null && fail "it may write to /etc"
+ready="ready and safe in $((EPOCHSECONDS - begun)) s"
+
+# ---- a mount that hangs: neither the watchdog nor the manager minds ----
+
+restarts=$(property NRestarts)
+fault cut
+echo two >/srv/projects/two
+until_true 60 "unresponsive is said" lane_is unresponsive
+sleep 75 # longer than WatchdogSec=
+[ "$(property NRestarts) $(property MainPID)" = "$restarts $pid" ] || fail "the watchdog was tripped by a mount"
+before=$EPOCHSECONDS
+systemctl restart driftline || fail "no restart while the mount hangs"
+restart="restart in $((EPOCHSECONDS - before)) s while it hung"
+[ "$(property Result)" = success ] || fail "stopped by force: $(property Result)"
+[ $((EPOCHSECONDS - before)) -lt 30 ] || fail "a stop takes longer than TimeoutStopSec="
+fault heal
+until_true 120 "safe after the hang" is_safe
+has two || fail "what was saved during the hang is not there"
+
+# ---- unmounted under the running service, and mounted again ----
+
+fault umount
+echo three >/srv/projects/three
+until_true 60 "it is said that the mount is away" lane_is unreachable
+[ -z "$(ls $mount_point)" ] || fail "it wrote below the mount point"
+fault remount
+until_true 120 "safe after it is mounted again" is_safe
+has three || fail "what was saved while it was away is not there"
+
+# ---- a start without the mount, which comes later ----
+
+systemctl stop driftline || fail "stop"
+fault umount
+echo four >/srv/projects/four
+systemctl start driftline || fail "it does not start without the mount"
+until_true 60 "it is said that the mount is not there" lane_is unreachable
+fault remount
+until_true 120 "safe once it is mounted" is_safe
+has four || fail "what was saved before the mount came is not there"
+
+# ---- a hung loop trips the watchdog ----
+
+pid=$(property MainPID)
+kill -STOP "$pid"
+until_true 150 "the watchdog ends an agent that hangs" is_another "$pid"
+until_true 60 "safe after the watchdog" is_safe
+
+# ---- a configuration that is wrong waits for a person ----
+
+sed -i '1i nonsense = true' /etc/driftline/config.toml
+systemctl restart driftline 2>/dev/null
+sleep 12
+[ "$(property ActiveState) $(property ExecMainStatus)" = "failed 78" ] || fail "a wrong configuration is tried again"
+
+exposure=$(systemd-analyze security --no-pager driftline.service | awk '/Overall exposure/ { print $(NF - 2) }')
+echo "PASS $ready; $restart; a hung loop restarted; exposure $exposure"

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""A first copy and a pass without changes, over the round trips of an EFS: driftline, rsync and rclone in one guest.
+
+    speed.py [FILES] [ROUNDS]      prints a markdown table, and of driftline every kind of NFS operation
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+from office import BINARY, LOCAL, MOUNT, SERVER, need, tree
+
+FILES = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+SHARE, STATE = LOCAL / "share", LOCAL / "state"
+
+
+def operations():
+    """Of the mount, as the kernel counts them: name -> how many were sent."""
+    lines = iter(open("/proc/self/mountstats"))
+    for line in lines:
+        if f"mounted on {MOUNT} " in line:
+            break
+    for line in lines:
+        if line.strip() == "per-op statistics":
+            break
+    counts = {}
+    for line in lines:
+        name, _, numbers = line.strip().partition(": ")
+        if not numbers:
+            break
+        counts[name] = int(numbers.split()[0])
+    return counts
+
+
+def measure(*command):
+    """Seconds, and operations."""
+    subprocess.run(["sync"], check=True)
+    with open("/proc/sys/vm/drop_caches", "w") as knob:
+        knob.write("3")
+    before, begun = operations(), time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True)
+    took, after = time.monotonic() - begun, operations()
+    need(done.returncode == 0, f"{command}: {done.stdout} {done.stderr}")
+    return took, {name: after[name] - before[name] for name in after if after[name] != before[name]}
+
+
+def commands():
+    mine = [BINARY, "sync", "--share", SHARE, "--target", MOUNT / "driftline", "--state-dir", STATE]
+    return {
+        "driftline sync": (MOUNT / "driftline", mine),
+        "rsync -a": (MOUNT / "rsync", ["rsync", "-a", f"{SHARE}/", f"{MOUNT}/rsync/"]),
+        "rclone sync --transfers 16": (
+            MOUNT / "rclone",
+            ["rclone", "--config", "/dev/null", "sync", "--transfers", "16", "--metadata", SHARE, MOUNT / "rclone"],
+        ),
+    }
+
+
+def round_of(results):
+    for name, (place, command) in commands().items():
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(STATE, ignore_errors=True)
+        place.mkdir()
+        first = measure(*command)
+        arrived, wanted = tree(SERVER / place.name), tree(SHARE)
+        need({p: v[1] for p, v in arrived.items()} == {p: v[1] for p, v in wanted.items()}, f"{name} leaves another tree")
+        second = measure(*command)
+        results.setdefault(name, []).append((first, second))
+
+
+def main():
+    SHARE.mkdir()
+    for number in range(FILES):
+        folder = SHARE / f"folder {number % 100}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"file {number}").write_bytes(os.urandom(2048 + number % 12 * 1024))
+    results = {}
+    for _ in range(ROUNDS):
+        round_of(results)
+    print(f"{FILES} files in 100 folders; medians of {ROUNDS}")
+    print("\n| | first pass | files/s | NFS operations per file | pass without changes | operations in it |")
+    print("|---|---|---|---|---|---|")
+    for name, rounds in results.items():
+        first = statistics.median(first[0] for first, _ in rounds)
+        second = statistics.median(second[0] for _, second in rounds)
+        per_file = statistics.median(sum(first[1].values()) / FILES for first, _ in rounds)
+        idle = statistics.median(sum(second[1].values()) for _, second in rounds)
+        print(f"| {name} | {first:.1f} s | {FILES / first:.0f} | {per_file:.1f} | {second:.1f} s | {idle:.0f} |")
+    for name, rounds in results.items():
+        first, second = rounds[-1]
+        show = lambda counts: ", ".join(f"{op} {count}" for op, count in sorted(counts.items(), key=lambda pair: -pair[1]))
+        print(f"\n{name}, first pass: {show(first[1])}\n{name}, pass without changes: {show(second[1])}")
+
+
+main()
