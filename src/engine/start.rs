@@ -20,6 +20,8 @@ use crate::plan::Nature;
 use crate::settle::SettleLimits;
 use crate::target::{DirSetup, DirTarget, Flush, Target, Ways};
 
+/// How the process ends when a thread of it panicked: an internal error (`EX_SOFTWARE` of sysexits.h).
+const INTERNAL: i32 = 70;
 /// Threads that look at and read a share, beside the one that scans it (count).
 const SHARE_THREADS: usize = 2;
 /// Threads of a target (count): as many commands as a lane has under way at most, and one for listings and probes.
@@ -327,7 +329,14 @@ fn spawn(hands: &Arc<ShareHands>, name: &str, queue: &Arc<Queue<ShareJob>>) -> R
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
-    let started = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    // A thread that is gone leaves its work waiting for ever, and nobody knows: better begin anew.
+    let to_its_end = move || {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+            tracing::error!("driftline has a fault of its own and ends: see above what it was, and report it");
+            std::process::exit(INTERNAL);
+        }
+    };
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(to_its_end);
     started.map(drop).map_err(|error| StartError {
         what: format!("start a thread for {name}"),
         cause: error.to_string(),

@@ -152,9 +152,16 @@ class Office:
     def is_safe(self):
         return self.status()["verdict"] == "safe"
 
+    def protected_as_of(self):
+        """The earliest of all targets, in whole seconds."""
+        targets = [target for share in self.status()["shares"] for target in share["targets"]]
+        return min((target["protected_as_of"] or "")[:19] for target in targets)
+
     def await_safe(self):
-        """Safe is said, and is true. Returns the seconds."""
-        _, took = await_that("SAFE", self.is_safe)
+        """Safe is said of a moment after this, and is true: what is said of an earlier one is no word on later work. Returns
+        the seconds."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+        _, took = await_that("SAFE", lambda: self.is_safe() and self.protected_as_of() > now)
         self.need_same()
         return took
 

@@ -66,7 +66,13 @@ impl Job<'_> {
         replaces: Option<Digest>,
     ) -> Outcome<()> {
         let ways = self.place.ways;
-        let linked = self.first_free(replaces, |name| ways.link(dest, Spot::new(kept_in, name)));
+        let linked = match kept_before(dest, kept_in)? {
+            // A change that was cut off has kept it already: only the time is another.
+            Some(old) => {
+                self.first_free(replaces, |name| place_where_absent(Spot::new(kept_in, &old), Spot::new(kept_in, name)))
+            }
+            None => self.first_free(replaces, |name| ways.link(dest, Spot::new(kept_in, name))),
+        };
         let name = match linked {
             Ok(Some(name)) => name,
             Ok(None) => return self.keep_by_copy(dest, wanted, kept_in, replaces),
@@ -169,6 +175,23 @@ impl Job<'_> {
         self.touched.note(&folder, &open)?;
         Ok(open)
     }
+}
+
+/// The name in history of the very file that is visible, if it has one.
+fn kept_before(dest: Spot<'_>, kept_in: &OwnedFd) -> Outcome<Option<Vec<u8>>> {
+    let st = match sys::lstat(dest) {
+        Err(err) if is(&err, Errno::NOENT) => return Err(gone()),
+        result => result?,
+    };
+    let mut found = None;
+    if st.stx_nlink > 1 {
+        sys::each_name(kept_in, |name| {
+            let is_it = sys::lstat(Spot::new(kept_in, name)).is_ok_and(|kept| kept.stx_ino == st.stx_ino);
+            found = is_it.then(|| name.to_vec());
+            Ok(!is_it)
+        })?;
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::connection::Sort;
 use super::fault::Outcome;
 use super::object::Head;
 use super::past::Source;
-use super::wire::{Wire, decoded, garbled, length, time, version};
+use super::wire::{Wire, begun, decoded, garbled, length, time, version};
 use crate::model::Wall;
 
 /// One version of a key, or its removal.
@@ -46,7 +46,8 @@ impl Wire<'_> {
             let request = client.list_object_versions().bucket(self.bucket()).prefix(prefix);
             let request = request.encoding_type(EncodingType::Url);
             let request = request.set_key_marker(after.map(|next| next.key.clone()));
-            let out = request.set_version_id_marker(after.and_then(|next| next.id.clone())).send().await?;
+            let request = request.set_version_id_marker(after.and_then(|next| next.id.clone()));
+            let out = begun(request.send()).await?;
             let kept = out.versions.unwrap_or_default().into_iter().map(|one| {
                 Ok(Version {
                     key: decoded(one.key.as_deref().unwrap_or_default())?,
@@ -85,7 +86,7 @@ impl Wire<'_> {
         self.call(Sort::Get, 0, || async {
             let request = client.get_object().bucket(self.bucket()).key(&source.key).set_range(range.clone());
             let request = request.set_if_match(source.etag.clone()).set_version_id(source.version.clone());
-            let out = request.send().await?;
+            let out = begun(request.send()).await?;
             let head = Head {
                 etag: out.e_tag.unwrap_or_default(),
                 len: length(out.content_length),

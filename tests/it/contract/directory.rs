@@ -311,6 +311,29 @@ fn sockets_are_shown_and_never_touched() {
 
 /// Many folders at once, so that a page is full.
 #[test]
+fn a_change_that_was_cut_off_after_it_kept_the_old_version_keeps_it_once() {
+    let fixture = DirFixture::new(Ways::Links);
+    let (target, a) = (fixture.target(), path("a"));
+    let stamp = put(target, &a, b"one");
+    let two = replace(target, &a, b"two", stamp).unwrap().stamp.unwrap();
+    // As far as a change comes whose machine loses its power.
+    let history = fixture.root().join(".driftline/history/a");
+    std::fs::hard_link(fixture.root().join("a"), history.join("20200101T000000.000000000Z-00000000")).unwrap();
+    assert_eq!(fault(replace(target, &a, b"three", two)), Fault::Stale, "its change time is another");
+    let before = now();
+    replace(target, &a, b"three", stamp_at(target, &a)).unwrap();
+    assert_eq!(fixture.history(&a), [b"one".to_vec(), b"two".to_vec()]);
+    let mut told = Vec::new();
+    target
+        .past(&a, before, &mut |past| {
+            told.push(past);
+            true
+        })
+        .unwrap();
+    assert_eq!(told.len(), 1, "it is told as replaced when it was: {told:?}");
+}
+
+#[test]
 fn a_folder_of_more_than_a_page_is_listed_whole() {
     let fixture = DirFixture::new(Ways::Auto);
     for n in 0..5000 {
