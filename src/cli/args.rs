@@ -91,6 +91,10 @@ pub enum Command {
     Pause(StateArgs),
     /// Go on after `pause`
     Resume(StateArgs),
+    /// Print what a shell needs to complete the commands and their options
+    Completions(CompletionsArgs),
+    /// Print the manual, or that of one command
+    Man(ManArgs),
 }
 
 /// Which shares and targets: a configuration file, or one share and its targets named here.
@@ -343,6 +347,25 @@ pub struct LogArgs {
     /// Whose index to ask.
     #[command(flatten)]
     pub choice: Choice,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Of this command [default: of driftline as a whole]
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
+    /// Write all pages into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub to: Option<PathBuf>,
 }
 
 /// `approve`.

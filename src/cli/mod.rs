@@ -17,6 +17,7 @@ mod history;
 mod init;
 mod log;
 mod logs;
+mod manual;
 mod out;
 pub mod plan_text;
 pub mod progress;
@@ -78,6 +79,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Approve(args) => asked::approve(args),
         Command::Pause(args) => asked::pause(args),
         Command::Resume(args) => asked::resume(args),
+        Command::Completions(args) => manual::completions(args),
+        Command::Man(args) => manual::man(args),
     }
 }
 

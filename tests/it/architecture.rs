@@ -29,7 +29,7 @@ const BELOW_CLI: &[&str] =
     &["model", "sys", "plan", "settle", "rest", "names", "config", "index", "local", "target", "engine"];
 
 /// Every dependency, and the paths under `src/` that may name it.
-const CRATES: [(&str, &[&str]); 33] = [
+const CRATES: [(&str, &[&str]); 35] = [
     ("anstream", &["cli/"]),
     ("aws_config", &["target/s3/"]),
     ("aws_runtime", &["target/s3/"]),
@@ -40,6 +40,8 @@ const CRATES: [(&str, &[&str]); 33] = [
     ("blake3", &["model/", "local/", "target/"]),
     ("bytes", &["target/s3/"]),
     ("clap", &["cli/"]),
+    ("clap_complete", &["cli/"]),
+    ("clap_mangen", &["cli/"]),
     ("crc_fast", &["target/s3/"]),
     ("ignore", &["local/"]),
     ("indicatif", &["cli/"]),
