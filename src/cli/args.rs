@@ -85,7 +85,7 @@ pub enum Command {
     Log(LogArgs),
     /// Read back what the targets hold, and compare it with what was left there
     Verify(VerifyArgs),
-    /// Let a halted target go on
+    /// Let a halted target go on, or take another folder or place for a share or target
     Approve(ApproveArgs),
     /// Make no change on any target until `resume`
     Pause(StateArgs),
@@ -371,27 +371,38 @@ pub struct ManArgs {
 /// `approve`.
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
-    /// The halted target, as SHARE/TARGET
-    #[arg(value_name = "SHARE/TARGET", value_parser = lane_name)]
+    /// The halted target, as SHARE/TARGET; or, while no agent runs, the share or target that another folder or place has taken
+    /// the place of
+    #[arg(value_name = "SHARE[/TARGET]", value_parser = lane_name)]
     pub lane: LaneName,
     /// Whose index to ask.
     #[command(flatten)]
     pub state: StateArgs,
 }
 
-/// A target as people name it: `SHARE/TARGET`.
+/// A share or a target as people name it: `SHARE` or `SHARE/TARGET`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneName {
     /// The share's name.
     pub share: String,
-    /// The target's name.
-    pub target: String,
+    /// The target's name; `None` for the share itself.
+    pub target: Option<String>,
+}
+
+impl std::fmt::Display for LaneName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.target {
+            Some(target) => write!(f, "{}/{target}", self.share),
+            None => f.write_str(&self.share),
+        }
+    }
 }
 
 fn lane_name(text: &str) -> Result<LaneName, String> {
     match text.split_once('/') {
+        None if !text.is_empty() => Ok(LaneName { share: text.to_owned(), target: None }),
         Some((share, target)) if !share.is_empty() && !target.is_empty() && !target.contains('/') => {
-            Ok(LaneName { share: share.to_owned(), target: target.to_owned() })
+            Ok(LaneName { share: share.to_owned(), target: Some(target.to_owned()) })
         }
         Some(_) | None => Err("write it as SHARE/TARGET, such as projects/efs".to_owned()),
     }
@@ -448,7 +459,8 @@ mod tests {
             "driftline run --target /t",
             "driftline run --config /c --share /s --target /t",
             "driftline run --log yaml",
-            "driftline approve efs",
+            "driftline approve",
+            "driftline approve /efs",
             "driftline approve a/b/c",
             "driftline init --share /s",
             "driftline explain",
@@ -464,8 +476,9 @@ mod tests {
 
     #[test]
     fn a_lane_has_two_names() {
-        let wanted = LaneName { share: "projects".into(), target: "efs".into() };
+        let wanted = LaneName { share: "projects".into(), target: Some("efs".into()) };
         assert_eq!(lane_name("projects/efs"), Ok(wanted));
+        assert_eq!(lane_name("projects"), Ok(LaneName { share: "projects".into(), target: None }));
         assert!(lane_name("/efs").is_err());
     }
 

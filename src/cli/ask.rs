@@ -8,7 +8,7 @@ use crate::cli::args::{ListArgs, Output, StatusArgs};
 use crate::cli::collect::{self, Found, patiently};
 use crate::cli::report::{AgentState, Item, ItemKind, ShareState, Status, TargetState, When};
 use crate::cli::source::{self, State};
-use crate::cli::status_text::{in_colour, render_items, render_status};
+use crate::cli::status_text::{in_colour, offline_hint, render_items, render_status};
 use crate::cli::text::{Screen, bytes, counted, grouped, harmless};
 use crate::cli::{Exit, Failure, say, say_json};
 use crate::engine::clock::wall as now;
@@ -184,7 +184,7 @@ fn places(status: &Status) -> Vec<Item> {
     let mut items = Vec::new();
     for share in status.shares.iter().filter(|share| share.state == ShareState::Offline) {
         let message = share.error.clone().unwrap_or_else(|| "it is offline".to_owned());
-        let hint = format!("mount or restore {}; nothing is deleted meanwhile", share.path);
+        let hint = offline_hint(&share.path, &share.name);
         let since = share.scanned.unwrap_or(status.as_of);
         let share = share.name.clone();
         items.push(Item { kind: ItemKind::Place, share, target: None, path: String::new(), message, hint, since });

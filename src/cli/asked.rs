@@ -4,7 +4,7 @@ use crate::cli::args::{ApproveArgs, LaneName, StateArgs};
 use crate::cli::ask::{read, unreadable};
 use crate::cli::collect::{feel, never_ran};
 use crate::cli::source::{self, State};
-use crate::cli::{Exit, Failure, say};
+use crate::cli::{Exit, Failure, bind, say};
 use crate::engine::clock::wall as now;
 use crate::engine::state::{self, Liveness};
 use crate::index::{Overview, Reader, Request, Requests, TargetOverview};
@@ -12,14 +12,35 @@ use crate::index::{Overview, Reader, Request, Requests, TargetOverview};
 /// `approve`.
 pub(super) fn approve(args: &ApproveArgs) -> Result<Exit, Failure> {
     let asked = source::state(&args.state)?;
-    let lane = format!("{}/{}", args.lane.share, args.lane.target);
+    let lane = args.lane.to_string();
     let overview = overview(&asked, &format!("approve {lane}"))?;
-    let target = find(&overview, &args.lane).ok_or_else(|| no_such_lane(&lane, &overview))?;
+    let Some(name) = &args.lane.target else { return take_place(&asked, &args.lane, &overview) };
+    let target = find(&overview, &args.lane.share, name).ok_or_else(|| no_such_lane(&lane, &overview))?;
     if target.halt.is_none() {
-        say(&format!("{lane} is not halted: there is nothing to approve.\n"))?;
-        return Ok(Exit::Fine);
+        return take_place(&asked, &args.lane, &overview);
     }
     request(&asked, Request::Approve(target.id), &format!("{lane} may go on"))
+}
+
+/// What lies where a share or a target was is another one: from now on it is that. Said aloud; nothing is changed there.
+fn take_place(asked: &State, lane: &LaneName, overview: &Overview) -> Result<Exit, Failure> {
+    let config = asked.config.as_ref().ok_or_else(|| {
+        Failure::cannot(Exit::Usage, format!("approve {lane}"), "only the state folder is named")
+            .hint("name the configuration with --config, or --share and --target")
+    })?;
+    let runs = matches!(feel(&asked.dir, now())?.liveness, Liveness::Running | Liveness::Starting);
+    if runs && lane.target.is_some() {
+        let how = "To take another place for it, stop the agent first.";
+        say(&format!("{lane} is not halted: there is nothing to approve. {how}\n"))?;
+        return Ok(Exit::Fine);
+    }
+    let lines = bind::bind_anew(config, lane)?.ok_or_else(|| no_such_lane(&lane.to_string(), overview))?;
+    if lines.is_empty() {
+        let how_it_is = if lane.target.is_some() { "is not halted" } else { "is the folder that it was" };
+        say(&format!("{lane} {how_it_is}: there is nothing to approve.\n"))?;
+    }
+    lines.iter().try_for_each(|line| say(&format!("{line}\n")))?;
+    Ok(Exit::Fine)
 }
 
 /// `pause`.
@@ -45,9 +66,9 @@ fn nothing_there(asked: &State, what: &str) -> Failure {
     Failure::cannot(Exit::Usage, what, notice.message).hint(notice.hint)
 }
 
-fn find<'a>(overview: &'a Overview, lane: &LaneName) -> Option<&'a TargetOverview> {
-    let share = overview.shares.iter().find(|share| share.name == lane.share)?;
-    share.targets.iter().find(|target| target.name == lane.target)
+fn find<'a>(overview: &'a Overview, share: &str, target: &str) -> Option<&'a TargetOverview> {
+    let share = overview.shares.iter().find(|known| known.name == share)?;
+    share.targets.iter().find(|known| known.name == target)
 }
 
 fn no_such_lane(lane: &str, overview: &Overview) -> Failure {

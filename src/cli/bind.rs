@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use crate::cli::args::LaneName;
 use crate::cli::ask::unreadable;
 use crate::cli::collect::{shown, shown_place};
 use crate::cli::{Exit, Failure};
@@ -17,6 +18,9 @@ use crate::local;
 use crate::model::RelPath;
 use crate::sys::fskind;
 use crate::target::Bind;
+
+/// How a line ends that tells of nothing new.
+const AS_BEFORE: &str = ", as before.";
 
 /// Refuses a state folder on a network file system: SQLite's locks do not hold there.
 pub(super) fn check_state_dir(dir: &Path) -> Result<(), Failure> {
@@ -37,6 +41,48 @@ fn unusable(dir: &Path, error: &dyn std::fmt::Display) -> Failure {
 
 /// Binds every share and target of a configuration; one line for each. Repeating it does no harm.
 pub(super) fn bind(config: &Config) -> Result<Vec<String>, Failure> {
+    with_index(config, |index, writer| {
+        let mut lines = Vec::new();
+        for share in &config.shares {
+            let info = bind_share(index, share, writer, &mut lines)?;
+            for target in &share.targets {
+                lines.push(bind_target(index, share, &info, target, writer)?);
+            }
+        }
+        Ok(lines)
+    })
+}
+
+/// Takes what lies where a share or a target was for it; nothing is said if it is the one that it was. `None` if there is no
+/// such share or target.
+pub(super) fn bind_anew(config: &Config, lane: &LaneName) -> Result<Option<Vec<String>>, Failure> {
+    let Some(share) = config.shares.iter().find(|share| share.name == lane.share) else { return Ok(None) };
+    let target = match &lane.target {
+        None => None,
+        Some(name) => match share.targets.iter().find(|target| target.name == *name) {
+            Some(target) => Some(target),
+            None => return Ok(None),
+        },
+    };
+    with_index(config, |index, writer| {
+        let uid = share_uid(writer, &share.name, &share.path);
+        index.begin(now())?;
+        let info = index.register_share(&share.name, share.path.as_os_str().as_bytes(), &uid)?;
+        index.commit()?;
+        let line = match target {
+            Some(target) => bind_target(index, share, &info, target, writer)?,
+            None => {
+                let mut lines = Vec::new();
+                bind_share(index, share, writer, &mut lines)?;
+                lines.concat()
+            }
+        };
+        Ok(Some(vec![line].into_iter().filter(|line| !line.ends_with(AS_BEFORE)).collect()))
+    })
+}
+
+/// Works on the index of a configuration, which no agent may hold meanwhile.
+fn with_index<T>(config: &Config, work: impl FnOnce(&mut Index, &str) -> Result<T, Fault>) -> Result<T, Failure> {
     let dir = &config.agent.state_dir;
     DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(|error| unusable(dir, &error))?;
     let _lock = Lock::take(dir).map_err(|error| match error.kind() {
@@ -50,15 +96,7 @@ pub(super) fn bind(config: &Config) -> Result<Vec<String>, Failure> {
     let broken = |error: IndexError| unreadable(dir, &error);
     let mut index = Index::open(&dir.join(state::INDEX)).map_err(broken)?;
     let writer = config.agent.name.clone().unwrap_or_else(crate::sys::host::name);
-    let mut lines = Vec::new();
-    for share in &config.shares {
-        let info = bind_share(&mut index, share, &writer, &mut lines).map_err(|fault| fault.told(dir))?;
-        for target in &share.targets {
-            let line = bind_target(&mut index, share, &info, target, &writer).map_err(|fault| fault.told(dir))?;
-            lines.push(line);
-        }
-    }
-    Ok(lines)
+    work(&mut index, &writer).map_err(|fault| fault.told(dir))
 }
 
 enum Fault {
@@ -91,7 +129,7 @@ fn bind_share(index: &mut Index, share: &Share, writer: &str, lines: &mut Vec<St
     let info = index.register_share(name, share.path.as_os_str().as_bytes(), &new_uid)?;
     let known = index.share_tally(info.id).files;
     let line = match info.bound {
-        Some(bound) if bound == (id.fsid, id.ino) => format!("Share {name} is {root}, as before."),
+        Some(bound) if bound == (id.fsid, id.ino) => format!("Share {name} is {root}{AS_BEFORE}"),
         Some(_) if known > 0 && is_empty(&share.path) => {
             index.rollback()?;
             let cause = format!("it is another folder than before, and empty, while {known} files are known");
@@ -133,7 +171,7 @@ fn bind_target(
     index.begin(now())?;
     let known = index.register_target(info.id, &target.name, &target.place.to_string())?;
     let line = match &known.bound {
-        Some(before) if *before == bound.id => format!("Target {lane} is {place}, as before."),
+        Some(before) if *before == bound.id => format!("Target {lane} is {place}{AS_BEFORE}"),
         Some(_) => format!("Target {lane} is {place} from now on: it was another place before."),
         None => format!("Target {lane} is {place} from now on, with the identity {}.", bound.id),
     };

@@ -211,8 +211,16 @@ fn what_to_do(status: &Status, screen: &Screen) -> String {
     text
 }
 
+/// What to do about a share that is not the one that it was, or not there.
+pub(super) fn offline_hint(path: &str, name: &str) -> String {
+    format!(
+        "mount or restore {path}; nothing is deleted meanwhile. If another folder is the share from now on, stop the agent, \
+         and take it with `driftline approve {name}`"
+    )
+}
+
 fn offline_advice(share: &ShareStatus) -> String {
-    let hint = format!("mount or restore {}; nothing is deleted meanwhile", harmless(&share.path));
+    let hint = offline_hint(&harmless(&share.path), &harmless(&share.name));
     match &share.error {
         Some(why) => format!("  share {}: {}\n    hint: {hint}\n", share.name, harmless(why)),
         None => format!("  share {}: {hint}\n", share.name),

@@ -1,8 +1,10 @@
 //! A share or a target that is not there, or is not the one it was.
 
 use std::fs;
+use std::process::Command;
+use std::time::Duration;
 
-use crate::office::{Office, Tree, targets};
+use crate::office::{Office, Tree, must, targets};
 
 /// An office that was in step once.
 fn settled_office() -> Office {
@@ -165,4 +167,59 @@ fn the_target_of_another_share_is_refused() {
     let said = other.sync();
     assert!(said.code.is_some_and(|code| code != 0), "it is an error: {said}");
     assert_eq!(other.target_places(), places);
+}
+
+#[test]
+fn another_folder_is_the_share_once_it_is_approved_and_only_then() {
+    let office = Office::configured("settle = \"100ms\"", "");
+    (0..5).for_each(|n| office.save(format!("{n}.txt"), format!("text {n}")));
+    office.sync_well();
+    let before = office.target_places();
+    // The files on another disk, put in the place of the old one.
+    must(Command::new("cp").arg("-a").arg(office.path("share")).arg(office.path("new disk")));
+    fs::rename(office.path("share"), office.path("old disk")).unwrap();
+    fs::rename(office.path("new disk"), office.path("share")).unwrap();
+    let mut agent = office.start();
+    office.wait_until("it is offline, and the way on is named", || {
+        let said = office.tell(&["problems"]);
+        said.out.contains("driftline approve papers")
+    });
+    let said = office.tell(&["approve", "papers"]);
+    assert_eq!(said.code, Some(2), "{said}");
+    assert!(said.err.contains("an agent works with it") && said.err.contains("hint: stop that agent first"), "{said}");
+    agent.terminate(Duration::from_secs(10));
+    drop(agent);
+    let said = office.tell(&["approve", "papers"]);
+    assert_eq!(said.code, Some(0), "{said}");
+    assert!(said.out.contains("from now on: it was another folder before"), "{said}");
+    office.sync_well();
+    assert_eq!(office.target_places(), before, "nothing was sent again");
+    let said = office.tell(&["approve", "papers"]);
+    assert!(said.out.contains("there is nothing to approve"), "{said}");
+    // An empty one is more likely a disk that is not mounted.
+    fs::rename(office.path("share"), office.path("away")).unwrap();
+    fs::create_dir(office.path("share")).unwrap();
+    let said = office.tell(&["approve", "papers"]);
+    assert_eq!(said.code, Some(2), "{said}");
+    assert!(said.err.contains("another folder than before, and empty"), "{said}");
+    let said = office.tell(&["approve", "letters"]);
+    assert_eq!(said.code, Some(2), "{said}");
+}
+
+#[test]
+fn a_target_recreated_empty_is_filled_again_once_it_is_approved_and_only_then() {
+    let office = Office::configured("settle = \"100ms\"", "");
+    (0..5).for_each(|n| office.save(format!("{n}.txt"), format!("text {n}")));
+    office.sync_well();
+    fs::remove_dir_all(office.path("target")).unwrap();
+    fs::create_dir(office.path("target")).unwrap();
+    let said = office.sync();
+    assert_eq!(said.code, Some(1), "{said}");
+    assert!(said.err.contains("driftline approve SHARE/TARGET"), "{said}");
+    assert_eq!(fs::read_dir(office.path("target")).unwrap().count(), 0);
+    let said = office.tell(&["approve", "papers/backup"]);
+    assert_eq!(said.code, Some(0), "{said}");
+    assert!(said.out.contains("it was another place before"), "{said}");
+    office.sync_well();
+    office.assert_same();
 }

@@ -109,7 +109,7 @@ fn another(id: RootId, known: Option<&ShareOverview>) -> Option<Finding> {
     (RootId { fsid, ino } != id).then(|| {
         let what = "it is another folder than the one that the share was bound to";
         Finding::new(Level::Problem, what)
-            .hint("mount the disk that holds it; if it is another one on purpose, bind it anew with `driftline init`")
+            .hint("mount the disk that holds it; if it is another one on purpose, stop the agent, and take it with `driftline approve SHARE`")
     })
 }
 

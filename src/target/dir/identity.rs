@@ -125,7 +125,7 @@ impl DirTarget {
         let root = self.setup.root.display();
         offline(
             format!("{root} bears no identity: the target is not mounted, or another file system is mounted there"),
-            "mount the target; if it was emptied on purpose, bind it anew with 'driftline init'",
+            "mount the target; if it was emptied on purpose, stop the agent, and take it with 'driftline approve SHARE/TARGET'",
         )
     }
 
@@ -143,7 +143,7 @@ impl DirTarget {
                     "{root} is another target ({}, not {bound}): another file system is mounted there",
                     found.target
                 ),
-                "mount the right one, or bind this one anew with 'driftline init'",
+                "mount the right one; or stop the agent, and take this one with 'driftline approve SHARE/TARGET'",
             )),
             Some(_) | None => Ok(()),
         }

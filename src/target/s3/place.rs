@@ -179,7 +179,10 @@ impl Inner {
 
     pub(super) fn unbound(&self) -> Refusal {
         let cause = format!("{} bears no identity: it was emptied, or is another bucket than before", self.shown());
-        offline(&cause, "correct url and endpoint; if it was emptied on purpose, bind it anew with 'driftline init'")
+        offline(
+            &cause,
+            "correct url and endpoint; if it was emptied on purpose, stop the agent, and take it with 'driftline approve SHARE/TARGET'",
+        )
     }
 
     pub(super) fn compare(&self, found: &Identity, bound: Option<&str>) -> Outcome<()> {
@@ -191,7 +194,10 @@ impl Inner {
         match bound {
             Some(bound) if bound != found.target => {
                 let cause = format!("{place} is another target ({}, not {bound})", found.target);
-                Err(offline(&cause, "correct url and endpoint, or bind this one anew with 'driftline init'"))
+                Err(offline(
+                    &cause,
+                    "correct url and endpoint; or stop the agent, and take this one with 'driftline approve SHARE/TARGET'",
+                ))
             }
             Some(_) | None => Ok(()),
         }
