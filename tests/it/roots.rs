@@ -83,10 +83,9 @@ fn another_folder_in_the_place_of_the_share_deletes_nothing_and_recovers() {
     swap_out(&office, "share", true);
     office.save("other/papers.docx", b"somebody else's");
     office.save("plan.txt", b"another plan");
-    office.wait_until("not safe with another share", || office.status()["verdict"] != "safe");
     // What a scan of it would bring about is made within its grace.
-    let said = office.tell(&["status"]);
-    assert!(said.out.contains("offline"), "{said}");
+    office.wait_until("offline with another share", || office.tell(&["status"]).out.contains("offline"));
+    assert_ne!(office.status()["verdict"], "safe");
     assert_eq!(office.target_places(), places);
     fs::remove_dir_all(office.path("share")).unwrap();
     swap_in(&office, "share");
