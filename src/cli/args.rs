@@ -21,7 +21,7 @@ Exit codes:
 const LOG_COVERS: &str = "\
 One line per entry: when, on which share and target, what, the path, and why or with which effect. Told are
   put, move, remove        with the content's first eight hex digits, what it replaced, and a bucket's version id
-  make folder, set meta    a folder made; mode, owner or time carried over alone
+  make folder, set meta    a folder made; mode, owner, access list or time carried over alone
   adopt, forget            the target held that content already; what was ours is gone from share and target
   hold, release, let go    a path waits for a person, why, and when it no longer does; left to someone else
   unreadable, readable     a path of the share that cannot be read

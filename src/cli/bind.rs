@@ -271,7 +271,7 @@ mod tests {
         let mut index = Index::open(&dir.path().join("state").join(state::INDEX)).expect("opened");
         index.begin(now()).expect("begun");
         let info = index.register_share("papers", b"x", "unused").expect("known");
-        let meta = crate::model::Meta { mode: 0, mtime: now(), uid: 0, gid: 0 };
+        let meta = crate::model::Meta { mtime: now(), ..crate::model::Meta::NOTHING };
         let shape = crate::model::Shape { kind: crate::model::Kind::File, len: 1 };
         let stat = crate::model::Stat { shape, ino: 1, ctime: now(), meta, nlink: 1, mounted: false };
         let path = crate::model::RelPath::new("a").expect("fine");

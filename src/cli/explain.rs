@@ -13,6 +13,7 @@ use crate::cli::source::{self, State};
 use crate::cli::text::{Screen, bytes, harmless};
 use crate::cli::{Exit, Failure, say, say_json};
 use crate::engine::clock::wall as now;
+use crate::engine::state::TargetState;
 use crate::index::{HoldRow, PathStory, Presence, Reader, ShareOverview, TargetStory};
 use crate::local::Ignore;
 use crate::model::{Content, Kind, RelPath, Seen, Shape, Sight};
@@ -29,6 +30,8 @@ pub(super) struct Explanation {
     pub ignored_by: Option<String>,
     /// As it was last seen on the share, in words.
     pub local: String,
+    /// What it permits beyond its mode, as `setfacl --set` takes it; `None` if nothing, or if nobody told.
+    pub access_list: Option<String>,
     /// What is the matter with it there.
     pub troubles: Vec<String>,
     /// On each target.
@@ -144,7 +147,7 @@ fn explained(asked: &State, share: &ShareOverview, path: &RelPath, story: &PathS
         target.map(crate::config::Target::policy).unwrap_or_default()
     };
     let targets = story.targets.iter().map(|target| {
-        let told = on_target(story, target, &policy(&target.name));
+        let told = with_list(on_target(story, target, &policy(&target.name)), story, share);
         if target.open.is_some() { stopped(told, share) } else { told }
     });
     let journal = story.lines.iter().cloned();
@@ -153,6 +156,7 @@ fn explained(asked: &State, share: &ShareOverview, path: &RelPath, story: &PathS
         path: path.to_string(),
         ignored_by,
         local: local_words(story),
+        access_list: access_list(story),
         troubles: story
             .troubles
             .iter()
@@ -209,6 +213,22 @@ fn on_target(story: &PathStory, target: &TargetStory, policy: &Policy) -> Target
     let (decision, hint) = decision(story, target, policy);
     let at = target.base.as_ref().map(|(_, at)| When(*at));
     TargetExplanation { name: target.name.clone(), left, at, as_left, decision, hint }
+}
+
+/// What was last seen on the share.
+fn access_list(story: &PathStory) -> Option<String> {
+    let row = story.local.as_ref().filter(|row| row.is_present())?;
+    row.stat.meta.acl.text().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The same, and that its list is not kept there.
+fn with_list(mut told: TargetExplanation, story: &PathStory, share: &ShareOverview) -> TargetExplanation {
+    let target = share.targets.iter().find(|target| target.name == told.name);
+    let keeps_none = target.is_some_and(|target| TargetState::parse(&target.state).no_lists);
+    if keeps_none && access_list(story).is_some() {
+        told.decision += "; its access control list is not kept there: it stays in the index";
+    }
+    told
 }
 
 /// The same, and that nothing is done now where the whole target waits for a person.
@@ -311,6 +331,9 @@ fn render(one: &Explanation, screen: &Screen) -> String {
         text += &format!("  it is left out: the pattern {} hides it\n", harmless(rule));
     }
     text += &format!("  on the share: {}\n", one.local);
+    if let Some(list) = &one.access_list {
+        text += &format!("    access list: {list}\n");
+    }
     for trouble in &one.troubles {
         text += &format!("    {}\n", harmless(trouble));
     }

@@ -16,11 +16,11 @@ use crate::cli::wanted::{Chosen, Open, choose};
 use crate::cli::when;
 use crate::cli::{Exit, Failure, say, say_json, source};
 use crate::engine::clock;
-use crate::engine::restore::{Counts, RestoreError, Restored, Wanted, restore as bring};
+use crate::engine::restore::{Counts, Known, RestoreError, Restored, Wanted, restore as bring};
 use crate::engine::state::INDEX;
 use crate::index::Reader;
 use crate::local::{Ignore, root_id};
-use crate::model::{Digest, RelPath, Stamp, Wall};
+use crate::model::{RelPath, Stamp, Wall};
 
 /// How often progress is shown.
 const SHOWN_EVERY: Duration = Duration::from_millis(100);
@@ -58,6 +58,8 @@ struct Report {
     kept_in: Option<String>,
     /// Owners could not be set.
     owners_denied: bool,
+    /// Files and folders that lack the access control list that they had.
+    lists_lost: u64,
     /// What could not be had back.
     failed: u64,
     /// Some of it, and why.
@@ -187,19 +189,19 @@ fn reader(chosen: &Chosen) -> Option<Reader> {
     Reader::open(&path).ok().flatten()
 }
 
-/// The digest of what the agent left there, if what lies there is that.
+/// What the agent left there, if what lies there is that.
 fn left_there(
     chosen: &Chosen,
     reader: &Mutex<Option<Reader>>,
     target: &str,
     path: &RelPath,
     stamp: &Stamp,
-) -> Option<Digest> {
+) -> Option<Known> {
     let share = chosen.known.as_ref()?.id;
     let reader = reader.lock().ok()?;
     let story = reader.as_ref()?.story(share, path).ok()?;
     let left = story.targets.into_iter().find(|told| told.name == target)?.base?.0;
-    (left.stamp == *stamp).then_some(left.content.digest)
+    (left.stamp == *stamp).then_some(Known { digest: left.content.digest, acl: left.meta.acl })
 }
 
 fn with_progress(wanted: &Wanted<'_>) -> Result<Restored, RestoreError> {
@@ -258,6 +260,7 @@ fn report(
         set_aside: outcome.set_aside,
         kept_in: outcome.kept_in.map(|kept| shown(&kept.under(root))),
         owners_denied: outcome.owners_denied,
+        lists_lost: outcome.lists_lost,
         failed: outcome.failed,
         failures: failures.collect(),
         seconds: took.as_secs_f64(),
@@ -293,6 +296,10 @@ fn render(report: &Report, screen: &Screen, took: Duration) -> String {
     }
     if report.owners_denied {
         text += "Owners are not what they were: only root may set them.\n";
+    }
+    if report.lists_lost > 0 {
+        let things = counted(report.lists_lost, "thing");
+        text += &format!("Without the access control list that it had, which may not be set there: {things}.\n");
     }
     if report.failed > 0 {
         text += &format!("{} could not be had back:\n", counted(report.failed, "path"));

@@ -103,7 +103,7 @@ pub struct Target {
     pub history_versions: usize,
     /// Time between two full listings; `None` for never.
     pub audit: Option<Duration>,
-    /// Whether owner and group are carried.
+    /// Whether owner, group and access control list are carried.
     pub ownership: Ownership,
 }
 
@@ -132,7 +132,7 @@ impl Target {
     }
 }
 
-/// Whether owner and group are carried to a target.
+/// Whether owner, group and access control list are carried to a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ownership {

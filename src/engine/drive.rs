@@ -730,5 +730,5 @@ fn target_state(report: &LaneReport, silent: Option<Duration>) -> TargetState {
         (LaneState::Ok | LaneState::Halted | LaneState::Paused, None) => (TargetCondition::Ok, error),
     };
     let since = error.as_ref().map(|error| error.since);
-    TargetState { state, error, since }
+    TargetState { state, error, since, no_lists: report.no_lists }
 }

@@ -225,6 +225,8 @@ pub struct TargetState {
     pub error: Option<ErrorState>,
     /// Since when it is in this state (nanoseconds since 1970).
     pub since: Option<i64>,
+    /// It keeps no access control lists.
+    pub no_lists: bool,
 }
 
 /// Whether a target works.

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use crate::index::{Index, Result, row};
 use crate::model::{RelPath, ShareId, TargetId, Wall};
-use crate::plan::{Changes, HEAD_MIN, HOURS_KEPT, Waiting};
+use crate::plan::{Cause, Changes, HEAD_MIN, HOURS_KEPT, Waiting};
 
 /// Names of one file's heirs that are looked at (count).
 const HEIRS_MAX: i64 = 8;
@@ -18,7 +18,7 @@ pub struct Hour {
     pub seen: Changes,
 }
 
-/// Files that wait to be taken away on a target.
+/// Files that wait to be taken away or replaced on a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removals {
     /// How many.
@@ -43,6 +43,11 @@ pub struct Heir {
     /// It holds noise; else nobody knows yet what it holds.
     pub is_noise: bool,
 }
+
+/// Part of a query about what is open (`o`) and the share (`l`), with what we left (`b`): bears the marks of encryption.
+const SCRAMBLED: &str = "iif(o.gone, EXISTS (SELECT 1 FROM local h WHERE h.folder = o.folder AND h.state = 1
+    AND h.flags & 8 AND h.name > CAST(o.name || x'2e' AS BLOB) AND h.name < CAST(o.name || x'2f' AS BLOB)),
+    l.flags & 8 <> 0 AND l.digest <> b.digest)";
 
 impl Index {
     /// What was changed on a target in one hour ([`Wall::hour`]).
@@ -108,27 +113,39 @@ impl Index {
 
     /// What waits to be taken away and to be replaced, as far as it is known.
     pub fn waiting(&self, target: TargetId) -> Result<Waiting> {
-        let sql = "SELECT ifnull(sum(o.gone), 0),
+        let sql = format!(
+            "SELECT ifnull(sum(o.gone), 0),
             ifnull(sum(NOT o.gone AND (l.digest IS NULL OR l.digest <> b.digest)), 0),
-            ifnull(sum(iif(o.gone, EXISTS (SELECT 1 FROM local h WHERE h.folder = o.folder AND h.state = 1 AND h.flags & 8
-                AND h.name > CAST(o.name || x'2e' AS BLOB) AND h.name < CAST(o.name || x'2f' AS BLOB)),
-                l.flags & 8 <> 0 AND l.digest <> b.digest)), 0),
+            ifnull(sum({SCRAMBLED}), 0),
             ifnull(sum(NOT o.gone AND l.state = 1 AND l.kind = 1 AND l.digest IS NULL), 0)
             FROM open o JOIN base b ON b.target = o.target AND b.folder = o.folder AND b.name = o.name
             LEFT JOIN local l ON l.folder = o.folder AND l.name = o.name
-            WHERE o.target = ? AND o.hold IS NULL AND b.kind = 1";
+            WHERE o.target = ? AND o.hold IS NULL AND b.kind = 1"
+        );
         let read = |found: &Row<'_>| Ok((changes(found, 0)?, row::unbits(found.get(3)?)));
-        let (mut changes, unread) = self.db.prepare_cached(sql)?.query_row([target.0], read)?;
+        let (mut changes, unread) = self.db.prepare_cached(&sql)?.query_row([target.0], read)?;
         changes.removed = changes.removed.saturating_sub(self.waiting_renames(target)?);
         Ok(Waiting { changes, unread })
     }
 
     /// What can be told of the files that wait to be taken away, with at most so many names of each sort.
     pub fn removals(&mut self, target: TargetId, names: usize) -> Result<Removals> {
-        const WAITING: &str =
+        self.told_of(target, Cause::Removals, names)
+    }
+
+    /// What can be told of the files that wait and are of this kind, with at most so many names of each sort.
+    pub fn told_of(&mut self, target: TargetId, cause: Cause, names: usize) -> Result<Removals> {
+        let which = match cause {
+            Cause::Removals => "o.gone",
+            Cause::Replacements => "NOT o.gone AND (l.digest IS NULL OR l.digest <> b.digest)",
+            Cause::Encryption => SCRAMBLED,
+        };
+        let waiting = format!(
             "FROM open o JOIN base b ON b.target = o.target AND b.folder = o.folder AND b.name = o.name
-                               WHERE o.target = ?1 AND o.gone AND o.hold IS NULL AND b.kind = 1";
-        let sql = format!("SELECT count(*), ifnull(sum(b.len), 0), count(DISTINCT o.folder), min(o.since) {WAITING}");
+             LEFT JOIN local l ON l.folder = o.folder AND l.name = o.name
+             WHERE o.target = ?1 AND o.hold IS NULL AND b.kind = 1 AND {which}"
+        );
+        let sql = format!("SELECT count(*), ifnull(sum(b.len), 0), count(DISTINCT o.folder), min(o.since) {waiting}");
         let mut told = self.db.query_row(&sql, [target.0], |found| {
             let count = |at: usize| found.get(at).map(row::unbits);
             let since = found.get::<_, Option<i64>>(3)?.map(Wall);
@@ -136,11 +153,11 @@ impl Index {
         })?;
         let limit = i64::try_from(names).unwrap_or(i64::MAX);
         let sql =
-            format!("SELECT o.folder, count(*) {WAITING} GROUP BY o.folder ORDER BY count(*) DESC, o.folder LIMIT ?2");
+            format!("SELECT o.folder, count(*) {waiting} GROUP BY o.folder ORDER BY count(*) DESC, o.folder LIMIT ?2");
         let mut query = self.db.prepare(&sql)?;
         let read = |found: &Row<'_>| Ok((found.get::<_, i64>(0)?, row::unbits(found.get(1)?)));
         let top = query.query_map([target.0, limit], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
-        let sql = format!("SELECT o.folder, o.name {WAITING} LIMIT ?2");
+        let sql = format!("SELECT o.folder, o.name {waiting} LIMIT ?2");
         let mut samples = self.db.prepare(&sql)?;
         let read = |found: &Row<'_>| Ok((found.get::<_, i64>(0)?, found.get::<_, Vec<u8>>(1)?));
         let rows = samples.query_map([target.0, limit], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -198,7 +215,7 @@ mod tests {
     }
 
     fn stat() -> Stat {
-        let meta = Meta { mode: 0o644, mtime: Wall(7), uid: 0, gid: 0 };
+        let meta = Meta { mode: 0o644, mtime: Wall(7), ..Meta::NOTHING };
         let shape = Shape { kind: Kind::File, len: 10 };
         Stat { shape, ino: 9, ctime: Wall(8), meta, nlink: 1, mounted: false }
     }

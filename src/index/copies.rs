@@ -16,7 +16,8 @@ pub struct Cursor {
 /// Part of a query: unsettled by what the share holds (`l`) and what we left (`b`).
 const DIFFER: &str =
     "(b.target IS NULL OR l.state <> 1 OR l.kind <> b.kind OR l.len <> b.len OR (l.kind <> 3 AND (l.digest
-    IS NULL OR l.digest <> b.digest)) OR l.mtime <> b.mtime OR l.mode <> b.mode OR l.uid <> b.uid OR l.gid <> b.gid)";
+    IS NULL OR l.digest <> b.digest)) OR l.mtime <> b.mtime OR l.mode <> b.mode OR l.uid <> b.uid OR l.gid <> b.gid
+    OR (l.acl IS NOT NULL AND l.acl IS NOT b.acl))";
 
 impl Index {
     /// What we last left at a path of the target.
@@ -27,7 +28,8 @@ impl Index {
     }
 
     pub(super) fn base_at(&self, target: TargetId, folder: i64, name: &[u8]) -> Result<Option<Base>> {
-        let sql = "SELECT kind, len, digest, mtime, mode, uid, gid, stamp FROM base WHERE target = ? AND folder = ? AND name = ?";
+        let sql = "SELECT kind, len, digest, mtime, mode, uid, gid, stamp, acl FROM base
+                   WHERE target = ? AND folder = ? AND name = ?";
         let mut query = self.db.prepare_cached(sql)?;
         Ok(query.query_row(params![target.0, folder, name], row::base).optional()?)
     }
@@ -46,8 +48,9 @@ impl Index {
             }
         }
         let sql =
-            "INSERT INTO base VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL) ON CONFLICT DO UPDATE SET
-            kind = ?4, len = ?5, digest = ?6, mtime = ?7, mode = ?8, uid = ?9, gid = ?10, stamp = ?11, at = ?12";
+            "INSERT INTO base VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL, ?13) ON CONFLICT DO UPDATE SET
+            kind = ?4, len = ?5, digest = ?6, mtime = ?7, mode = ?8, uid = ?9, gid = ?10, stamp = ?11, at = ?12,
+            acl = ?13";
         let shape = base.content.shape;
         let digest = (shape.kind != Kind::Folder).then_some(base.content.digest.0.as_slice());
         self.db.prepare_cached(sql)?.execute(params![
@@ -62,7 +65,8 @@ impl Index {
             base.meta.uid,
             base.meta.gid,
             base.stamp.0.as_ref(),
-            self.now
+            self.now,
+            base.meta.acl.text()
         ])?;
         self.count_base(target, old.as_ref(), -1);
         self.count_base(target, Some(base), 1);
@@ -136,12 +140,12 @@ impl Index {
         let share = self.share_of(target);
         let Some(id) = self.find_folder(share, folder)? else { return Ok(()) };
         let sql =
-            "SELECT kind, len, digest, mtime, mode, uid, gid, stamp, name FROM base WHERE target = ? AND folder = ?
+            "SELECT kind, len, digest, mtime, mode, uid, gid, stamp, acl, name FROM base WHERE target = ? AND folder = ?
                    ORDER BY name";
         let mut query = self.db.prepare_cached(sql)?;
         let mut rows = query.query(params![target.0, id])?;
         while let Some(found) = rows.next()? {
-            visit(found.get_ref(8)?.as_blob().unwrap_or_default(), &row::base(found)?);
+            visit(found.get_ref(9)?.as_blob().unwrap_or_default(), &row::base(found)?);
         }
         Ok(())
     }

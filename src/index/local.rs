@@ -8,7 +8,7 @@ use crate::model::{Kind, RelPath, ShareId, TargetId, Wall};
 /// A query for the columns that [`row::local`] reads, and what follows them.
 macro_rules! select_local {
     ($rest:literal) => {
-        concat!("SELECT state, kind, len, ino, ctime, mtime, mode, uid, gid, nlink, flags, digest, run", $rest)
+        concat!("SELECT state, kind, len, ino, ctime, mtime, mode, uid, gid, nlink, flags, digest, run, acl", $rest)
     };
 }
 
@@ -38,7 +38,7 @@ impl Index {
         let mut rows = query.query([id])?;
         while let Some(found) = rows.next()? {
             let local = row::local(found, 0)?;
-            visit(found.get_ref(13)?.as_blob().unwrap_or_default(), &local);
+            visit(found.get_ref(14)?.as_blob().unwrap_or_default(), &local);
         }
         Ok(())
     }
@@ -62,9 +62,10 @@ impl Index {
     }
 
     fn write_local(&self, _share: ShareId, folder: i64, name: &[u8], new: &LocalRow) -> Result<()> {
-        let sql = "INSERT INTO local VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+        let sql = "INSERT INTO local VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
             ON CONFLICT DO UPDATE SET state = ?3, kind = ?4, len = ?5, ino = ?6, ctime = ?7, mtime = ?8, mode = ?9,
-            uid = ?10, gid = ?11, nlink = ?12, flags = ?13, digest = ?14, run = ?15";
+            uid = ?10, gid = ?11, nlink = ?12, flags = ?13, digest = ?14, run = ?15,
+            acl = ?16";
         let stat = &new.stat;
         self.db.prepare_cached(sql)?.execute(params![
             folder,
@@ -81,7 +82,8 @@ impl Index {
             stat.nlink,
             row::flags(new),
             new.digest.as_ref().map(|digest| digest.0.as_slice()),
-            new.run
+            new.run,
+            stat.meta.acl.text()
         ])?;
         Ok(())
     }
@@ -114,7 +116,7 @@ impl Index {
             (None, Presence::Absent) => true,
             (Some(_), Presence::Absent) | (None, Presence::Present) => false,
             (Some(base), Presence::Present) => {
-                new.seen().holds(&base.content) == Some(true) && base.meta == new.stat.meta
+                new.seen().holds(&base.content) == Some(true) && new.stat.meta.is_met_by(&base.meta)
             }
         };
         let open = self.open_at(target, folder, name)?;
@@ -153,7 +155,7 @@ impl Index {
         let sql = select_local!(", folder, name FROM local WHERE ino = ? LIMIT 8");
         let mut query = self.db.prepare_cached(sql)?;
         let rows = query.query_map([row::bits(ino)], |found| {
-            Ok((row::local(found, 0)?, found.get::<_, i64>(13)?, found.get::<_, Vec<u8>>(14)?))
+            Ok((row::local(found, 0)?, found.get::<_, i64>(14)?, found.get::<_, Vec<u8>>(15)?))
         })?;
         let rows: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
         drop(query);

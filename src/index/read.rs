@@ -334,9 +334,12 @@ impl Reader {
         let run = "SELECT value FROM fact WHERE name = 'run'";
         let run: Option<String> = self.db.query_row(run, [], |row| row.get(0)).optional()?;
         let folder = self.folder_of(share, path)?;
-        let sql = "SELECT state, kind, len, ino, ctime, mtime, mode, uid, gid, nlink, flags, digest, run FROM local
-                   WHERE folder = ? AND name = ?";
-        let mut query = self.db.prepare(sql)?;
+        let acl = self.acl_column();
+        let sql = format!(
+            "SELECT state, kind, len, ino, ctime, mtime, mode, uid, gid, nlink, flags, digest, run, {acl} FROM local
+             WHERE folder = ? AND name = ?"
+        );
+        let mut query = self.db.prepare(&sql)?;
         let local = query.query_row(params![folder, path.name()], |found| row::local(found, 0)).optional()?;
         let mut query = self.db.prepare("SELECT id, name FROM target WHERE share = ? ORDER BY id")?;
         let targets = query.query_map([share.0], |row| Ok((TargetId(row.get(0)?), row.get(1)?)))?;
@@ -366,6 +369,11 @@ impl Reader {
         Ok(TargetStory { id, name, base, open, origin })
     }
 
+    /// A column with a list; an older file has none.
+    pub(super) fn acl_column(&self) -> &'static str {
+        if self.version < schema::KEEPS_LISTS { "NULL" } else { "acl" }
+    }
+
     /// The number of the folder that holds a path; -1, which none has, if it is not known.
     pub(super) fn folder_of(&self, share: ShareId, path: &RelPath) -> Result<i64> {
         let Some(parent) = path.parent() else { return Ok(-1) };
@@ -376,10 +384,13 @@ impl Reader {
 
     pub(super) fn base_at(&self, share: ShareId, target: TargetId, path: &RelPath) -> Result<Option<(Base, Wall)>> {
         let folder = self.folder_of(share, path)?;
-        let sql = "SELECT kind, len, digest, mtime, mode, uid, gid, stamp, at FROM base
-                   WHERE target = ? AND folder = ? AND name = ?";
-        let mut query = self.db.prepare_cached(sql)?;
-        let read = |found: &Row<'_>| Ok((row::base(found)?, Wall(found.get(8)?)));
+        let acl = self.acl_column();
+        let sql = format!(
+            "SELECT kind, len, digest, mtime, mode, uid, gid, stamp, {acl}, at FROM base
+             WHERE target = ? AND folder = ? AND name = ?"
+        );
+        let mut query = self.db.prepare_cached(&sql)?;
+        let read = |found: &Row<'_>| Ok((row::base(found)?, Wall(found.get(9)?)));
         Ok(query.query_row(params![target.0, folder, path.name()], read).optional()?)
     }
 

@@ -13,15 +13,15 @@ use crate::plan::Moves;
 const SCHEMA: &str = "
 CREATE TABLE event (
     path BLOB NOT NULL, at INTEGER NOT NULL, was INTEGER NOT NULL, name BLOB, kind INTEGER, len INTEGER, mtime INTEGER,
-    mode INTEGER, uid INTEGER, gid INTEGER, begins INTEGER, called BLOB, PRIMARY KEY (path, at)
+    mode INTEGER, uid INTEGER, gid INTEGER, begins INTEGER, acl TEXT, called BLOB, PRIMARY KEY (path, at)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE current (
     path BLOB NOT NULL PRIMARY KEY, stamp BLOB NOT NULL, kind INTEGER NOT NULL, len INTEGER NOT NULL,
-    mtime INTEGER NOT NULL, mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL
+    mtime INTEGER NOT NULL, mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL, acl TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE state (
     called BLOB NOT NULL PRIMARY KEY, path BLOB NOT NULL, at INTEGER, stamp BLOB, was INTEGER NOT NULL, name BLOB,
-    kind INTEGER, len INTEGER, mtime INTEGER, mode INTEGER, uid INTEGER, gid INTEGER, begins INTEGER
+    kind INTEGER, len INTEGER, mtime INTEGER, mode INTEGER, uid INTEGER, gid INTEGER, begins INTEGER, acl TEXT
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -82,11 +82,12 @@ impl Recall {
 
     fn changed(&self, path: &RelPath, at: Wall, was: &Was) -> Result<()> {
         // Of two at one time, the one that can be given back counts: too much is better than too little.
-        let sql = "INSERT INTO event (path, at, was, name, kind, len, mtime, mode, uid, gid, begins)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        let sql = "INSERT INTO event (path, at, was, name, kind, len, mtime, mode, uid, gid, begins, acl)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                    ON CONFLICT DO UPDATE SET was = excluded.was, name = excluded.name, kind = excluded.kind,
                    len = excluded.len, mtime = excluded.mtime, mode = excluded.mode, uid = excluded.uid,
-                   gid = excluded.gid, begins = excluded.begins WHERE excluded.was >= was";
+                   gid = excluded.gid, begins = excluded.begins,
+                   acl = excluded.acl WHERE excluded.was >= was";
         let mut add = self.db.prepare_cached(sql)?;
         match was {
             Was::Absent | Was::Folder => {
@@ -97,6 +98,7 @@ impl Recall {
                     at.0,
                     code,
                     None::<&[u8]>,
+                    none,
                     none,
                     none,
                     none,
@@ -121,7 +123,8 @@ impl Recall {
                     meta.mode,
                     meta.uid,
                     meta.gid,
-                    begins
+                    begins,
+                    meta.acl.text()
                 ])?;
             }
             // What lies there now has not ended.
@@ -137,7 +140,7 @@ impl Recall {
 
     /// Something that lies on the target now.
     pub fn lies(&mut self, path: &RelPath, stamp: &Stamp, seen: &Seen) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO current VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        let sql = "INSERT OR REPLACE INTO current VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let Seen { shape, meta, .. } = seen;
         let len = i64::try_from(shape.len).unwrap_or(i64::MAX);
         let kind = kind_code(shape.kind);
@@ -149,7 +152,8 @@ impl Recall {
             meta.mtime.0,
             meta.mode,
             meta.uid,
-            meta.gid
+            meta.gid,
+            meta.acl.text()
         ])?;
         Ok(())
     }
@@ -159,8 +163,8 @@ impl Recall {
         self.name_events()?;
         self.db.execute_batch(
             "CREATE INDEX event_called ON event (called, at);
-             INSERT INTO state SELECT called, path, at, NULL, was, name, kind, len, mtime, mode, uid, gid, begins
-             FROM event AS e WHERE called IS NOT NULL AND at = (SELECT min(at) FROM event WHERE called = e.called);",
+             INSERT INTO state SELECT called, path, at, NULL, was, name, kind, len, mtime, mode, uid, gid, begins,
+             acl FROM event AS e WHERE called IS NOT NULL AND at = (SELECT min(at) FROM event WHERE called = e.called);",
         )?;
         self.name_current()?;
         if !under.is_root() {
@@ -199,7 +203,7 @@ impl Recall {
 
     /// What lies there now has lain there then too, unless something is known to have ended since.
     fn name_current(&self) -> Result<()> {
-        let columns = "path, NULL, stamp, 2, NULL, kind, len, mtime, mode, uid, gid, NULL FROM current";
+        let columns = "path, NULL, stamp, 2, NULL, kind, len, mtime, mode, uid, gid, NULL, acl FROM current";
         if self.moves.is_empty() {
             self.db.execute(&format!("INSERT OR IGNORE INTO state SELECT path, {columns}"), [])?;
             return Ok(());
@@ -222,7 +226,7 @@ impl Recall {
 
     /// The next things after `after`, in the order of their bytes: a folder comes before what is in it.
     pub fn page(&self, after: Option<&RelPath>, count: usize) -> Result<Vec<Then>> {
-        let sql = "SELECT called, path, at, stamp, was, name, kind, len, mtime, mode, uid, gid, begins FROM state
+        let sql = "SELECT called, path, at, stamp, was, name, kind, len, mtime, mode, uid, gid, begins, acl FROM state
                    WHERE called > ? ORDER BY called LIMIT ?";
         let after = after.map(RelPath::as_bytes).unwrap_or_default();
         let mut next = self.db.prepare_cached(sql)?;
@@ -240,14 +244,14 @@ impl Recall {
     /// The next version of what was called so, for when the one before it turned out to hold something else.
     pub fn next_version(&self, then: &Then) -> Result<Option<Then>> {
         let Some(until) = then.until else { return Ok(None) };
-        let sql = "SELECT called, path, at, NULL, was, name, kind, len, mtime, mode, uid, gid, begins FROM event
+        let sql = "SELECT called, path, at, NULL, was, name, kind, len, mtime, mode, uid, gid, begins, acl FROM event
                    WHERE called = ? AND at > ? ORDER BY at LIMIT 1";
         let mut next = self.db.prepare_cached(sql)?;
         let found = next.query_row(params![then.path.as_bytes(), until.0], self::then).optional()?;
         if let Some(found) = found {
             return Ok(Some(found).filter(|found| found.which.is_some()));
         }
-        let sql = "SELECT path, path, NULL, stamp, 2, NULL, kind, len, mtime, mode, uid, gid, NULL FROM current
+        let sql = "SELECT path, path, NULL, stamp, 2, NULL, kind, len, mtime, mode, uid, gid, NULL, acl FROM current
                    WHERE path = ?";
         Ok(self.db.prepare_cached(sql)?.query_row([then.source.as_bytes()], self::then).optional()?)
     }
@@ -279,7 +283,8 @@ fn then(row: &Row<'_>) -> rusqlite::Result<Then> {
         let known = row.get::<_, Option<i64>>(at)?;
         Ok(known.and_then(|value| u32::try_from(value).ok()).unwrap_or(Meta::NOT_KNOWN))
     };
-    let meta = Meta { mtime: Wall(number(8)?), mode: small(9)?, uid: small(10)?, gid: small(11)? };
+    let (mtime, acl) = (Wall(number(8)?), super::row::acl(row, 13)?);
+    let meta = Meta { mtime, mode: small(9)?, uid: small(10)?, gid: small(11)?, acl };
     let begins = row.get::<_, Option<i64>>(12)?.and_then(|value| u32::try_from(value).ok()).map(u32::to_be_bytes);
     Ok(Then {
         path: path(0)?,

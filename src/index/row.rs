@@ -2,7 +2,7 @@
 
 use rusqlite::Row;
 
-use crate::model::{Content, Digest, Kind, Meta, RelPath, Seen, Shape, Sight, Stamp, Stat, Wall};
+use crate::model::{Acl, Content, Digest, Kind, Meta, RelPath, Seen, Shape, Sight, Stamp, Stat, Wall};
 use crate::plan::{Base, Hold};
 
 /// A path of the share as it was last seen.
@@ -183,11 +183,16 @@ pub(super) fn digest_of(bytes: Option<&[u8]>) -> Option<Digest> {
     bytes.and_then(|bytes| bytes.try_into().ok()).map(Digest)
 }
 
+/// `NULL`: nobody told. What is no list counts as not told.
+pub(super) fn acl(row: &Row<'_>, at: usize) -> rusqlite::Result<Acl> {
+    Ok(row.get_ref(at)?.as_str_or_null()?.and_then(Acl::parse).unwrap_or(Acl::NotKnown))
+}
+
 fn small(value: i64) -> u32 {
     u32::try_from(value).unwrap_or(0)
 }
 
-/// Columns `state, kind, len, ino, ctime, mtime, mode, uid, gid, nlink, flags, digest, run` beginning at `at`.
+/// Columns `state, kind, len, ino, ctime, mtime, mode, uid, gid, nlink, flags, digest, run, acl` beginning at `at`.
 pub(super) fn local(row: &Row<'_>, at: usize) -> rusqlite::Result<LocalRow> {
     let flags: i64 = row.get(at + 10)?;
     let state = match row.get::<_, i64>(at)? {
@@ -200,6 +205,7 @@ pub(super) fn local(row: &Row<'_>, at: usize) -> rusqlite::Result<LocalRow> {
         mtime: Wall(row.get(at + 5)?),
         uid: small(row.get(at + 7)?),
         gid: small(row.get(at + 8)?),
+        acl: acl(row, at + 13)?,
     };
     let stat = Stat {
         shape: Shape { kind: kind_of(row.get(at + 1)?), len: unbits(row.get(at + 2)?) },
@@ -214,12 +220,17 @@ pub(super) fn local(row: &Row<'_>, at: usize) -> rusqlite::Result<LocalRow> {
     Ok(LocalRow { state, stat, digest, racy, suspect, noise, run: row.get(at + 12)? })
 }
 
-/// Columns `kind, len, digest, mtime, mode, uid, gid, stamp`.
+/// Columns `kind, len, digest, mtime, mode, uid, gid, stamp, acl`.
 pub(super) fn base(row: &Row<'_>) -> rusqlite::Result<Base> {
     let shape = Shape { kind: kind_of(row.get(0)?), len: unbits(row.get(1)?) };
     let digest = digest_of(row.get_ref(2)?.as_blob_or_null()?).unwrap_or(Digest::FOLDER);
-    let meta =
-        Meta { mtime: Wall(row.get(3)?), mode: small(row.get(4)?), uid: small(row.get(5)?), gid: small(row.get(6)?) };
+    let meta = Meta {
+        mtime: Wall(row.get(3)?),
+        mode: small(row.get(4)?),
+        uid: small(row.get(5)?),
+        gid: small(row.get(6)?),
+        acl: acl(row, 8)?,
+    };
     Ok(Base { content: Content { shape, digest }, meta, stamp: Stamp(row.get_ref(7)?.as_blob()?.into()) })
 }
 
@@ -246,7 +257,10 @@ pub(super) fn open(row: &Row<'_>, at: usize) -> rusqlite::Result<OpenRow> {
     })
 }
 
+/// Bytes of an attempt: kind, length, digest.
 const ATTEMPT: usize = 41;
+/// In place of a list's length where nobody told of one.
+const NO_LIST: u64 = u64::MAX;
 
 pub(super) fn pack_attempts(attempts: &[Content]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(attempts.len() * ATTEMPT);
@@ -268,7 +282,7 @@ fn unpack_attempts(bytes: &[u8]) -> Vec<Content> {
     found
 }
 
-/// `None`: unseen. One byte 0: absent, 2: troubled, 1: present and its fields.
+/// `None`: unseen. One byte 0: absent, 2: troubled, 3: present and its fields; 1: the same without a list.
 pub(super) fn pack_sight(sight: &Sight<(Stamp, Seen)>) -> Option<Vec<u8>> {
     match sight {
         Sight::Unseen => None,
@@ -276,13 +290,16 @@ pub(super) fn pack_sight(sight: &Sight<(Stamp, Seen)>) -> Option<Vec<u8>> {
         Sight::Troubled => Some(vec![2]),
         Sight::Present((stamp, seen)) => {
             let mut bytes =
-                vec![1, u8::try_from(kind_code(seen.shape.kind)).unwrap_or(1), u8::from(seen.digest.is_some())];
+                vec![3, u8::try_from(kind_code(seen.shape.kind)).unwrap_or(1), u8::from(seen.digest.is_some())];
             bytes.extend(seen.shape.len.to_le_bytes());
             bytes.extend(seen.meta.mtime.0.to_le_bytes());
             bytes.extend(u64::from(seen.meta.mode).to_le_bytes());
             bytes.extend(u64::from(seen.meta.uid).to_le_bytes());
             bytes.extend(u64::from(seen.meta.gid).to_le_bytes());
             bytes.extend(seen.digest.unwrap_or(Digest::FOLDER).0);
+            let acl = seen.meta.acl.text();
+            bytes.extend(acl.map_or(NO_LIST, |acl| acl.len() as u64).to_le_bytes());
+            bytes.extend(acl.unwrap_or_default().bytes());
             bytes.extend_from_slice(&stamp.0);
             Some(bytes)
         }
@@ -293,14 +310,16 @@ pub(super) fn unpack_sight(bytes: Option<&[u8]>) -> Sight<(Stamp, Seen)> {
     match bytes {
         None => Sight::Unseen,
         Some([0, ..]) => Sight::Absent,
-        Some([1, rest @ ..]) => {
+        Some([form @ (1 | 3), rest @ ..]) => {
             let mut read = Reader(rest);
             let (kind, read_it) = (kind_of(i64::from(read.byte())), read.byte() == 1);
             let shape = Shape { kind, len: read.number() };
             let mtime = Wall(read.number().cast_signed());
             let mut short = || u32::try_from(read.number()).unwrap_or(0);
-            let meta = Meta { mtime, mode: short(), uid: short(), gid: short() };
+            let (mode, uid, gid) = (short(), short(), short());
             let digest = Some(read.digest()).filter(|_| read_it);
+            let acl = if *form == 3 { read.acl() } else { Acl::NotKnown };
+            let meta = Meta { mode, mtime, uid, gid, acl };
             Sight::Present((Stamp(read.0.into()), Seen { shape, digest, meta }))
         }
         Some(_) => Sight::Troubled,
@@ -330,6 +349,15 @@ impl Reader<'_> {
     fn digest(&mut self) -> Digest {
         Digest(self.take())
     }
+
+    /// A length and so many bytes of text.
+    fn acl(&mut self) -> Acl {
+        let len = self.number();
+        let (text, rest) = self.0.split_at(usize::try_from(len).map_or(0, |len| len.min(self.0.len())));
+        self.0 = if len == NO_LIST { self.0 } else { rest };
+        let text = std::str::from_utf8(text).ok().filter(|_| len != NO_LIST);
+        text.and_then(Acl::parse).unwrap_or(Acl::NotKnown)
+    }
 }
 
 #[cfg(test)]
@@ -338,9 +366,10 @@ mod tests {
 
     #[test]
     fn what_is_packed_is_unpacked() {
-        let meta = Meta { mode: 0o4755, mtime: Wall(-5), uid: u32::MAX, gid: 7 };
         let shape = Shape { kind: Kind::Symlink, len: u64::MAX };
-        for digest in [None, Some(Digest([9; 32]))] {
+        let list = Acl::parse("u::rw-,u:7:r--,g::r--,m::r--,o::---").expect("a list");
+        for (digest, acl) in [(None, Acl::NotKnown), (Some(Digest([9; 32])), Acl::Plain), (None, list)] {
+            let meta = Meta { mode: 0o4755, mtime: Wall(-5), uid: u32::MAX, gid: 7, acl };
             let sight = Sight::Present((Stamp(b"abc".as_slice().into()), Seen { shape, digest, meta }));
             assert_eq!(unpack_sight(pack_sight(&sight).as_deref()), sight);
         }

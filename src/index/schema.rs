@@ -5,13 +5,16 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::index::IndexError;
 
 /// Steps from version N to N + 1. A step, once released, is never edited: a new one is added.
-const STEPS: &[&str] = &[V1, V2, V3, READ_BACK];
+const STEPS: &[&str] = &[V1, V2, V3, READ_BACK, LISTS];
 
 /// The first version that counts requests: an older file is read as one that has counted none.
 pub(super) const COUNTS_REQUESTS: i64 = 2;
 
 /// The first version that keeps what was read back.
 pub(super) const READS_BACK: i64 = 4;
+
+/// The first version that keeps access control lists.
+pub(super) const KEEPS_LISTS: i64 = 5;
 
 /// Paths and names are raw bytes. A `folder` id is another word for a path: it never moves.
 ///
@@ -101,6 +104,12 @@ CREATE TABLE finding (
 ) STRICT;
 ";
 
+/// Access control lists, as text; empty for none, `NULL` where nobody told.
+const LISTS: &str = "
+ALTER TABLE local ADD COLUMN acl TEXT;
+ALTER TABLE base ADD COLUMN acl TEXT;
+";
+
 /// Brings the file to the newest version, or refuses one that is newer than this program.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), IndexError> {
     let newest = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
@@ -139,7 +148,7 @@ mod tests {
         migrate(&mut db).expect("again");
         db.pragma_update(None, "user_version", 99).expect("set");
         let error = migrate(&mut db).expect_err("newer");
-        let expected = "the index was written by a newer driftline (its version is 99, this program knows 4)";
+        let expected = "the index was written by a newer driftline (its version is 99, this program knows 5)";
         assert_eq!(error.to_string(), expected);
     }
 

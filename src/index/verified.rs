@@ -288,17 +288,20 @@ pub struct Left {
 impl Reader {
     /// Files and links that were left on a target, in the index's own order, after a cursor. `None` after the last.
     pub fn left_page(&self, target: TargetId, after: &Cursor, limit: usize) -> Result<(Vec<Left>, Option<Cursor>)> {
-        let sql = "SELECT b.kind, b.len, b.digest, b.mtime, b.mode, b.uid, b.gid, b.stamp, b.folder, b.name, f.path
-                   FROM base b JOIN folder f ON f.id = b.folder WHERE b.target = ? AND (b.folder, b.name) > (?, ?)
-                   AND b.kind <> 3 ORDER BY b.folder, b.name LIMIT ?";
-        let mut query = self.db.prepare_cached(sql)?;
+        let acl = self.acl_column();
+        let sql = format!(
+            "SELECT kind, len, digest, mtime, mode, uid, gid, stamp, {acl}, folder, name, f.path
+             FROM base b JOIN folder f ON f.id = b.folder WHERE target = ? AND (folder, name) > (?, ?)
+             AND kind <> 3 ORDER BY folder, name LIMIT ?"
+        );
+        let mut query = self.db.prepare_cached(&sql)?;
         let limit_sql = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut rows = query.query(params![target.0, after.folder, after.name, limit_sql])?;
         let (mut found, mut last) = (Vec::new(), None);
         while let Some(row) = rows.next()? {
             let damaged = |error: crate::model::BadPath| IndexError::Damaged(error.to_string());
-            let (folder, name): (i64, Vec<u8>) = (row.get(8)?, row.get(9)?);
-            let path = RelPath::new(row.get_ref(10)?.as_blob().unwrap_or_default()).map_err(damaged)?;
+            let (folder, name): (i64, Vec<u8>) = (row.get(9)?, row.get(10)?);
+            let path = RelPath::new(row.get_ref(11)?.as_blob().unwrap_or_default()).map_err(damaged)?;
             found.push(Left { path: path.join(&name).map_err(damaged)?, base: row::base(row)? });
             last = Some(Cursor { folder, name });
         }
@@ -363,7 +366,7 @@ mod tests {
     use super::*;
     use crate::model::{Meta, Shape};
 
-    const META: Meta = Meta { mode: 0o644, mtime: Wall(7), uid: 0, gid: 0 };
+    const META: Meta = Meta { mode: 0o644, mtime: Wall(7), ..Meta::NOTHING };
 
     fn base(digest: u8, stamp: &[u8]) -> Base {
         Base { content: Content::file(Digest([digest; 32]), 3), meta: META, stamp: Stamp(stamp.into()) }

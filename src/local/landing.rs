@@ -3,18 +3,16 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::model::{Digest, Kind, Meta, RESERVED, RelPath, Seen, Wall};
+use crate::model::{Acl, Digest, Kind, Meta, RESERVED, RelPath, Seen, Wall};
 use crate::sys::publish::{self as sys, Errno, Spot, errno};
-use crate::sys::{beneath, stat};
+use crate::sys::{acl, beneath, stat};
 
-/// Bytes read at once.
-const ROOM: usize = 256 * 1024;
 /// Permission bits that a folder is made with, until its own are known.
 const FOLDER_MODE: u32 = 0o755;
 /// Permission bits of our own folders: what is kept in them must not be easier to read than where it lay.
@@ -37,6 +35,10 @@ pub struct Landing {
     network: bool,
     /// Owners could not be set.
     denied: AtomicBool,
+    /// The file system knows access control lists.
+    lists: bool,
+    /// Lists that could not be set (count).
+    lists_lost: AtomicU64,
 }
 
 /// Something that is written and not visible yet. Gone when it is dropped, unless it was placed.
@@ -56,6 +58,7 @@ impl Landing {
     pub fn open(root: &Path, run: &str) -> io::Result<Self> {
         let root = beneath::open_root(root)?;
         let network = sys::medium(root.as_fd())? != sys::Medium::Local;
+        let lists = acl::are_known(root.as_fd());
         Ok(Self {
             root,
             run: run.as_bytes().to_vec(),
@@ -63,6 +66,8 @@ impl Landing {
             kept: AtomicU64::new(0),
             network,
             denied: AtomicBool::new(false),
+            lists,
+            lists_lost: AtomicU64::new(0),
         })
     }
 
@@ -81,6 +86,11 @@ impl Landing {
         self.denied.load(Ordering::Relaxed)
     }
 
+    /// How many files and folders lack the access control list that they had.
+    pub fn lists_lost(&self) -> u64 {
+        self.lists_lost.load(Ordering::Relaxed)
+    }
+
     /// What lies at a path now.
     pub fn look(&self, path: &RelPath) -> io::Result<Option<Seen>> {
         let st = match beneath::stat(self.root.as_fd(), path) {
@@ -88,7 +98,12 @@ impl Landing {
             result => result?,
         };
         let shape = stat::shape(&st).map_err(|what| io::Error::other(format!("a {what} lies in its place")))?;
-        Ok(Some(Seen { shape, digest: None, meta: stat::meta(&st) }))
+        let mut meta = stat::meta(&st);
+        if self.lists && meta.acl == Acl::NotKnown {
+            let parent = beneath::open_parent(self.root.as_fd(), path)?;
+            meta.acl = acl::read_at(parent.as_fd(), path.name()).unwrap_or(Acl::NotKnown);
+        }
+        Ok(Some(Seen { shape, digest: None, meta }))
     }
 
     /// The digest of a file or link that lies there.
@@ -96,18 +111,7 @@ impl Landing {
         match kind {
             Kind::Folder => Ok(Digest::FOLDER),
             Kind::Symlink => Ok(Digest::of(&beneath::read_link(self.root.as_fd(), path)?)),
-            Kind::File => {
-                let mut file = beneath::open_file(self.root.as_fd(), path)?;
-                let (mut hasher, mut room) = (blake3::Hasher::new(), vec![0; ROOM]);
-                loop {
-                    match file.read(&mut room) {
-                        Ok(0) => return Ok(Digest(*hasher.finalize().as_bytes())),
-                        Ok(len) => _ = hasher.update(&room[..len]),
-                        Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-                        Err(err) => return Err(err),
-                    }
-                }
-            }
+            Kind::File => Digest::of_all(beneath::open_file(self.root.as_fd(), path)?),
         }
     }
 
@@ -187,10 +191,26 @@ impl Landing {
                 }
             }
         }
+        if kind != Kind::Symlink {
+            self.carry_list(handle, meta.acl)?;
+        }
+        // After the list, which has a say in the mode.
         if kind != Kind::Symlink && meta.mode != Meta::NOT_KNOWN {
             sys::set_mode(handle.as_fd(), meta.mode)?;
         }
         if meta.mtime == Wall(0) { Ok(()) } else { sys::set_mtime(handle.as_fd(), meta.mtime) }
+    }
+
+    /// What is made anew may have been handed a list by the folder that it was made in, which is taken away again.
+    fn carry_list(&self, handle: &impl AsFd, list: Acl) -> io::Result<()> {
+        match acl::set(handle.as_fd(), list) {
+            Err(err) if acl::is_refusal(&err) && list.is_listed() => {
+                self.lists_lost.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(err) if acl::is_refusal(&err) => Ok(()),
+            result => result,
+        }
     }
 
     /// Waits until all of these are on the medium; only then they may be placed.
@@ -365,8 +385,7 @@ mod tests {
     fn put(landing: &Landing, at: &str, bytes: &[u8]) {
         let mut fresh = landing.begin().expect("begun");
         fresh.write(bytes).expect("written");
-        let meta =
-            Meta { mode: 0o640, mtime: Wall(1_600_000_000_123_456_789), uid: Meta::NOT_KNOWN, gid: Meta::NOT_KNOWN };
+        let meta = Meta { mode: 0o640, mtime: Wall(1_600_000_000_123_456_789), ..Meta::UNTOLD };
         fresh.end_file(&meta).expect("ended");
         assert_eq!(fresh.written(), (Digest::of(bytes), bytes.len() as u64));
         landing.flush(std::slice::from_ref(&fresh)).expect("flushed");

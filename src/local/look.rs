@@ -7,9 +7,9 @@ use std::path::Path;
 use crate::local::root::open_bound;
 use crate::local::trouble::trouble;
 use crate::local::{Found, Ignore, Looked, RootId};
-use crate::model::{Kind, ReadFault, RelPath};
+use crate::model::{Kind, ReadFault, RelPath, Stat};
 use crate::sys::cause::{Cause, cause};
-use crate::sys::{beneath, stat};
+use crate::sys::{acl, beneath, stat};
 
 /// Looks at each of `paths`, in order. The error says why nothing can be said of any of them: the share is offline.
 ///
@@ -18,7 +18,8 @@ pub fn look(root: &Path, id: &RootId, ignore: &Ignore, paths: &[RelPath]) -> Res
     let fd = open_bound(root, id)?;
     let offline = |error: io::Error| format!("the share's folder {} cannot be looked at: {error}", root.display());
     let device = stat::device(&beneath::stat_fd(fd.as_fd()).map_err(offline)?);
-    let looked = paths.iter().map(|path| look_at(fd.as_fd(), device, ignore, path)).collect();
+    let lists = acl::are_known(fd.as_fd());
+    let looked = paths.iter().map(|path| look_at(fd.as_fd(), device, ignore, path, lists)).collect();
     open_bound(root, id)?;
     Ok(looked)
 }
@@ -39,7 +40,7 @@ pub fn read_link(root: &Path, id: &RootId, path: &RelPath) -> Result<Box<[u8]>, 
     }
 }
 
-fn look_at(root: BorrowedFd<'_>, device: u64, ignore: &Ignore, path: &RelPath) -> Looked {
+fn look_at(root: BorrowedFd<'_>, device: u64, ignore: &Ignore, path: &RelPath, lists: bool) -> Looked {
     if ignore.ignores_below(path) {
         return Looked::Absent;
     }
@@ -52,13 +53,29 @@ fn look_at(root: BorrowedFd<'_>, device: u64, ignore: &Ignore, path: &RelPath) -
         Err(special) => Looked::Found(Found::Special(special)),
         Ok(stat) => match stat.shape.kind {
             Kind::Folder if ignore.ignores(path, true) => Looked::Absent,
-            Kind::File | Kind::Folder => Looked::Found(Found::Plain(stat)),
+            // A file's list is read with the file.
+            Kind::File => Looked::Found(Found::Plain(stat)),
+            Kind::Folder if lists => look_at_folder(root, path, stat),
+            Kind::Folder => Looked::Found(Found::Plain(stat)),
             Kind::Symlink => look_at_link(root, path, stat),
         },
     }
 }
 
-fn look_at_link(root: BorrowedFd<'_>, path: &RelPath, stat: crate::model::Stat) -> Looked {
+/// RACE: its list is read after its times. A list that is set in between is told with the older times, and once more with the
+/// newer ones, because the next look finds them moved.
+fn look_at_folder(root: BorrowedFd<'_>, path: &RelPath, mut stat: Stat) -> Looked {
+    let read = beneath::open_folder(root, path).and_then(|folder| acl::read(folder.as_fd()));
+    match read {
+        Ok(acl) => stat.meta.acl = acl,
+        Err(error) if cause(&error) == Cause::Gone => return Looked::Absent,
+        // What may not be entered is told by whoever has to read what is in it.
+        Err(_) => {}
+    }
+    Looked::Found(Found::Plain(stat))
+}
+
+fn look_at_link(root: BorrowedFd<'_>, path: &RelPath, stat: Stat) -> Looked {
     match beneath::read_link(root, path) {
         Ok(to) => Looked::Found(Found::Link(stat, to.into())),
         Err(error) if cause(&error) == Cause::Gone => Looked::Absent,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::local::RootId;
 use crate::local::root::open_bound;
 use crate::local::trouble::trouble;
-use crate::model::{Content, Digest, Kind, ReadFault, Reading, RelPath, Sink, Stat, Wall};
+use crate::model::{Acl, Content, Digest, Kind, Meta, ReadFault, Reading, RelPath, Sink, Stat, Wall};
 use crate::plan::looks_like_noise;
 use crate::sys::cause::{Cause, cause};
 use crate::sys::{self, beneath, lease, stat};
@@ -72,6 +72,8 @@ pub struct Reader {
     path: PathBuf,
     id: RootId,
     root: OwnedFd,
+    /// The share's file system knows access control lists.
+    lists: bool,
     buffer: Vec<u8>,
 }
 
@@ -107,7 +109,8 @@ impl Reader {
     /// Opens the root; the error says why the share is offline.
     pub fn open(root: &Path, id: &RootId) -> Result<Self, String> {
         let fd = open_bound(root, id)?;
-        Ok(Self { path: root.to_owned(), id: *id, root: fd, buffer: Vec::new() })
+        let lists = sys::acl::are_known(fd.as_fd());
+        Ok(Self { path: root.to_owned(), id: *id, root: fd, lists, buffer: Vec::new() })
     }
 
     /// Reads the file at `path` into `sink`. `Ok` is one version: all of it was there at one moment, under this path.
@@ -122,7 +125,7 @@ impl Reader {
         if !how.insist && opened.has_writer(how.probe_writers_since) {
             return Err(ReadFault::Busy("it is open for writing".to_owned()));
         }
-        let is_known = |known: &Reading| opened.settled && known.stat == opened.stat;
+        let is_known = |known: &Reading| opened.settled && known.stat.same(&opened.stat);
         if let Some(known) = how.known.filter(is_known)
             && !sink.wants(opened.stat.shape.len)
         {
@@ -148,7 +151,7 @@ impl Reader {
     /// True if the path still names the file that this is the stat of, and nothing was changed about it since.
     pub fn is_still(&self, path: &RelPath, known: &Stat) -> bool {
         let found = beneath::stat(self.root.as_fd(), path);
-        found.is_ok_and(|st| stat::stat(&st, stat::device(&st)).is_ok_and(|stat| stat == *known))
+        found.is_ok_and(|st| stat::stat(&st, stat::device(&st)).is_ok_and(|stat| stat.same(known)))
     }
 
     /// A file that was changed within the last tick is looked at again after one.
@@ -220,10 +223,12 @@ impl Reader {
             sys::bytes::will_not_read_again(&it.file);
         }
         let trouble = |error: io::Error| ReadFault::Troubled(trouble("read the file", &error));
+        let acl = if self.lists { sys::acl::read(it.file.as_fd()).map_err(trouble)? } else { Acl::NotKnown };
         let after = beneath::stat_fd(it.file.as_fd()).map_err(trouble)?;
         let after = stat::stat(&after, it.device).map_err(|_| ReadFault::Changed)?;
         self.still_named(path, &it)?;
-        let reading = Reading { content: Content::file(digest, len), stat: it.stat, at, noise };
+        let stat = Stat { meta: Meta { acl, ..it.stat.meta }, ..it.stat };
+        let reading = Reading { content: Content::file(digest, len), stat, at, noise };
         if done && it.settled && after == it.stat {
             return Ok(Passage::Whole(reading));
         }

@@ -18,7 +18,7 @@ use crate::local::{Found, Ignore, PageEnd, RootId, ScanEnd, ScanPage};
 use crate::model::{Kind, RelPath, Stat, Trouble};
 use crate::sys::cause::{Cause, cause};
 use crate::sys::folder::Names;
-use crate::sys::{beneath, folder, stat};
+use crate::sys::{acl, beneath, folder, stat};
 
 /// Entries on a page, as the agent uses it.
 pub const PAGE_MAX: usize = 4096;
@@ -59,7 +59,8 @@ impl Scan {
             Ok(begun) => begun,
             Err(message) => return ScanEnd::Offline(message),
         };
-        let walk = Walk { scan: self, root, device, out, stop, stack: Stack::new(&self.under) };
+        let lists = acl::are_known(root.as_fd());
+        let walk = Walk { scan: self, root, device, lists, out, stop, stack: Stack::new(&self.under) };
         walk.run();
         match open_bound(&self.root, &self.id) {
             Err(message) => ScanEnd::Offline(message),
@@ -91,6 +92,8 @@ struct Walk<'a> {
     scan: &'a Scan,
     root: OwnedFd,
     device: u64,
+    /// The share's file system knows access control lists.
+    lists: bool,
     out: &'a (dyn Fn(ScanPage) -> bool + Sync),
     stop: &'a AtomicBool,
     stack: Stack,
@@ -249,13 +252,24 @@ impl<'a> Listing<'a> {
             Ok(stat) => stat,
             Err(special) => return Some(Found::Special(special)),
         };
-        if stat.shape.kind != Kind::Symlink {
-            return Some(Found::Plain(stat));
+        match stat.shape.kind {
+            // A file's list is read with the file: it cannot change without the ctime.
+            Kind::File => return Some(Found::Plain(stat)),
+            Kind::Folder => return Some(Found::Plain(self.with_list(name, stat))),
+            Kind::Symlink => {}
         }
         match folder::read_link(self.fd.as_fd(), name) {
             Ok(to) => Some(Found::Link(stat, to.into())),
             Err(error) => gone_or("read the link", &error),
         }
+    }
+
+    /// Nobody reads a folder as a file is read, so that its list is asked for here. Where that fails, nothing is told of it.
+    fn with_list(&self, name: &CStr, mut stat: Stat) -> Stat {
+        if self.walk.lists {
+            stat.meta.acl = acl::read_at(self.fd.as_fd(), name.to_bytes()).unwrap_or(stat.meta.acl);
+        }
+        stat
     }
 
     fn enter(&mut self, name: &[u8], stat: &Stat) {

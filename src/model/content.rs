@@ -1,8 +1,12 @@
 //! What a path holds, what is carried with it, and how a place names a version of it.
 
 use std::fmt;
+use std::io;
 
-use crate::model::Wall;
+use crate::model::{Acl, Wall};
+
+/// Bytes taken from a reader at once.
+const ROOM: usize = 128 * 1024;
 
 /// BLAKE3 of a file's bytes or of a link's target; all zeros for a folder.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +21,19 @@ impl Digest {
     /// The digest of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The digest of all bytes that a reader gives from here on.
+    pub fn of_all(mut bytes: impl io::Read) -> io::Result<Self> {
+        let (mut hasher, mut room) = (blake3::Hasher::new(), vec![0; ROOM]);
+        loop {
+            match bytes.read(&mut room) {
+                Ok(0) => return Ok(Self(*hasher.finalize().as_bytes())),
+                Ok(len) => _ = hasher.update(&room[..len]),
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Err(err) => return Err(err),
+            }
+        }
     }
 
     /// The first four bytes in hex, as history names use them.
@@ -93,6 +110,8 @@ pub struct Meta {
     pub uid: u32,
     /// Group; or [`Meta::NOT_KNOWN`].
     pub gid: u32,
+    /// What it permits beyond its mode.
+    pub acl: Acl,
 }
 
 impl Meta {
@@ -100,10 +119,27 @@ impl Meta {
     /// none. No file has it on a share: it is no permission, and `chown` takes it for "leave as it is".
     pub const NOT_KNOWN: u32 = u32::MAX;
 
+    /// What belongs to nobody and permits nothing, of no time, and without a list.
+    pub const NOTHING: Self = Self { mode: 0, mtime: Wall(0), uid: 0, gid: 0, acl: Acl::Plain };
+
+    /// Of which nothing is told.
+    pub const UNTOLD: Self =
+        Self { mode: Self::NOT_KNOWN, mtime: Wall(0), uid: Self::NOT_KNOWN, gid: Self::NOT_KNOWN, acl: Acl::NotKnown };
+
+    /// True if `left` is just what is wanted; a list counts if one is wanted, or none.
+    pub fn is_met_by(&self, left: &Self) -> bool {
+        self.with_acl_of(left) == *left
+    }
+
+    /// The same, with the other's list where this one tells of none.
+    pub fn with_acl_of(&self, other: &Self) -> Self {
+        Self { acl: self.acl.or(other.acl), ..*self }
+    }
+
     /// True if all that `left` tells, but for the time, is the same.
     pub fn agrees_but_for_time(&self, left: &Self) -> bool {
         let pairs = [(self.mode, left.mode), (self.uid, left.uid), (self.gid, left.gid)];
-        pairs.iter().all(|(wanted, left)| *left == Self::NOT_KNOWN || wanted == left)
+        pairs.iter().all(|(wanted, left)| *left == Self::NOT_KNOWN || wanted == left) && self.acl.agrees(left.acl)
     }
 }
 
@@ -149,7 +185,7 @@ impl fmt::Debug for Stamp {
     }
 }
 
-/// What one `lstat` of a path on the share says: the proof that nothing changed is that all of it is equal.
+/// What one `lstat` of a path on the share says: the proof that nothing changed is that all of it is [`Stat::same`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// What sort of thing, and how long.
@@ -158,12 +194,21 @@ pub struct Stat {
     pub ino: u64,
     /// When the inode last changed in any way.
     pub ctime: Wall,
-    /// Mode, mtime, owner, group.
+    /// Mode, mtime, owner, group, and the list where it was asked for.
     pub meta: Meta,
     /// Names of this inode; more than one for a file means hard links.
     pub nlink: u32,
     /// A folder on another file system than the share's root: a mount inside the share.
     pub mounted: bool,
+}
+
+impl Stat {
+    /// True if nothing moved between the two. A list counts only where both tell of one: it cannot change without the ctime,
+    /// so that most looks need not ask for it.
+    pub fn same(&self, other: &Self) -> bool {
+        let acl = other.meta.acl;
+        self.meta.acl.agrees(acl) && Self { meta: Meta { acl, ..self.meta }, ..*self } == *other
+    }
 }
 
 /// One consistent version as it was read: the same before and after.
@@ -184,7 +229,7 @@ mod tests {
     use super::*;
 
     fn seen(kind: Kind, len: u64, digest: Option<u8>) -> Seen {
-        let meta = Meta { mode: 0o644, mtime: Wall(0), uid: 0, gid: 0 };
+        let meta = Meta { mode: 0o644, ..Meta::NOTHING };
         Seen { shape: Shape { kind, len }, digest: digest.map(|b| Digest([b; 32])), meta }
     }
 

@@ -1,5 +1,6 @@
 //! Values that every floor speaks in: no I/O, no clock.
 
+mod acl;
 mod content;
 mod moment;
 mod past;
@@ -10,6 +11,7 @@ mod requests;
 mod sight;
 mod source;
 
+pub use acl::{Acl, Listed};
 pub use content::{Content, Digest, Kind, Meta, Reading, Seen, Shape, Stamp, Stat};
 pub use moment::{Moment, Wall};
 pub use past::{Kept, Past, Was, Which};

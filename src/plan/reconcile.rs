@@ -113,11 +113,12 @@ fn reconcile_as_left(local: &Seen, base: &Base, nature: Nature) -> Verdict {
 }
 
 fn settle_meta(wanted: Meta, base: &Base, nature: Nature) -> Verdict {
-    if wanted == base.meta {
+    let time_is_carried = wanted.mtime == base.meta.mtime || !nature.carries_times_alone();
+    if wanted.is_met_by(&base.meta) {
         Verdict::Settled
-    } else if !nature.carries_times_alone() && wanted.agrees_but_for_time(&base.meta) {
-        // Only the index learns it.
-        Verdict::Adopt(Base { meta: wanted, ..base.clone() })
+    } else if time_is_carried && wanted.agrees_but_for_time(&base.meta) {
+        // Only the index learns it: a time that waits for the next put, or what the target did not tell.
+        Verdict::Adopt(Base { meta: wanted.with_acl_of(&base.meta), ..base.clone() })
     } else {
         Verdict::Act(Action::SetMeta { meta: wanted, guard: Guard::Unchanged(base.stamp.clone()) })
     }
@@ -185,8 +186,8 @@ mod tests {
         Policy { nature, drift, deletes }
     }
 
-    const PLAIN: Meta = Meta { mode: 0o644, mtime: Wall(1), uid: 0, gid: 0 };
-    const OTHER: Meta = Meta { mode: 0o755, mtime: Wall(2), uid: 0, gid: 0 };
+    const PLAIN: Meta = Meta { mode: 0o644, mtime: Wall(1), ..Meta::NOTHING };
+    const OTHER: Meta = Meta { mode: 0o755, mtime: Wall(2), ..Meta::NOTHING };
     const LATER: Meta = Meta { mtime: Wall(3), ..PLAIN };
 
     /// Files 1 and 2 are of one length, so that only reading tells them apart; 3 is longer. 0 is a folder.

@@ -2,6 +2,7 @@
 //!
 //! Linux 5.6 or newer (`openat2`). Plain functions that return `io::Result`; no policy, no state.
 
+pub mod acl;
 pub mod beneath;
 pub mod bytes;
 pub mod cause;

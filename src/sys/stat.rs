@@ -5,20 +5,21 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::{FileType, Statx};
 
-use crate::model::{Kind, Meta, Shape, Stat, Wall};
+use crate::model::{Acl, Kind, Meta, Shape, Stat, Wall};
 
 /// A device number as one comparable value.
 pub fn device(st: &Statx) -> u64 {
     (u64::from(st.stx_dev_major) << 32) | u64::from(st.stx_dev_minor)
 }
 
-/// What is carried with the content.
+/// What is carried with the content, but for the list, of which a `statx` does not tell: only links have none for certain.
 pub fn meta(st: &Statx) -> Meta {
     Meta {
         mode: u32::from(st.stx_mode) & 0o7777,
         mtime: Wall::from_parts(st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec),
         uid: st.stx_uid,
         gid: st.stx_gid,
+        acl: if is_link(st) { Acl::Plain } else { Acl::NotKnown },
     }
 }
 

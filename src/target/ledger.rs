@@ -129,7 +129,7 @@ mod tests {
     }
 
     const AT: Wall = Wall(1_795_456_144_123_456_789);
-    const META: Meta = Meta { mode: 0o644, mtime: Wall(0), uid: 0, gid: 0 };
+    const META: Meta = Meta { mode: 0o644, mtime: Wall(0), ..Meta::NOTHING };
 
     fn step(change: Change, guard: Guard, replaces: Option<Digest>) -> Step {
         Step { path: path("a/b"), change, guard, replaces }

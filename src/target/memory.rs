@@ -114,7 +114,7 @@ impl MemoryTarget {
     pub fn outsider_writes(&self, path: &RelPath, bytes: &[u8]) {
         let mut state = self.state();
         state.make_parents(path);
-        let meta = Meta { mode: 0o644, mtime: state.now, uid: 0, gid: 0 };
+        let meta = Meta { mode: 0o644, mtime: state.now, ..Meta::NOTHING };
         state.insert(path, Kind::File, bytes.to_vec(), meta);
     }
 
@@ -213,7 +213,7 @@ impl State {
     fn make_parents(&mut self, path: &RelPath) {
         for folder in path.ancestors() {
             if !self.nodes.contains_key(&folder) {
-                let meta = Meta { mode: 0o755, mtime: self.now, uid: 0, gid: 0 };
+                let meta = Meta { mode: 0o755, mtime: self.now, ..Meta::NOTHING };
                 self.insert(&folder, Kind::Folder, Vec::new(), meta);
             }
         }
@@ -384,7 +384,7 @@ impl Target for MemoryTarget {
         drop(state);
         let state = self.checked("reach")?;
         let id = state.identity.clone().expect("a place that was checked is bound");
-        Ok(Bound { id, newly, far: false })
+        Ok(Bound { id, newly, far: false, lists: true })
     }
 
     fn list(&self, page: &mut dyn FnMut(Page) -> bool) -> Result<(), TargetError> {

@@ -273,6 +273,8 @@ pub struct Bound {
     pub newly: bool,
     /// A folder in which each step costs a round trip: many small commands at once are better than a few large ones.
     pub far: bool,
+    /// It keeps POSIX access control lists.
+    pub lists: bool,
 }
 
 /// A target's refusal or failure.

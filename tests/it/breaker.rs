@@ -147,6 +147,27 @@ fn an_attack_under_the_agents_eyes_halts_and_is_recorded_on_and_lifts_once_it_is
 }
 
 #[test]
+fn a_halt_is_told_as_it_stands_when_more_happens_and_when_some_of_it_is_undone() {
+    let office = office_of(400);
+    let _agent = office.start();
+    office.wait_same();
+    let told = |count: u64| {
+        office.wait_until("the halt is told as it stands", || {
+            halt_of(&office.status())["counts"]["scrambled"].as_u64() == Some(count)
+        });
+        let halt = assert_told(&office, "encryption");
+        let sentence = format!("{count} files were overwritten");
+        assert!(halt["message"].as_str().unwrap().starts_with(&sentence), "{halt:#}");
+    };
+    encrypt_in_place(&office, 0..60);
+    told(60);
+    encrypt_in_place(&office, 60..150);
+    told(150);
+    (100..150).for_each(|i| fs::write(office.share(document(i)), written(i)).unwrap());
+    told(100);
+}
+
+#[test]
 fn approval_lets_through_what_was_seen_and_the_next_burst_halts_again() {
     let office = office_of(400);
     encrypt_in_place(&office, 0..200);

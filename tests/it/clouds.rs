@@ -14,6 +14,7 @@ mod faults;
 mod life;
 mod options;
 mod read_back;
+mod way_back;
 
 /// Below this the share lies in the bucket.
 const PREFIX: &str = "office";

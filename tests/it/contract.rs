@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use driftline::model::{
-    Content, Digest, Kind, Meta, Past, ReadFault, Reading, RelPath, Seen, Shape, Sink, Stamp, Stat, Wall, Which,
+    Acl, Content, Digest, Kind, Meta, Past, ReadFault, Reading, RelPath, Seen, Shape, Sink, Stamp, Stat, Wall, Was,
+    Which,
 };
 use driftline::plan::{Guard, Keep, Lies};
 use driftline::target::{

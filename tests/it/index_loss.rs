@@ -1,8 +1,9 @@
 //! The index is disposable.
 
 use std::fs;
+use std::path::PathBuf;
 
-use crate::office::{Dice, Office, files_below};
+use crate::office::{Dice, Office, files_below, targets};
 
 /// An office in step, with an index that is about to be lost.
 fn settled_office() -> Office {
@@ -146,4 +147,73 @@ fn a_history_is_not_pruned_on_the_word_of_an_index_that_was_made_anew() {
     office.index_files().iter().for_each(|file| fs::remove_file(file).unwrap());
     office.sync_well();
     assert_eq!(office.history("plan.txt"), [b"two"], "older ones went, and the newest of what is there stays");
+}
+
+/// A file is deleted on the share while the agent is down and its index is lost in this way.
+fn deleted_meanwhile(lose: impl Fn(&Office, &[(PathBuf, Vec<u8>)])) -> Office {
+    let office = settled_office();
+    let week_old: Vec<_> =
+        office.index_files().into_iter().map(|file| (file.clone(), fs::read(file).unwrap())).collect();
+    office.save("folder 0/file 0", b"edited since");
+    office.sync_well();
+    fs::remove_file(office.share("folder 1/file 1")).unwrap();
+    fs::remove_dir_all(office.share("folder 3")).unwrap();
+    office.index_files().iter().for_each(|file| fs::remove_file(file).unwrap());
+    lose(&office, &week_old);
+    for _ in 0..3 {
+        office.sync_well();
+        assert!(
+            !office.share("folder 1/file 1").exists() && !office.share("folder 3").exists(),
+            "it does not come back"
+        );
+    }
+    office
+}
+
+#[test]
+fn what_was_deleted_while_the_index_was_of_last_week_does_not_come_back_and_goes_into_history() {
+    let office =
+        deleted_meanwhile(|_, week_old| week_old.iter().for_each(|(file, bytes)| fs::write(file, bytes).unwrap()));
+    office.assert_same();
+    assert_eq!(office.history("folder 1/file 1"), [b"content of 1"]);
+    assert_eq!(office.history("folder 3/file 7"), [b"content of 7"]);
+}
+
+#[test]
+fn what_was_deleted_while_the_index_was_lost_does_not_come_back_and_its_copy_is_left_and_counted() {
+    let office = deleted_meanwhile(|_, _| ());
+    // Nobody can tell any more whose it is: it stays where it is, where no agent touches it.
+    assert_eq!(fs::read(office.target("folder 1/file 1")).unwrap(), b"content of 1");
+    assert_eq!(fs::read(office.target("folder 3/file 7")).unwrap(), b"content of 7");
+    let status = office.status();
+    assert_eq!(targets(&status).next().unwrap()["foreign"], 11, "{status:#}");
+    assert_eq!(status["verdict"], "safe");
+}
+
+/// What the way back to "safe" takes in a folder: nothing is written there, not even a time.
+#[test]
+fn however_the_index_was_lost_nothing_in_a_folder_is_touched_on_the_way_back() {
+    for loss in ["deleted", "noise", "a week old"] {
+        let office = settled_office();
+        let week_old: Vec<_> =
+            office.index_files().into_iter().map(|file| (file.clone(), fs::read(file).unwrap())).collect();
+        office.save("folder 0/file 0", b"edited since");
+        office.save("new since", b"new");
+        fs::remove_file(office.share("folder 1/file 1")).unwrap();
+        office.sync_well();
+        let (before, history) = (office.target_places(), files_below(&office.target(".driftline/history")));
+        let index = office.index_files();
+        match loss {
+            "noise" => fs::write(&index[0], Dice::new(8).bytes(200_000)).unwrap(),
+            _ => index.iter().for_each(|file| fs::remove_file(file).unwrap()),
+        }
+        if loss == "a week old" {
+            week_old.iter().for_each(|(file, bytes)| fs::write(file, bytes).unwrap());
+        }
+        office.sync_well();
+        office.assert_same();
+        assert_eq!(office.target_places(), before, "index {loss}: no byte, no name and no time is changed");
+        assert_eq!(files_below(&office.target(".driftline/history")), history, "index {loss}");
+        assert_eq!(office.status()["verdict"], "safe");
+    }
 }

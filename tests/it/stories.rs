@@ -32,6 +32,17 @@ const STORIES: &[(u32, &str, &[&str])] = &[
         ],
     ),
     (
+        3,
+        "half-broken storage",
+        &[
+            "a_folder_whose_listing_breaks_off_in_the_middle_loses_nothing",
+            "a_folder_that_cannot_be_listed_at_all_loses_nothing",
+            "half_of_a_folder_that_answers_with_errors_loses_nothing",
+            "a_folder_that_neither_lists_nor_opens_loses_nothing",
+            "what_breaks_under_the_agents_eyes_is_told_and_heals_by_itself",
+        ],
+    ),
+    (
         4,
         "a mass deletion",
         &[
@@ -109,6 +120,14 @@ const STORIES: &[(u32, &str, &[&str])] = &[
         ],
     ),
     (
+        16,
+        "stale handles",
+        &[
+            "half_of_a_folder_that_the_file_server_forgot_loses_nothing",
+            "a_folder_that_cannot_be_listed_at_all_loses_nothing",
+        ],
+    ),
+    (
         17,
         "a full disk",
         &[
@@ -170,6 +189,8 @@ const STORIES: &[(u32, &str, &[&str])] = &[
         &[
             "an_index_of_last_week_undoes_nothing_and_sends_nothing_again",
             "what_was_deleted_before_the_index_was_lost_does_not_come_back",
+            "what_was_deleted_while_the_index_was_of_last_week_does_not_come_back_and_goes_into_history",
+            "what_was_deleted_while_the_index_was_lost_does_not_come_back_and_its_copy_is_left_and_counted",
         ],
     ),
     (31, "empty folders lost", &["the_first_sync_copies_everything_that_a_folder_holds"]),
@@ -184,6 +205,10 @@ const STORIES: &[(u32, &str, &[&str])] = &[
             "with_the_whole_state_folder_deleted_the_next_sync_adopts_what_is_there",
             "a_corrupt_index_is_set_aside_and_rebuilt",
             "an_index_damaged_in_the_middle_loses_nothing",
+            "however_the_index_was_lost_nothing_in_a_folder_is_touched_on_the_way_back",
+            "after_the_index_was_deleted_nothing_is_sent_and_each_file_is_asked_about_once",
+            "after_the_index_became_noise_nothing_is_sent_and_each_file_is_asked_about_once",
+            "with_an_index_of_last_week_nothing_is_sent_and_only_what_changed_is_asked_about",
         ],
     ),
     (
@@ -200,10 +225,8 @@ const STORIES: &[(u32, &str, &[&str])] = &[
 
 /// Stories that no test of the real program holds, and why.
 const UNTOLD: &[(u32, &str)] = &[
-    (3, "failing disks need a file system that fails on demand"),
     (9, "needs a network file system as the share"),
     (15, "needs a network mount that hangs"),
-    (16, "needs a network mount with stale handles"),
     (18, "S3"),
     (19, "S3"),
     (23, "measured by tests/bench/million.sh"),

@@ -39,7 +39,7 @@ impl World {
         let target = index.register_target(share, "efs", "/mnt/efs").expect("known").id;
         index.listing_ended(target, at(-90), 3).expect("told");
         let digest = Digest([5; 32]);
-        let meta = Meta { mode: 0o644, mtime: at(-500), uid: 0, gid: 0 };
+        let meta = Meta { mode: 0o644, mtime: at(-500), ..Meta::NOTHING };
         let content = Content::file(digest, 33);
         index.put_base(target, &path("c"), &Base { content, meta, stamp: Stamp(b"s".as_slice().into()) }).expect("put");
         index.commit().expect("committed");
@@ -52,7 +52,7 @@ impl World {
 
     /// A file that was changed at `made` is noticed at `noticed`.
     fn see(&mut self, name: &str, len: u64, digest: Option<Digest>, made: i64, noticed: i64) {
-        let meta = Meta { mode: 0o644, mtime: at(made), uid: 0, gid: 0 };
+        let meta = Meta { mode: 0o644, mtime: at(made), ..Meta::NOTHING };
         let shape = Shape { kind: Kind::File, len };
         let stat = Stat { shape, ino: 1, ctime: at(made), meta, nlink: 1, mounted: false };
         self.index.begin(at(noticed)).expect("begun");
@@ -138,7 +138,7 @@ fn a_target_is_as_its_columns_and_its_words_say() {
     let world = World::new();
     let tell = |state, since: Option<i64>| {
         let error = since.map(|since| state::ErrorState { message: "no room".into(), hint: "free some".into(), since });
-        let said = state::TargetState { state, error, since };
+        let said = state::TargetState { state, error, since, no_lists: false };
         world.index.set_target_state(world.target, &said.to_json()).expect("told");
         world.status(pulse(Liveness::Running, Some(0)))
     };

@@ -12,7 +12,7 @@ fn path(text: &str) -> RelPath {
 }
 
 fn meta() -> Meta {
-    Meta { mode: 0o644, mtime: NOW, uid: 0, gid: 0 }
+    Meta { mode: 0o644, mtime: NOW, ..Meta::NOTHING }
 }
 
 fn row(index: &Index, len: u64, digest: Option<u8>) -> LocalRow {

@@ -88,7 +88,7 @@ impl Desk {
         self.vanished.remove(path);
         self.end_unreadable(index, path)?;
         let known = old.as_ref().filter(|row| row.is_present());
-        if known.is_some_and(|row| row.stat == stat && !row.racy) {
+        if known.is_some_and(|row| row.stat.same(&stat) && !row.racy) {
             // A scan that began earlier may have seen things below it, when it was a folder.
             return if by == By::Look { self.clear_below(index, path, old.as_ref(), stat.shape.kind) } else { Ok(()) };
         }
@@ -203,6 +203,6 @@ fn is_mount_lost(old: &LocalRow, stat: &Stat) -> bool {
 }
 
 fn nothing() -> Stat {
-    let meta = Meta { mode: 0, mtime: Wall(0), uid: 0, gid: 0 };
+    let meta = Meta::NOTHING;
     Stat { shape: Shape { kind: Kind::File, len: 0 }, ino: 0, ctime: Wall(0), meta, nlink: 1, mounted: false }
 }

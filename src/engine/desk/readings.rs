@@ -37,7 +37,7 @@ impl Desk {
         let racy = reading.at.before(CLOCK_STEP) <= last_change;
         let seen = LocalRow::fresh(reading.stat, Some(reading.content.digest), index.run());
         let row = LocalRow { racy, noise: reading.noise, ..seen };
-        let expected = index.local(self.id, path)?.is_some_and(|old| old.is_present() && old.stat == reading.stat);
+        let expected = index.local(self.id, path)?.is_some_and(|old| old.is_present() && old.stat.same(&reading.stat));
         if !expected {
             // Something was seen since this reading was asked for: only a look can say which of the two is older.
             self.to_look.insert(path.clone());

@@ -197,7 +197,9 @@ impl Desk {
 /// True if the index has this entry just so.
 fn is_known(row: &LocalRow, found: &Found) -> bool {
     match found {
-        Found::Plain(stat) | Found::Link(stat, _) => row.is_present() && row.stat == *stat && !row.racy && !row.suspect,
+        Found::Plain(stat) | Found::Link(stat, _) => {
+            row.is_present() && row.stat.same(stat) && !row.racy && !row.suspect
+        }
         Found::Special(_) | Found::Troubled(_) => false,
     }
 }

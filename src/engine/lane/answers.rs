@@ -64,8 +64,9 @@ impl Lane {
     fn learn_folder_meta(&self, turn: &mut Turn<'_>, path: &RelPath, found: Option<&Remote>) -> Result<()> {
         let (Some(remote), Some(base)) = (found, turn.index.base(self.id(), path)?) else { return Ok(()) };
         let same_folder = base.content == Content::FOLDER && base.stamp == remote.stamp;
-        if same_folder && base.meta != remote.seen.meta {
-            turn.index.put_base(self.id(), path, &Base { meta: remote.seen.meta, ..base })?;
+        if same_folder && !remote.seen.meta.is_met_by(&base.meta) {
+            let meta = remote.seen.meta.with_acl_of(&base.meta);
+            turn.index.put_base(self.id(), path, &Base { meta, ..base })?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::engine::lane::{Lane, Result, Turn};
 use crate::engine::state;
 use crate::index::{Hour, Removals};
 use crate::model::{Moment, RelPath, Wall};
-use crate::plan::{self, Breach, Cause, Census, Changes, Halt};
+use crate::plan::{self, Breach, Cause, Census, Changes, Halt, Waiting};
 
 /// What waits to be taken away is counted anew after so long.
 const RECOUNT: Duration = Duration::from_secs(2);
@@ -286,10 +286,10 @@ impl Lane {
         }
         let waiting = turn.index.waiting(self.id())?;
         let files = u64::try_from(turn.index.target_tally(self.id()).files).unwrap_or(0);
-        if !plan::is_over(&waiting, files, &turn.limits.breaker) {
-            return Ok(());
-        }
         self.roll(turn)?;
+        if !plan::is_over(&waiting, files, &turn.limits.breaker) {
+            return self.retell(turn, &waiting, files);
+        }
         self.breaker.forgive();
         self.breaker.unsaved = true;
         tracing::warn!(target = self.setup.name, "the target goes on by itself: what halted it is undone on the share");
@@ -309,6 +309,40 @@ impl Lane {
     fn save_before(&self, turn: &Turn<'_>) -> Result<()> {
         let hour = self.breaker.hour.filter(|_| self.breaker.before != Hour::default());
         hour.map_or(Ok(()), |hour| turn.index.put_hour(self.id(), hour - 1, &self.breaker.before))
+    }
+
+    /// Tells of the halt as it stands now: what was made before it, and what waits by now.
+    fn retell(&mut self, turn: &mut Turn<'_>, waiting: &Waiting, files: u64) -> Result<()> {
+        let Some(old) = self.halt.take() else { return Ok(()) };
+        let breaker = &self.breaker;
+        let made = breaker.judged();
+        let mut changes = made + waiting.changes.each(breaker.pass, u64::saturating_sub);
+        if waiting.unread > 0 {
+            // What was not read yet is not known to be harmless.
+            changes = changes.each(old.changes, u64::max);
+        }
+        let census = Census { files: files.saturating_add(made.removed), changes, normal: breaker.normal };
+        let as_before =
+            Breach { cause: old.cause, count: changes.of(old.cause), limit: old.limit, files: census.files };
+        let breach = plan::vet(&census, &turn.limits.breaker).err().unwrap_or(as_before);
+        let told = turn.index.told_of(self.id(), breach.cause, TOLD_MAX)?;
+        let mut new = halt(&breach, changes, &told);
+        new.since = [old.since, new.since].into_iter().filter(|since| *since != 0).min().unwrap_or(0);
+        if new.samples.is_empty() {
+            // All of it is made.
+            new = Halt {
+                bytes: old.bytes,
+                folders: old.folders,
+                top: old.top.clone(),
+                samples: old.samples.clone(),
+                ..new
+            };
+        }
+        if new != old {
+            turn.index.set_halt(self.id(), Some(&state::halt_to_json(&new)))?;
+        }
+        self.halt = Some(new);
+        Ok(())
     }
 
     /// Something was decided while the lane is halted.

@@ -71,6 +71,8 @@ pub struct LaneReport {
     pub error: Option<(Failure, Wall)>,
     /// Why it waits for a person.
     pub halt: Option<Halt>,
+    /// It keeps no access control lists.
+    pub no_lists: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,6 +96,7 @@ pub(super) struct Lane {
     bound: bool,
     /// Each step costs a round trip.
     far: bool,
+    no_lists: bool,
     probing: bool,
     listing: Listing,
     listed_once: bool,
@@ -145,6 +148,7 @@ impl Lane {
             // Each call to a bucket checks it; to ask beforehand would be a request in vain.
             bound: setup.bound && !setup.policy.nature.is_asked_when_idle(),
             far: false,
+            no_lists: false,
             probing: false,
             listing: Listing::NotDue,
             listed_once: setup.listed_ago.is_some(),
@@ -216,7 +220,7 @@ impl Lane {
             () if self.error.is_some() => LaneState::Resting,
             () => LaneState::Ok,
         };
-        LaneReport { state, error: self.error.clone(), halt: self.halt.clone() }
+        LaneReport { state, error: self.error.clone(), halt: self.halt.clone(), no_lists: self.no_lists }
     }
 
     pub(super) fn is_listed(&self) -> bool {
@@ -322,7 +326,7 @@ impl Lane {
                     self.note(turn, &RelPath::root(), "bind", &words)?;
                 }
                 turn.index.bind_target(self.id(), &bound.id)?;
-                (self.bound, self.far) = (true, bound.far);
+                (self.bound, self.far, self.no_lists) = (true, bound.far, !bound.lists);
                 self.answered();
             }
         }

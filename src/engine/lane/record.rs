@@ -1,7 +1,7 @@
 //! What the index learns from a change that was made.
 
 use crate::engine::lane::{Lane, Result, Turn};
-use crate::model::{Content, Kind, Meta, RelPath, Sight};
+use crate::model::{Acl, Content, Kind, Meta, RelPath, Sight};
 use crate::plan::{Base, Guard};
 use crate::target::{Change, Placed, Step};
 
@@ -57,7 +57,8 @@ impl Lane {
             self.undo_move(turn, path, &from)?;
         }
         let local = turn.index.local(self.share(), path)?.filter(|row| row.is_present());
-        if local.is_some_and(|row| row.seen().holds(&base.content) == Some(true) && row.stat.meta == base.meta) {
+        if local.is_some_and(|row| row.seen().holds(&base.content) == Some(true) && row.stat.meta.is_met_by(&base.meta))
+        {
             self.end_told(turn, path)?;
             return turn.index.close(self.id(), path);
         }
@@ -115,6 +116,11 @@ fn meta_words(old: &Meta, new: &Meta) -> String {
     }
     if (old.uid, old.gid) != (new.uid, new.gid) {
         words.push(format!("owner {}:{}", new.uid, new.gid));
+    }
+    match new.acl {
+        Acl::Listed(list) if old.acl != new.acl => words.push(format!("access list {}", list.as_str())),
+        Acl::Plain if old.acl.is_listed() => words.push("no access list any more".to_owned()),
+        Acl::Listed(_) | Acl::Plain | Acl::NotKnown => {}
     }
     if old.mtime != new.mtime {
         words.push("time".to_owned());

@@ -12,7 +12,7 @@ fn path(text: &str) -> RelPath {
 }
 
 fn stat(len: u64) -> Stat {
-    let meta = Meta { mode: 0o644, mtime: Wall(7), uid: 0, gid: 0 };
+    let meta = Meta { mode: 0o644, mtime: Wall(7), ..Meta::NOTHING };
     Stat { shape: Shape { kind: Kind::File, len }, ino: 9, ctime: Wall(8), meta, nlink: 1, mounted: false }
 }
 

@@ -37,6 +37,15 @@ impl Changes {
         *self == Self::NONE
     }
 
+    /// Those that a halt for this cause is about.
+    pub fn of(&self, cause: Cause) -> u64 {
+        match cause {
+            Cause::Removals => self.removed,
+            Cause::Replacements => self.replaced,
+            Cause::Encryption => self.scrambled,
+        }
+    }
+
     /// One by one with another, by kind.
     pub fn each(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         Self {
@@ -223,7 +232,7 @@ pub fn is_over(waiting: &Waiting, files: u64, limits: &Limits) -> bool {
     waiting.unread == 0 && scrambled == 0 && few
 }
 
-/// What is kept of a halt, and shown: it is written down as it was when it began.
+/// What is kept of a halt, and shown. It is written down when it begins, and anew when more is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Halt {

@@ -25,6 +25,7 @@ impl Job<'_> {
         }
         let denied = self.target.carry_owner(handle.as_fd(), meta)?;
         if shape.kind != Kind::Symlink {
+            self.target.list(handle.as_fd(), meta.acl)?;
             sys::set_mode(handle.as_fd(), meta.mode)?;
         }
         sys::set_mtime(handle.as_fd(), meta.mtime)?;

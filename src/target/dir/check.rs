@@ -52,6 +52,11 @@ impl DirTarget {
                     let hint = "run it as root (on NFS: with no_root_squash), or set ownership = \"ignore\"";
                     findings.push(Finding::new(Level::Note, what).hint(hint));
                 }
+                if self.setup.keep_owner && !place.lists {
+                    let what = "POSIX access control lists are not kept there: its file system knows none";
+                    let hint = "they stay in the index, and a restore sets those of what lies there now";
+                    findings.push(Finding::new(Level::Note, what).hint(hint));
+                }
                 findings
             }
         }

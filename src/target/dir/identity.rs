@@ -6,10 +6,10 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::sys::beneath;
 use crate::sys::publish::{
     Errno, Medium, Spot, create, link, make_folder, medium, open_file, open_folder, rename, sync, unlink,
 };
+use crate::sys::{acl, beneath};
 use crate::target::identity::Identity;
 use crate::target::{Bind, Bound, Fault, TargetError};
 
@@ -30,6 +30,8 @@ pub(super) struct Place {
     pub(super) far: bool,
     /// How names are changed there.
     pub(super) ways: Ways,
+    /// Its file system knows access control lists.
+    pub(super) lists: bool,
 }
 
 impl Place {
@@ -38,7 +40,8 @@ impl Place {
         // NFS knows no other ways, and refuses them only when it has locked both folders.
         let ways = if medium == Medium::Nfs && ways == Ways::Auto { Ways::Links } else { ways };
         let far = medium == Medium::Nfs || ways == Ways::Links;
-        Ok(Self { root, network: medium != Medium::Local, far, ways })
+        let lists = acl::are_known(root.as_fd());
+        Ok(Self { root, network: medium != Medium::Local, far, ways, lists })
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -90,8 +93,8 @@ impl DirTarget {
             (None, None, Bind::IfUnbound) => self.give_identity(&root)?,
             (None, None, Bind::Pretend) => {
                 self.state().pretend = true;
-                let far = Place::new(root, self.setup.ways)?.far;
-                return Ok(Bound { id: String::new(), newly: false, far });
+                let Place { far, lists, .. } = Place::new(root, self.setup.ways)?;
+                return Ok(Bound { id: String::new(), newly: false, far, lists: self.keeps(lists) });
             }
             (None, Some(_), _) | (None, None, Bind::Never) => return Err(self.unbound()),
         };
@@ -104,7 +107,12 @@ impl DirTarget {
         if self.has_left() {
             self.drop_left(&Staging::open(&place)?);
         }
-        Ok(Bound { id: identity.target, newly, far: place.far })
+        Ok(Bound { id: identity.target, newly, far: place.far, lists: self.keeps(place.lists) })
+    }
+
+    /// Whether lists are carried to a file system that knows them, or does not.
+    fn keeps(&self, lists: bool) -> bool {
+        lists && self.setup.keep_owner
     }
 
     fn open_root(&self) -> Outcome<OwnedFd> {

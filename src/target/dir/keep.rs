@@ -2,9 +2,9 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::model::{Digest, Kind, RelPath, Stamp};
+use crate::model::{Digest, Kind, Meta, RelPath, Stamp};
 use crate::sys::publish::{self as sys, Errno, Spot};
-use crate::sys::stat;
+use crate::sys::{acl, stat};
 use crate::target::version_name;
 
 use super::fault::{Outcome, Refusal, is, says_unlinkable, says_unsupported};
@@ -115,7 +115,8 @@ impl Job<'_> {
         } else {
             let (mut from, mut to) = (sys::open_file(dest)?, sys::create(copy)?);
             std::io::copy(&mut from, &mut to)?;
-            self.target.carry(to.as_fd(), meta)?;
+            let acl = if self.place.lists { acl::read(from.as_fd())? } else { meta.acl };
+            self.target.carry(to.as_fd(), Meta { acl, ..meta })?;
             to.sync_all()?;
         }
         if stamp(&sys::lstat(dest)?) == *wanted { Ok(()) } else { Err(changed()) }

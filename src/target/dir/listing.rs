@@ -1,11 +1,11 @@
 //! Looking: one path, or all of them. Nothing here changes anything.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::model::{Digest, Kind, RESERVED, RelPath, Seen, Stamp, Wall};
+use crate::model::{Acl, Digest, Kind, RESERVED, RelPath, Seen, Stamp, Wall};
 use crate::sys::publish::{self as sys, Errno, Spot, Statx};
-use crate::sys::{beneath, stat};
+use crate::sys::{acl, beneath, stat};
 use crate::target::{Depth, Page, Remote, TargetError};
 
 use super::fault::{Outcome, Refusal, is, says_absent};
@@ -13,8 +13,6 @@ use super::identity::Place;
 
 /// Entries of one page.
 const PAGE_MAX: usize = 4096;
-/// Bytes read at once for a digest.
-const READ_ROOM: usize = 128 * 1024;
 /// How often a file that changes while it is read is begun again.
 const TRIES: u32 = 3;
 
@@ -54,10 +52,22 @@ pub(super) fn look(place: &Place, path: &RelPath, depth: Depth) -> Outcome<Optio
             result => result?,
         };
         if let Some(remote) = look_at(at, &st, depth)? {
-            return Ok(Some(remote));
+            return Ok(Some(with_list(place, at, remote)));
         }
     }
     Err(Refusal::stale("it changes while it is read"))
+}
+
+/// The same, with its access control list.
+///
+/// RACE: a list that is set between the look and this is told with the stamp of the version before. The stamp that the next
+/// look finds is another, and then it is told again.
+fn with_list(place: &Place, at: Spot<'_>, mut remote: Remote) -> Remote {
+    let meta = &mut remote.seen.meta;
+    if place.lists && meta.acl == Acl::NotKnown {
+        meta.acl = acl::read_at(at.folder, at.name.as_encoded_bytes()).unwrap_or(Acl::NotKnown);
+    }
+    remote
 }
 
 /// `None` if it changed meanwhile.
@@ -83,27 +93,19 @@ fn look_at(at: Spot<'_>, st: &Statx, depth: Depth) -> Outcome<Option<Remote>> {
 }
 
 fn digest_of_link(at: Spot<'_>) -> io::Result<Digest> {
-    Ok(Digest(*blake3::hash(&sys::read_link(at)?).as_bytes()))
+    Ok(Digest::of(&sys::read_link(at)?))
 }
 
 /// `ENOENT` if what is opened is not what was seen.
 fn digest_of_file(at: Spot<'_>, seen: &Statx, afresh: bool) -> io::Result<Digest> {
-    let mut file = sys::open_file(at)?;
+    let file = sys::open_file(at)?;
     if stamp(&beneath::stat_fd(file.as_fd())?) != stamp(seen) {
         return Err(Errno::NOENT.into());
     }
     if afresh {
         sys::forget_cached(file.as_fd());
     }
-    let (mut hasher, mut room) = (blake3::Hasher::new(), vec![0; READ_ROOM]);
-    loop {
-        match file.read(&mut room) {
-            Ok(0) => return Ok(Digest(*hasher.finalize().as_bytes())),
-            Ok(len) => _ = hasher.update(&room[..len]),
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-            Err(err) => return Err(err),
-        }
-    }
+    Digest::of_all(file)
 }
 
 /// Lists all, folder by folder, until `page` returns false. A folder that cannot be read ends it with an error.
@@ -136,7 +138,7 @@ fn list_folder(
             if current.entries.len() + current.strange.len() == PAGE_MAX {
                 more = page(std::mem::replace(&mut current, empty()));
             }
-            add(&folder, path, name, &mut current, open)?;
+            add(place, &folder, path, name, &mut current, open)?;
             Ok(more)
         })?,
         // Gone since its own folder was read: nothing lies in it.
@@ -147,7 +149,14 @@ fn list_folder(
     Ok(more && page(current))
 }
 
-fn add(folder: &OwnedFd, path: &RelPath, name: &[u8], page: &mut Page, open: &mut Vec<RelPath>) -> io::Result<()> {
+fn add(
+    place: &Place,
+    folder: &OwnedFd,
+    path: &RelPath,
+    name: &[u8],
+    page: &mut Page,
+    open: &mut Vec<RelPath>,
+) -> io::Result<()> {
     let at = Spot::new(folder, name);
     let child = path.join(name).map_err(|err| io::Error::new(io::ErrorKind::InvalidData, err))?;
     let st = match sys::lstat(at) {
@@ -156,9 +165,13 @@ fn add(folder: &OwnedFd, path: &RelPath, name: &[u8], page: &mut Page, open: &mu
     };
     match look_at(at, &st, Depth::Stamp) {
         Ok(Some(remote)) => {
-            if remote.seen.shape.kind == Kind::Folder {
+            // Of a file that matters, the content is read, and its list with it.
+            let remote = if remote.seen.shape.kind == Kind::Folder {
                 open.push(child.clone());
-            }
+                with_list(place, at, remote)
+            } else {
+                remote
+            };
             page.entries.push((child, remote));
             Ok(())
         }

@@ -49,7 +49,7 @@ pub struct DirSetup {
     pub share_id: String,
     /// This agent's name, as it stands among the writers.
     pub writer: String,
-    /// Carry owner and group, where the system permits.
+    /// Carry owner, group and access control list, where the system permits.
     pub keep_owner: bool,
     /// Reads the clock, for the names in history and for the age of what is left in staging.
     pub now: fn() -> Wall,

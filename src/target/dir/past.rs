@@ -1,11 +1,11 @@
 //! What lay here before: told from the ledger and from history, and read.
 
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::model::{Digest, Kept, Kind, Past, RelPath, Seen, Wall, Was, Which};
+use crate::model::{Acl, Digest, Kept, Kind, Meta, Past, RelPath, Seen, Wall, Was, Which};
 use crate::sys::publish::{self as sys, Errno, Spot, Statx};
-use crate::sys::{beneath, stat};
+use crate::sys::{acl, beneath, stat};
 use crate::target::version_name::told;
 use crate::target::{Piece, ReadError, Take};
 
@@ -89,7 +89,9 @@ pub(super) fn read(place: &Place, path: &RelPath, which: &Which, take: Take<'_>)
     let shape = stat::shape(&st).map_err(|what| failed(Refusal::stale(format!("a {what} lies in its place"))))?;
     match shape.kind {
         Kind::Folder => {
-            take(Piece::Head(&Seen { shape, digest: None, meta: stat::meta(&st) })).map_err(ReadError::Taker)?;
+            let handle = sys::open_folder(at).map_err(|err| failed(err.into()))?;
+            let meta = with_list(place, handle.as_fd(), stat::meta(&st)).map_err(|err| failed(err.into()))?;
+            take(Piece::Head(&Seen { shape, digest: None, meta })).map_err(ReadError::Taker)?;
         }
         Kind::Symlink => {
             let to = sys::read_link(at).map_err(|err| failed(err.into()))?;
@@ -98,12 +100,19 @@ pub(super) fn read(place: &Place, path: &RelPath, which: &Which, take: Take<'_>)
                 take(Piece::Bytes(&to)).map_err(ReadError::Taker)?;
             }
         }
-        Kind::File => read_file(at, &st, &is_meant, path, take)?,
+        Kind::File => read_file(place, at, &st, &is_meant, path, take)?,
     }
     Ok(())
 }
 
+/// The same, with the access control list.
+fn with_list(place: &Place, open: BorrowedFd<'_>, meta: Meta) -> io::Result<Meta> {
+    let acl = if place.lists { acl::read(open)? } else { Acl::NotKnown };
+    Ok(Meta { acl, ..meta })
+}
+
 fn read_file(
+    place: &Place,
     at: Spot<'_>,
     st: &Statx,
     is_meant: &dyn Fn(&Statx) -> bool,
@@ -118,7 +127,8 @@ fn read_file(
         return Err(failed(changed()).into());
     }
     let shape = stat::shape(&opened).map_err(|what| failed(Refusal::stale(what)))?;
-    if !take(Piece::Head(&Seen { shape, digest: None, meta: stat::meta(&opened) })).map_err(ReadError::Taker)? {
+    let meta = with_list(place, file.as_fd(), stat::meta(&opened)).map_err(io_failed)?;
+    if !take(Piece::Head(&Seen { shape, digest: None, meta })).map_err(ReadError::Taker)? {
         return Ok(());
     }
     let mut room = vec![0; ROOM];

@@ -210,6 +210,8 @@ impl Job<'_> {
         }
         let not_one = |err| if says_absent(&err) { occupied() } else { err.into() };
         let folder = sys::open_folder(at).map_err(not_one)?;
+        // The folder that it lies in may have handed it a list of its own.
+        self.target.list(folder.as_fd(), meta.acl)?;
         let denied = self.target.carry(folder.as_fd(), meta)?;
         self.touched.set_time(&step.path, meta.mtime);
         self.placed(at, beneath::stat_fd(folder.as_fd())?.stx_ino, meta, denied)
@@ -352,10 +354,11 @@ impl Job<'_> {
         Ok(Placed { stamp: Some(stamp(&st)), meta: Some(self.carried(&st, wanted, denied)), ..Placed::default() })
     }
 
-    /// What is carried in truth. Two things are answered as they were wanted, because no change here would ever bring
-    /// them about and whoever compares would ask for ever: an owner that we do not or may not set, and a link's mode.
+    /// What is carried in truth. Three things are answered as they were wanted, because no change here would ever bring
+    /// them about and whoever compares would ask for ever: an owner that we do not or may not set, a list likewise, and a
+    /// link's mode.
     fn carried(&self, st: &Statx, wanted: Meta, denied: bool) -> Meta {
-        let mut meta = stat::meta(st);
+        let mut meta = Meta { acl: wanted.acl, ..stat::meta(st) };
         if !self.target.setup.keep_owner || denied {
             (meta.uid, meta.gid) = (wanted.uid, wanted.gid);
         }

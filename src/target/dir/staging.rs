@@ -7,9 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::model::{Content, Meta, ReadFault, Reading, RelPath, Sink, Wall};
+use crate::model::{Acl, Content, Meta, ReadFault, Reading, RelPath, Sink, Wall};
 use crate::sys::publish::{self as sys, Errno, Spot, Statx};
-use crate::sys::{beneath, stat};
+use crate::sys::{acl, beneath, stat};
 use crate::target::{Read, StageError, Staged, TargetError, Token};
 
 use super::fault::{Outcome, Refusal, about_ours, is};
@@ -65,6 +65,13 @@ impl Staging {
             }
             result => result?,
         };
+        if place.lists {
+            // What an administrator let the root hand on must not cling to what is staged.
+            match acl::set(folder.as_fd(), Acl::Plain) {
+                Err(err) if !acl::is_refusal(&err) => return Err(err),
+                _plain_as_far_as_may_be => {}
+            }
+        }
         Ok(Self { folder })
     }
 
@@ -234,13 +241,29 @@ impl DirTarget {
     /// The same, for what has this owner and mode now.
     fn carry_from(&self, fd: std::os::fd::BorrowedFd<'_>, now: Meta, meta: Meta) -> io::Result<bool> {
         let denied = self.give(fd, now, meta)?;
-        // A change of owner takes bits away, and so does a write.
+        let listed = meta.acl.is_listed();
+        if listed {
+            self.list(fd, meta.acl)?;
+        }
+        // A change of owner takes bits away, and so does a write; a list has a say in them.
         let given = self.is_given(now, meta);
-        if given || now.mode != meta.mode || meta.mode & SPECIAL_BITS != 0 {
+        if given || listed || now.mode != meta.mode || meta.mode & SPECIAL_BITS != 0 {
             sys::set_mode(fd, meta.mode)?;
         }
         sys::set_mtime(fd, meta.mtime)?;
         Ok(denied)
+    }
+
+    /// Sets the access control list; one that was there is taken away where none is wanted. What the file system does not know,
+    /// or does not let us set, is left: it is kept in the index, and `check` tells of it.
+    pub(super) fn list(&self, fd: std::os::fd::BorrowedFd<'_>, list: Acl) -> io::Result<()> {
+        if !self.setup.keep_owner {
+            return Ok(());
+        }
+        match acl::set(fd, list) {
+            Err(err) if acl::is_refusal(&err) => Ok(()),
+            result => result,
+        }
     }
 
     pub(super) fn carry_owner(&self, fd: std::os::fd::BorrowedFd<'_>, meta: Meta) -> io::Result<bool> {

@@ -453,7 +453,7 @@ mod tests {
     #[test]
     fn only_what_touches_waits_for_each_other() {
         let move_from = |from: &str| Change::Move { from: path(from) };
-        let meta = Meta { mode: 0, mtime: crate::model::Wall(0), uid: 0, gid: 0 };
+        let meta = Meta::NOTHING;
         let steps = [
             (step("a", Change::MakeFolder { meta }), 0),
             (step("b", Change::Remove), 0),

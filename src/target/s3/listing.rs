@@ -7,7 +7,7 @@ use super::key::Meaning;
 use super::object::{Head, file_stamp, folder_stamp};
 use super::wire::{Keys, Listed, PAGE_MAX, Wire};
 use super::{Inner, fault::Outcome};
-use crate::model::{Kind, Meta, RelPath, Seen, Shape, Wall};
+use crate::model::{Kind, Meta, RelPath, Seen, Shape};
 use crate::target::{Page, Remote};
 
 /// Top-level folders that are listed at once (count).
@@ -16,9 +16,6 @@ const FOLDERS_MAX: usize = 8;
 const ENTRIES_MAX: usize = 1000;
 /// Pages that wait for whoever takes them (count).
 const PAGES_WAIT: usize = 16;
-
-/// What no listing tells.
-const NO_META: Meta = Meta { mode: Meta::NOT_KNOWN, mtime: Wall(0), uid: Meta::NOT_KNOWN, gid: Meta::NOT_KNOWN };
 
 /// What lies at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +33,7 @@ impl Found {
         match self {
             Self::Object(head) => Remote { stamp: head.stamp(), seen: head.seen() },
             Self::Marked(head) => Remote { stamp: folder_stamp(), seen: head.folder() },
-            Self::Implied => Remote::folder(folder_stamp(), NO_META),
+            Self::Implied => Remote::folder(folder_stamp(), Meta::UNTOLD),
         }
     }
 }
@@ -154,7 +151,7 @@ impl Inner {
 
 fn remote(listed: &Listed) -> Remote {
     let shape = Shape { kind: Kind::File, len: listed.len };
-    let meta = Meta { mtime: listed.modified, ..NO_META };
+    let meta = Meta { mtime: listed.modified, ..Meta::UNTOLD };
     Remote { stamp: file_stamp(&listed.etag), seen: Seen { shape, digest: None, meta } }
 }
 
@@ -217,7 +214,7 @@ impl Assembly {
 
     /// A folder of which only the name is wanted here.
     fn shallow(&mut self, path: &RelPath) {
-        self.entry(path.clone(), Remote::folder(folder_stamp(), NO_META));
+        self.entry(path.clone(), Remote::folder(folder_stamp(), Meta::UNTOLD));
     }
 
     /// Somebody else's, under a name that no file can have, or that a file has already.
@@ -248,7 +245,7 @@ impl Assembly {
             return false;
         }
         for path in new.into_iter().rev() {
-            self.entry(path.clone(), Remote::folder(folder_stamp(), NO_META));
+            self.entry(path.clone(), Remote::folder(folder_stamp(), Meta::UNTOLD));
             self.open.push(Folder::new(path));
         }
         true
@@ -327,7 +324,7 @@ mod tests {
     }
 
     fn remote_of_file() -> Remote {
-        remote(&Listed { key: String::new(), etag: "x".to_owned(), len: 1, modified: Wall(0) })
+        remote(&Listed { key: String::new(), etag: "x".to_owned(), len: 1, modified: crate::model::Wall(0) })
     }
 
     #[test]

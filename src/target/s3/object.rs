@@ -1,11 +1,11 @@
 //! What an object carries besides its bytes, and how a version of it is named.
 //!
 //! `mtime` is rclone's convention: seconds since 1970 with a fraction. `mode` is octal, `uid` and `gid` decimal, `blake3`
-//! hex. `symlink` is a link's target on an empty object; bytes that are not printable ASCII, and `%`, are `%XX` in it.
+//! hex. `acl` is a POSIX access control list, as `setfacl --set` takes it. `symlink` is a link's target on an empty object; bytes that are not printable ASCII, and `%`, are `%XX` in it.
 
 use std::collections::HashMap;
 
-use crate::model::{Content, Digest, Kind, Meta, Seen, Shape, Stamp, Wall};
+use crate::model::{Acl, Content, Digest, Kind, Meta, Seen, Shape, Stamp, Wall};
 
 /// Most that the names and values of an object's metadata may take together (bytes): a limit of S3.
 pub(super) const METADATA_MAX: usize = 2048;
@@ -105,6 +105,16 @@ impl Head {
             mtime: self.metadata.get("mtime").and_then(|text| parse_time(text)).unwrap_or(self.modified),
             uid: number("uid", 10).unwrap_or(Meta::NOT_KNOWN),
             gid: number("gid", 10).unwrap_or(Meta::NOT_KNOWN),
+            acl: self.acl(),
+        }
+    }
+
+    /// Whoever writes a mode would have written a list too, if there were one.
+    fn acl(&self) -> Acl {
+        match (self.metadata.get("acl"), self.metadata.contains_key("mode")) {
+            (Some(text), _) => Acl::parse(text).unwrap_or(Acl::NotKnown),
+            (None, true) => Acl::Plain,
+            (None, false) => Acl::NotKnown,
         }
     }
 
@@ -135,7 +145,25 @@ pub(super) fn metadata(content: &Content, meta: &Meta, link: Option<&[u8]>) -> H
         all.insert("symlink".to_owned(), escape(to));
     }
     all.extend(permissions(meta));
-    all
+    with_acl(all, meta.acl)
+}
+
+/// In place of a list that is too long for an object's metadata: there is one, and nobody tells which.
+const TOO_LONG: &str = "?";
+
+/// Adds a list.
+fn with_acl(mut metadata: HashMap<String, String>, acl: Acl) -> HashMap<String, String> {
+    match acl {
+        Acl::Listed(list) => {
+            metadata.insert("acl".to_owned(), list.as_str().to_owned());
+            if weight(&metadata) > METADATA_MAX {
+                metadata.insert("acl".to_owned(), TOO_LONG.to_owned());
+            }
+        }
+        Acl::Plain => _ = metadata.remove("acl"),
+        Acl::NotKnown => {}
+    }
+    metadata
 }
 
 /// What is left out is not known.
@@ -150,7 +178,7 @@ fn permissions(meta: &Meta) -> impl Iterator<Item = (String, String)> {
 pub(super) fn with_meta(mut metadata: HashMap<String, String>, meta: &Meta) -> HashMap<String, String> {
     metadata.insert("mtime".to_owned(), render_time(meta.mtime));
     metadata.extend(permissions(meta));
-    metadata
+    with_acl(metadata, meta.acl)
 }
 
 /// How much metadata there is, as S3 counts it (bytes).
@@ -234,7 +262,8 @@ pub(super) fn to_base64(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    const META: Meta = Meta { mode: 0o4750, mtime: Wall(1_600_000_000_123_456_789), uid: 1000, gid: 100 };
+    const META: Meta =
+        Meta { mode: 0o4750, mtime: Wall(1_600_000_000_123_456_789), uid: 1000, gid: 100, acl: Acl::Plain };
 
     fn head(len: u64, metadata: HashMap<String, String>) -> Head {
         let etag = "\"d41d8cd98f00b204e9800998ecf8427e\"".to_owned();
@@ -246,6 +275,11 @@ mod tests {
         let content = Content::file(Digest::of(b"abc"), 3);
         let seen = head(3, metadata(&content, &META, None)).seen();
         assert_eq!((seen.content(), seen.meta), (Some(content), META));
+
+        let acl = Acl::parse("u::rwx,u:7:r-x,g::r-x,m::r-x,o::---").expect("a list");
+        let listed = Meta { acl, ..META };
+        assert_eq!(head(3, metadata(&content, &listed, None)).seen().meta, listed);
+        assert_eq!(head(3, with_meta(metadata(&content, &listed, None), &META)).seen().meta, META);
 
         for to in [&b"../a b"[..], b"/nowhere/\xff%41 at all", b""] {
             let content = Content::symlink(Digest::of(to), to.len() as u64);
@@ -259,13 +293,23 @@ mod tests {
     fn what_another_program_put_tells_little() {
         let seen = head(3, HashMap::new()).seen();
         assert_eq!(seen.digest, None);
-        let none = Meta::NOT_KNOWN;
-        assert_eq!(seen.meta, Meta { mode: none, mtime: Wall(7), uid: none, gid: none });
+        assert_eq!(seen.meta, Meta { mtime: Wall(7), ..Meta::UNTOLD });
         let by_rclone = HashMap::from([("mtime".to_owned(), "1700000000.5".to_owned())]);
         assert_eq!(head(3, by_rclone).seen().meta.mtime, Wall(1_700_000_000_500_000_000));
         let nonsense = [("mode", "99"), ("uid", "-1"), ("blake3", "zz"), ("mtime", "soon"), ("symlink", "%G")];
         let nonsense = nonsense.map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(head(0, nonsense.into()).seen(), head(0, HashMap::new()).seen());
+    }
+
+    /// S3 refuses an object with more, and what the file holds matters more than who may read it.
+    #[test]
+    fn a_list_too_long_for_an_object_is_left_out() {
+        let named: String = (1000..1200).map(|id| format!("u:{id}:r-x,")).collect();
+        let acl = Acl::parse(&format!("u::rwx,{named}g::r-x,m::r-x,o::---")).expect("a list");
+        let content = Content::file(Digest::of(b"abc"), 3);
+        let all = metadata(&content, &Meta { acl, ..META }, None);
+        assert!(weight(&all) <= METADATA_MAX && all.contains_key("mode"));
+        assert_eq!(head(3, all).seen().meta, Meta { acl: Acl::NotKnown, ..META });
     }
 
     #[test]

@@ -27,9 +27,6 @@ const OWN: u8 = b'v';
 /// Marks the name of a copy in history.
 const COPY: u8 = b'h';
 
-/// What no listing tells.
-const NO_META: Meta = Meta { mode: Meta::NOT_KNOWN, mtime: Wall(0), uid: Meta::NOT_KNOWN, gid: Meta::NOT_KNOWN };
-
 /// Pages on to whoever wanted to know; that he is gone ends it.
 type Out = mpsc::Sender<Past>;
 
@@ -192,7 +189,7 @@ impl Inner {
             && is_folder(stamp)
         {
             let head = wire.head(&self.prefix.folder(path)).await.map_err(refused)?;
-            let unmarked = Seen { shape: Shape { kind: Sort::Folder, len: 0 }, digest: None, meta: NO_META };
+            let unmarked = Seen { shape: Shape { kind: Sort::Folder, len: 0 }, digest: None, meta: Meta::UNTOLD };
             let seen = head.map_or(unmarked, |head| head.folder());
             return take(Piece::Head(&seen)).map(|_| ()).map_err(ReadError::Taker);
         }
@@ -300,5 +297,5 @@ async fn send(out: &Out, past: Past) -> Outcome<()> {
 }
 
 fn file_of(len: u64, modified: Wall) -> Seen {
-    Seen { shape: Shape { kind: Sort::File, len }, digest: None, meta: Meta { mtime: modified, ..NO_META } }
+    Seen { shape: Shape { kind: Sort::File, len }, digest: None, meta: Meta { mtime: modified, ..Meta::UNTOLD } }
 }

@@ -89,7 +89,7 @@ impl Inner {
             (None, None, Bind::IfUnbound) => self.give_identity().await?,
             (None, None, Bind::Pretend) => {
                 self.known().pretend = true;
-                return Ok(Bound { id: String::new(), newly: false, far: false });
+                return Ok(Bound { id: String::new(), newly: false, far: false, lists: true });
             }
             (None, Some(_), _) | (None, None, Bind::Never) => return Err(self.unbound()),
         };
@@ -100,7 +100,7 @@ impl Inner {
             self.complete(identity, etag).await?;
         }
         self.known().bound = Some(id.clone());
-        Ok(Bound { id, newly, far: false })
+        Ok(Bound { id, newly, far: false, lists: true })
     }
 
     pub(super) async fn read_identity(&self) -> Outcome<Option<(Identity, String)>> {

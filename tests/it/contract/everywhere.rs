@@ -34,6 +34,7 @@ macro_rules! contract {
             making_a_folder_that_is_there_is_success,
             a_folder_keeps_its_stamp,
             meta_is_changed_alone,
+            an_access_list_is_carried_with_the_file_and_alone_and_kept_with_its_versions,
             links_stay_links,
             a_move_takes_all_that_lies_below,
             a_move_replaces_nothing,
@@ -443,6 +444,61 @@ pub(super) fn meta_is_changed_alone(fixture: &dyn Fixture) {
     assert_eq!((fixture.bytes(&a), fixture.bytes(&l)), (Some(b"one".to_vec()), Some(b"a".to_vec())));
     let kept = if fixture.nature().names_versions { vec![b"one".to_vec()] } else { vec![] };
     assert_eq!(fixture.history(&a), kept);
+}
+
+pub(super) fn an_access_list_is_carried_with_the_file_and_alone_and_kept_with_its_versions(fixture: &dyn Fixture) {
+    let (target, a, f) = (fixture.target(), path("a"), path("f"));
+    let list = |text| Acl::parse(text).unwrap();
+    let (one_list, other_list) =
+        (list("u::rw-,u:4242:r--,g::r--,m::r--,o::---"), list("u::rw-,g::---,g:4243:rw-,m::rw-,o::---"));
+    let handed_on = list("u::rwx,g::r-x,g:4243:rwx,m::rwx,o::---,d:u::rwx,d:g::r-x,d:g:4243:rwx,d:m::rwx,d:o::---");
+    let staged = stage(target, b"one");
+    let listed = Meta { acl: one_list, ..meta() };
+    let publish = Change::Publish { token: staged.token, content: staged.reading.content, meta: listed };
+    let placed = one(target, change(&a, publish, Guard::Absent)).unwrap();
+    assert_eq!(placed.meta, Some(listed));
+    assert_carries(fixture, &a, listed);
+    // What is made in a folder that hands a list on has its own all the same.
+    let folder_meta = Meta { mode: 0o770, acl: handed_on, ..meta() };
+    one(target, change(&f, Change::MakeFolder { meta: folder_meta }, Guard::Absent)).unwrap();
+    assert_carries(fixture, &f, folder_meta);
+    let inner = Meta { mode: 0o700, ..meta() };
+    one(target, change(&path("f/g"), Change::MakeFolder { meta: inner }, Guard::Absent)).unwrap();
+    assert_carries(fixture, &path("f/g"), inner);
+    put(target, &path("f/plain"), b"plain");
+    assert_carries(fixture, &path("f/plain"), meta());
+    // Alone.
+    let changed = Meta { mode: 0o660, acl: other_list, ..meta() };
+    let guard = |at: &RelPath| Guard::Unchanged(stamp_at(target, at));
+    let placed = one(target, change(&a, Change::SetMeta { meta: changed }, guard(&a))).unwrap();
+    assert_eq!((placed.stamp, placed.meta), (Some(stamp_at(target, &a)), Some(changed)));
+    assert_carries(fixture, &a, changed);
+    assert_eq!(fixture.bytes(&a), Some(b"one".to_vec()), "no content was sent");
+    // With its version, and away.
+    replace(target, &a, b"two", stamp_at(target, &a)).unwrap();
+    assert_carries(fixture, &a, meta());
+    one(target, change(&f, Change::SetMeta { meta: meta() }, guard(&f))).unwrap();
+    assert_carries(fixture, &f, meta());
+    let mut kept = Vec::new();
+    let mut take = |past| {
+        if let Past::Changed { path, was: Was::Version(version), .. } = past {
+            kept.extend((path == a).then_some(version.which));
+        }
+        true
+    };
+    target.past(&a, Wall(0), &mut take).unwrap();
+    let lists = kept.iter().map(|which| {
+        let mut acl = Acl::NotKnown;
+        let mut head = |piece: Piece<'_>| {
+            if let Piece::Head(seen) = piece {
+                acl = seen.meta.acl;
+            }
+            Ok(false)
+        };
+        target.read(&a, which, &mut head).unwrap();
+        acl
+    });
+    assert!(lists.into_iter().any(|list| list == other_list), "the version has the list that it had");
 }
 
 /// A look sees `wanted`; of a folder that carries nothing, it sees nothing.

@@ -88,7 +88,7 @@ pub(super) fn digest(bytes: &[u8]) -> Digest {
 pub(super) fn meta() -> Meta {
     // Not the time of the test, and not a whole second. The owner is whoever runs it: he may not give files away.
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    Meta { mode: 0o640, mtime: Wall(1_600_000_000_123_456_789), uid, gid }
+    Meta { mode: 0o640, mtime: Wall(1_600_000_000_123_456_789), uid, gid, acl: Acl::Plain }
 }
 
 fn reading(content: Content, meta: Meta) -> Reading {

@@ -5,6 +5,7 @@
 //! `DRIFTLINE_BIN` names another program to test, `DRIFTLINE_TEST_DIR` another disk to test on.
 
 mod agent;
+mod faults;
 mod machine;
 mod make;
 mod mount;
@@ -22,6 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub(crate) use agent::Agent;
+pub(crate) use faults::{Faults, with_faults};
 pub(crate) use machine::{Limit, Machine, is_slow_run};
 pub(crate) use make::{Dice, deep_folder, set_mode, set_mtime};
 pub(crate) use mount::Mount;

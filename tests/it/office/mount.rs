@@ -18,6 +18,11 @@ impl Mount {
         Self::new(at, Command::new("mount").args(["-t", "tmpfs", "-o", &options, "office"]).arg(at))
     }
 
+    /// A file system in memory that knows no access control lists. `None`, said aloud, where mounting is not permitted.
+    pub(crate) fn plain(at: &Path) -> Option<Self> {
+        Self::new(at, Command::new("mount").args(["-t", "ramfs", "-o", "mode=0755", "office"]).arg(at))
+    }
+
     /// Another folder. `None`, said aloud, where mounting is not permitted.
     pub(crate) fn bind(what: &Path, at: &Path) -> Option<Self> {
         Self::new(at, Command::new("mount").arg("--bind").args([what, at]))

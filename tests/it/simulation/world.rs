@@ -141,7 +141,7 @@ impl World {
     }
 
     pub(super) fn meta(&mut self) -> Meta {
-        Meta { mode: 0o644, mtime: self.wall(), uid: 0, gid: 0 }
+        Meta { mode: 0o644, mtime: self.wall(), ..Meta::NOTHING }
     }
 
     pub(super) fn stat(node: &Node) -> Stat {
@@ -250,7 +250,9 @@ impl World {
                 Event::Hashed(SHARE, job.path, result)
             }
             Command::Probe(target) if dead => Event::Probed(target, Err(self.failure())),
-            Command::Probe(target) => Event::Probed(target, Ok(Bound { id: "id".into(), newly: false, far: false })),
+            Command::Probe(target) => {
+                Event::Probed(target, Ok(Bound { id: "id".into(), newly: false, far: false, lists: true }))
+            }
             Command::Look(target, jobs) if dead => {
                 let failure = self.failure_or_refusal();
                 Event::Looked(target, jobs.into_iter().map(|job| (job.path, Err(failure.clone()))).collect())
