@@ -523,7 +523,7 @@ fn trouble_row(row: &Row<'_>) -> rusqlite::Result<TroubleMatter> {
         share: row.get(0)?,
         path: RelPath::new(row.get_ref(1)?.as_blob()?).unwrap_or_else(|_| RelPath::root()),
         is_problem: row.get::<_, i64>(2)? == 1,
-        trouble: Trouble { message: row.get(3)?, hint: row.get(4)? },
+        trouble: Trouble::new(row.get::<_, String>(3)?, row.get::<_, String>(4)?),
         since: Wall(row.get(5)?),
     })
 }

@@ -141,7 +141,7 @@ impl Walk<'_> {
         if job.mounted && !matches!(job.way, Way::Open(_)) && !self.is_mounted(fd.as_fd()) {
             let message = "cannot list the folder: what was mounted there went away during the scan".to_owned();
             let hint = "mount it again, or wait for the next scan".to_owned();
-            self.send(job.path, Vec::new(), PageEnd::Broken(Trouble { message, hint }));
+            self.send(job.path, Vec::new(), PageEnd::Broken(Trouble::new(message, hint)));
             return Vec::new();
         }
         Listing::new(self, &job, fd).read(job, names)

@@ -7,7 +7,9 @@ use crate::sys::cause::{Cause, cause};
 
 /// "cannot {doing}: cause", and what to do about it.
 pub(super) fn trouble(doing: &str, error: &io::Error) -> Trouble {
-    Trouble { message: format!("cannot {doing}: {error}"), hint: hint(cause(error)).to_owned() }
+    let cause = cause(error);
+    let failing = matches!(cause, Cause::Device | Cause::Stale);
+    Trouble { failing, ..Trouble::new(format!("cannot {doing}: {error}"), hint(cause)) }
 }
 
 fn hint(cause: Cause) -> &'static str {
@@ -34,6 +36,8 @@ mod tests {
         assert!(told.message.starts_with("cannot read the file: "), "{}", told.message);
         let told = trouble("list the folder", &io::Error::from_raw_os_error(13));
         assert!(told.hint.contains("agent's user"), "{}", told.hint);
-        assert!(trouble("read the file", &io::Error::from_raw_os_error(5)).hint.contains("dmesg"));
+        assert!(!told.failing);
+        let told = trouble("read the file", &io::Error::from_raw_os_error(5));
+        assert!(told.failing && told.hint.contains("dmesg"), "{told:?}");
     }
 }

@@ -9,6 +9,15 @@ pub struct Trouble {
     pub message: String,
     /// What to do about it.
     pub hint: String,
+    /// The storage itself failed: what seems to be absent near it is not believed to be.
+    pub failing: bool,
+}
+
+impl Trouble {
+    /// A trouble that says nothing of what lies near.
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into(), failing: false }
+    }
 }
 
 /// A problem as it is listed.

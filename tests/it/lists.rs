@@ -87,13 +87,17 @@ fn with_the_index_deleted_lists_are_found_again_and_nothing_is_touched() {
 
 #[test]
 fn a_list_that_someone_else_sets_on_the_target_is_set_right() {
-    let office = Office::new();
+    let office = Office::configured("settle = \"100ms\"", "audit = \"1s\"");
     furnish(&office);
-    office.sync_well();
-    set(&office.target("room/plan.txt"), NEW);
-    set(&office.target("room/plain.txt"), NEW);
-    office.sync_well();
-    assert_same_lists(&office, &office.target(""), &ALL[1..]);
+    let _agent = office.start();
+    office.wait_same();
+    let places = office.target_places();
+    ["room/plan.txt", "room/plain.txt", "room"].iter().for_each(|path| set(&office.target(path), NEW));
+    office.wait_until("the lists are set right", || {
+        ALL[1..].iter().all(|path| list_of(&office.share(path)) == list_of(&office.target(path)))
+    });
+    let inodes = |places: Vec<crate::office::Place>| places.into_iter().map(|place| place.ino).collect::<Vec<_>>();
+    assert_eq!(inodes(office.target_places()), inodes(places), "nothing was sent again");
 }
 
 /// A time between what was done before and what is done after, also for servers whose clocks know only seconds.

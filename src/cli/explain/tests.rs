@@ -41,7 +41,7 @@ fn asked(dir: &Path) -> State {
     }
     let gone = LocalRow { state: Presence::Absent, ..row(&index, 5, Some(1)) };
     index.put_local(share, &path("gone"), &gone).expect("put");
-    let trouble = Trouble { message: "cannot be read".into(), hint: "let it".into() };
+    let trouble = Trouble::new("cannot be read", "let it");
     index.begin_trouble(share, &path("odd"), What::Unreadable, &trouble).expect("told");
     index.note(share, Some(target), &path("same"), "put", "01010101").expect("noted");
     index.commit().expect("committed");

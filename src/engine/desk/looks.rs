@@ -43,6 +43,9 @@ impl Desk {
         index.unsuspect(self.id, path)?;
         self.vanished.remove(path);
         self.refute(path, limits);
+        if matches!(&found, Found::Troubled(trouble) if trouble.failing) {
+            self.failing.note(path.parent().unwrap_or_else(RelPath::root));
+        }
         if !matches!(found, Found::Special(_)) {
             index.end_trouble(self.id, path, What::Special)?;
         }
@@ -61,7 +64,7 @@ impl Desk {
             Found::Link(stat, to) => self.present(index, path, stat, Some(Digest::of(&to)), by),
             Found::Special(what) => {
                 let message = format!("is a {what}; only files, folders and links are mirrored");
-                let trouble = Trouble { message, hint: "nothing to do, unless it was meant to be a file".to_owned() };
+                let trouble = Trouble::new(message, "nothing to do, unless it was meant to be a file");
                 self.begin_trouble(index, path, What::Special, &trouble)?;
                 let old = index.local(self.id, path)?;
                 self.clear_below(index, path, old.as_ref(), Kind::File)?;
@@ -132,7 +135,7 @@ impl Desk {
     fn unmounted(&mut self, index: &mut Index, path: &RelPath, old: &LocalRow) -> Result<()> {
         let message = "was a mount inside the share, and nothing is mounted there now".to_owned();
         let hint = "mount it again; until then nothing below it is touched on any target".to_owned();
-        self.begin_trouble(index, path, What::Unreadable, &Trouble { message, hint })?;
+        self.begin_trouble(index, path, What::Unreadable, &Trouble::new(message, hint))?;
         let row = LocalRow { state: Presence::Troubled, ..old.clone() };
         index.put_local(self.id, path, &row)
     }
@@ -141,6 +144,12 @@ impl Desk {
         self.handed_out.remove(path);
         self.suppositions.remove(path);
         self.refuted.remove(path);
+        if self.failing.is_near(path) {
+            // It stays what it was, and is looked at again once its folder was read without a fault. Whoever was thought to
+            // be it renamed is somebody else.
+            self.refute(path, limits);
+            return index.suspect(self.id, path);
+        }
         self.remember_buried(path);
         let row = index.local(self.id, path)?;
         let is_folder = self.is_folder(index, path, row.as_ref())?;

@@ -4,6 +4,7 @@
 //! new names of old things, `readings` takes in what files hold, and `troubles` what people have to be told. What is kept
 //! here need not survive a crash.
 
+mod failing;
 mod looks;
 mod readings;
 mod renames;
@@ -13,6 +14,7 @@ mod troubles;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::core::{Limits, News, Now, ShareSetup};
+use crate::engine::desk::failing::Failing;
 use crate::engine::{Command, ReadJob};
 use crate::index::{Index, IndexError};
 use crate::model::{Moment, RelPath, ShareId, Wall};
@@ -69,6 +71,7 @@ pub(super) struct Desk {
     retry_at: Option<Moment>,
     /// The folder of which pages are coming in, when it comes in several.
     paged: Option<RelPath>,
+    failing: Failing,
     news: News,
 }
 
@@ -101,6 +104,7 @@ impl Desk {
             known_since: None,
             retry_at: None,
             paged: None,
+            failing: Failing::default(),
             news: News::default(),
         }
     }
@@ -270,6 +274,7 @@ impl Desk {
             under
         };
         (self.missed, self.paged, self.void_scan) = (0, None, false);
+        self.failing.scan_begins(under.is_root());
         self.scanning = Some(under.clone());
         commands.push(Command::Scan(self.id, under));
     }

@@ -77,7 +77,7 @@ impl Desk {
         if handed.insist {
             let hint = "it is tried again; close the program that writes it, or copy it aside in one go".to_owned();
             let message = format!("no consistent version could be read within its patience: {why}");
-            self.begin_trouble(index, &path, What::Unreadable, &Trouble { message, hint })?;
+            self.begin_trouble(index, &path, What::Unreadable, &Trouble::new(message, hint))?;
             self.settler.touch(path, now.moment);
         } else {
             self.settler.busy(path, handed.first, now.moment);

@@ -21,6 +21,15 @@ impl Desk {
         }
         if let PageEnd::Broken(trouble) = &page.end {
             self.begin_trouble(index, &page.folder, What::Unreadable, trouble)?;
+            if trouble.failing {
+                self.failing.note(page.folder.clone());
+            }
+        }
+        if page.entries.iter().any(|(_, found)| matches!(found, Found::Troubled(trouble) if trouble.failing)) {
+            self.failing.note(page.folder.clone());
+        }
+        if page.end == PageEnd::Complete {
+            self.failing.read_to_its_end(&page.folder);
         }
         let news = if self.paged.as_ref() == Some(&page.folder) || page.end == PageEnd::More {
             self.compare_paged(index, &page)?

@@ -62,7 +62,7 @@ impl Desk {
             let (Ok(path), Ok(twin)) = (page.folder.join(pair[1].1), page.folder.join(pair[0].1)) else { continue };
             let message = format!("differs from {twin} only in case or in how its letters are composed; both are kept");
             let hint = "rename one of the two: Windows and macOS show them as one file".to_owned();
-            self.begin_trouble(index, &path, What::Twin, &Trouble { message, hint })?;
+            self.begin_trouble(index, &path, What::Twin, &Trouble::new(message, hint))?;
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ fn filled(dir: &Path) -> (Index, PathBuf, ShareId, TargetId) {
     let base = Base { content: Content::file(digest, 33), meta: stat(33).meta, stamp: Stamp(b"s".as_slice().into()) };
     index.put_base(target, &path("c"), &base).expect("put");
     index.put_local(share, &path("c"), &LocalRow::fresh(stat(33), Some(digest), run)).expect("put");
-    let trouble = Trouble { message: "cannot be read".into(), hint: "chmod".into() };
+    let trouble = Trouble::new("cannot be read", "chmod");
     index.begin_trouble(share, &path("d"), What::Unreadable, &trouble).expect("told");
     index.begin_trouble(share, &path("e"), What::Special, &trouble).expect("told");
     index.scan_ended(share, Wall(90), 2).expect("told");

@@ -315,7 +315,7 @@ pub(super) fn stamp(serial: u64) -> Stamp {
 }
 
 pub(super) fn trouble() -> Trouble {
-    Trouble { message: "cannot be read".into(), hint: String::new() }
+    Trouble::new("cannot be read", "")
 }
 
 pub(super) fn remote(there: &There, read: bool) -> Remote {
