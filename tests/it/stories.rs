@@ -205,7 +205,7 @@ const STORIES: &[(u32, &str, &[&str])] = &[
             "with_the_whole_state_folder_deleted_the_next_sync_adopts_what_is_there",
             "a_corrupt_index_is_set_aside_and_rebuilt",
             "an_index_damaged_in_the_middle_loses_nothing",
-            "however_the_index_was_lost_nothing_in_a_folder_is_touched_on_the_way_back",
+            "however_the_index_was_lost_no_byte_is_written_in_a_folder_on_the_way_back",
             "after_the_index_was_deleted_nothing_is_sent_and_each_file_is_asked_about_once",
             "after_the_index_became_noise_nothing_is_sent_and_each_file_is_asked_about_once",
             "with_an_index_of_last_week_nothing_is_sent_and_only_what_changed_is_asked_about",

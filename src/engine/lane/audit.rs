@@ -67,10 +67,11 @@ impl Lane {
         if !self.setup.policy.nature.lists_meta() {
             return Ok(());
         }
-        if base.content != Content::FOLDER || (left.mode, left.mtime) == (found.mode, found.mtime) {
+        let same = (left.mode, left.mtime) == (found.mode, found.mtime) && left.acl.agrees(found.acl);
+        if base.content != Content::FOLDER || same {
             return Ok(());
         }
-        turn.index.put_base(self.id(), path, &Base { meta: found, ..base.clone() })?;
+        turn.index.put_base(self.id(), path, &Base { meta: found.with_acl_of(&left), ..base.clone() })?;
         turn.index.doubt(self.id(), path)
     }
 
@@ -105,7 +106,7 @@ impl Lane {
             Ok(()) => {
                 self.unknown = 0;
                 self.listing = Listing::NotDue;
-                self.listed_once = true;
+                (self.listed_once, self.listed_now) = (true, true);
                 self.next_audit = self.setup.audit.map(|every| turn.now.moment.after(every));
                 turn.index.listing_ended(self.id(), turn.now.wall, self.foreign)?;
                 let strange = std::mem::take(&mut self.strange).to_json(turn.now.wall);

@@ -86,7 +86,7 @@ impl Lane {
                 self.undo_move(turn, path, &from)?;
                 continue;
             }
-            let verdict = if is_old_belief(turn, &case, &verdict) { Verdict::Examine } else { verdict };
+            let verdict = if self.is_old_belief(turn, &case, &verdict) { Verdict::Examine } else { verdict };
             match self.carry_out(turn, case, verdict)? {
                 Some(taught) => case = taught,
                 None => return Ok(()),
@@ -145,6 +145,15 @@ impl Lane {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a change would be sent on the word of an earlier run alone: the index may be older than the target. A look costs
+    /// less than bytes that are there already, and its answer is kept until something is done. Where all was listed in this
+    /// run, what we never left is not there.
+    fn is_old_belief(&self, turn: &Turn<'_>, case: &Case<'_>, verdict: &Verdict) -> bool {
+        let sends = matches!(verdict, Verdict::Read(Purpose::Send) | Verdict::Act(Action::Put { .. }));
+        let unseen = matches!(case.open.sight, Sight::Unseen) && (case.base.is_some() || !self.listed_now);
+        sends && unseen && turn.desk.known_since().is_none_or(|known| case.open.since <= known)
     }
 
     /// Reads what would take the place of ours, without sending it.
@@ -241,14 +250,6 @@ impl Lane {
         (open.hold, open.origin) = (Some(held), None);
         turn.index.put_open(self.id(), path, &open)
     }
-}
-
-/// Whether a change would be sent on the word of an earlier run alone: the index may be older than the target. A look costs
-/// less than bytes that are there already, and its answer is kept until something is done.
-fn is_old_belief(turn: &Turn<'_>, case: &Case<'_>, verdict: &Verdict) -> bool {
-    let sends = matches!(verdict, Verdict::Read(Purpose::Send) | Verdict::Act(Action::Put { .. }));
-    let unseen = matches!(case.open.sight, Sight::Unseen) && case.base.is_some();
-    sends && unseen && turn.desk.known_since().is_none_or(|known| case.open.since <= known)
 }
 
 fn is_unproved(sight: &Sight<(Stamp, Seen)>) -> bool {

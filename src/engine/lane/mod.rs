@@ -100,6 +100,8 @@ pub(super) struct Lane {
     probing: bool,
     listing: Listing,
     listed_once: bool,
+    /// In this run.
+    listed_now: bool,
     /// Things that the first listing showed and the share may yet have.
     unknown: u64,
     /// The share was not known when the listing began: what it shows may be ours without our knowing.
@@ -151,6 +153,7 @@ impl Lane {
             no_lists: false,
             probing: false,
             listing: Listing::NotDue,
+            listed_now: false,
             listed_once: setup.listed_ago.is_some(),
             unknown: 0,
             list_blind: false,
