@@ -206,8 +206,7 @@ fn a_share_that_was_emptied_takes_nothing_away_and_goes_on_when_it_is_filled_aga
     let halt = sync_halts(&office, "removals");
     assert_eq!((&halt["counts"]["removed"], intact(&office, 0..40)), (&40.into(), 40), "{halt:#}");
     furnish(&office, 40);
-    // A single pass may end before it has compared everything: then the halt is lifted by the next one.
-    office.wait_until("the halt is lifted", || office.sync().code == Some(0));
+    office.sync_well();
     office.assert_same();
     assert_eq!(office.history(document(0)), Vec::<Vec<u8>>::new(), "nothing was replaced");
 }
