@@ -113,9 +113,13 @@ fn documents_renamed_and_encrypted_halt_before_most_are_gone() {
     let office = office_of(400);
     encrypt_and_rename(&office, 0..200);
     let halt = sync_halts(&office, "encryption");
-    assert_eq!(halt["counts"]["scrambled"], 61, "a tenth of the old files and the new ones passes: {halt:#}");
+    let count = |name: &str| halt["counts"][name].as_u64().unwrap();
+    // How many of the new files lie there by then is chance.
+    assert!((400..=600).contains(&count("files")), "the old files and some of the new ones: {halt:#}");
+    assert_eq!(count("limit"), count("files") / 10, "a tenth of them passes: {halt:#}");
+    assert_eq!(count("scrambled"), count("limit") + 1, "the next one halts: {halt:#}");
     assert!(halt["samples"][0].as_str().unwrap().ends_with(".docx"), "what is lost is named: {halt:#}");
-    assert_eq!(intact(&office, 0..200), 140);
+    assert_eq!(intact(&office, 0..200), 200 - count("limit"));
 }
 
 #[test]
