@@ -197,10 +197,9 @@ fn left_there(
     path: &RelPath,
     stamp: &Stamp,
 ) -> Option<Known> {
-    let share = chosen.known.as_ref()?.id;
+    let target = chosen.known.as_ref()?.targets.iter().find(|known| known.name == target)?.id;
     let reader = reader.lock().ok()?;
-    let story = reader.as_ref()?.story(share, path).ok()?;
-    let left = story.targets.into_iter().find(|told| told.name == target)?.base?.0;
+    let (left, _) = reader.as_ref()?.left_at(target, path).ok()??;
     (left.stamp == *stamp).then_some(Known { digest: left.content.digest, acl: left.meta.acl })
 }
 

@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::model::{Acl, Digest, Kind, Meta, RESERVED, RelPath, Seen, Wall};
@@ -32,7 +33,10 @@ pub struct Landing {
     run: Vec<u8>,
     counter: AtomicU64,
     kept: AtomicU64,
-    network: bool,
+    /// What was written is flushed as a whole; else each file for itself.
+    together: bool,
+    /// The folder that things are written in, once there is one.
+    staging: OnceLock<OwnedFd>,
     /// Owners could not be set.
     denied: AtomicBool,
     /// The file system knows access control lists.
@@ -41,11 +45,12 @@ pub struct Landing {
     lists_lost: AtomicU64,
 }
 
-/// Something that is written and not visible yet. Gone when it is dropped, unless it was placed.
+/// Something that is written and not visible yet. Gone when it is dropped, unless it was placed. Once it is whole it keeps
+/// nothing open: very many may wait for one flush.
 #[derive(Debug)]
 pub struct Fresh<'a> {
     landing: &'a Landing,
-    staging: OwnedFd,
+    staging: &'a OwnedFd,
     name: Vec<u8>,
     file: Option<File>,
     hasher: blake3::Hasher,
@@ -57,14 +62,15 @@ impl Landing {
     /// Opens the folder; `run` is one part of a path that no other run bears.
     pub fn open(root: &Path, run: &str) -> io::Result<Self> {
         let root = beneath::open_root(root)?;
-        let network = sys::medium(root.as_fd())? != sys::Medium::Local;
+        let together = sys::medium(root.as_fd())? == sys::Medium::Local && sys::sync_all_reports();
         let lists = acl::are_known(root.as_fd());
         Ok(Self {
             root,
             run: run.as_bytes().to_vec(),
             counter: AtomicU64::new(0),
             kept: AtomicU64::new(0),
-            network,
+            together,
+            staging: OnceLock::new(),
             denied: AtomicBool::new(false),
             lists,
             lists_lost: AtomicU64::new(0),
@@ -163,9 +169,17 @@ impl Landing {
         Ok((folder, name))
     }
 
+    fn staging(&self) -> io::Result<&OwnedFd> {
+        if let Some(known) = self.staging.get() {
+            return Ok(known);
+        }
+        let made = self.folder(&ours(STAGING), OUR_MODE)?;
+        Ok(self.staging.get_or_init(|| made))
+    }
+
     /// Begins something that nobody sees yet.
     pub fn begin(&self) -> io::Result<Fresh<'_>> {
-        let staging = self.folder(&ours(STAGING), OUR_MODE)?;
+        let staging = self.staging()?;
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
         let name = [&self.run[..], format!("-{number}").as_bytes()].concat();
         Ok(Fresh { landing: self, staging, name, file: None, hasher: blake3::Hasher::new(), len: 0, placed: false })
@@ -215,10 +229,7 @@ impl Landing {
 
     /// Waits until all of these are on the medium; only then they may be placed.
     pub fn flush(&self, all: &[Fresh<'_>]) -> io::Result<()> {
-        if !self.network && all.len() > 1 && sys::sync_all_reports() {
-            return sys::sync_all(self.root.as_fd());
-        }
-        all.iter().filter_map(|fresh| fresh.file.as_ref()).try_for_each(|file| sys::sync(file.as_fd()))
+        if self.together && !all.is_empty() { sys::sync_all(self.root.as_fd()) } else { Ok(()) }
     }
 
     /// Waits until everything is on the medium, and takes away our own folders where nothing is left in them.
@@ -242,7 +253,7 @@ impl Fresh<'_> {
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => sys::create(Spot::new(&self.staging, &self.name))?,
+            None => sys::create(Spot::new(self.staging, &self.name))?,
         };
         file.write_all(bytes)?;
         self.file = Some(file);
@@ -259,13 +270,14 @@ impl Fresh<'_> {
     /// All bytes of a file are there: gives it what it carries.
     pub fn end_file(&mut self, meta: &Meta) -> io::Result<()> {
         self.write(b"")?;
-        let file = self.file.as_ref().expect("writing made it");
-        self.landing.carry_to(file, Kind::File, meta)
+        let file = self.file.take().expect("writing made it");
+        self.landing.carry_to(&file, Kind::File, meta)?;
+        if self.landing.together { Ok(()) } else { sys::sync(file.as_fd()) }
     }
 
     /// It is a link.
     pub fn link(&mut self, to: &[u8], meta: &Meta) -> io::Result<()> {
-        let at = Spot::new(&self.staging, &self.name);
+        let at = Spot::new(self.staging, &self.name);
         sys::symlink(to, at)?;
         self.hasher.update(to);
         self.landing.carry_to(&sys::open_handle(at)?, Kind::Symlink, meta)
@@ -277,7 +289,7 @@ impl Fresh<'_> {
     /// cannot exchange two names, a reader sees nothing there for an instant.
     pub fn place(mut self, path: &RelPath) -> io::Result<()> {
         let parent = self.landing.folder(&path.parent().unwrap_or_else(RelPath::root), FOLDER_MODE)?;
-        let (from, to) = (Spot::new(&self.staging, &self.name), Spot::new(&parent, path.name()));
+        let (from, to) = (Spot::new(self.staging, &self.name), Spot::new(&parent, path.name()));
         for _ in 0..TRIES {
             match place_new(from, to) {
                 Err(err) if errno(&err) == Some(Errno::EXIST) => {}
@@ -323,7 +335,7 @@ impl Drop for Fresh<'_> {
     fn drop(&mut self) {
         if !self.placed {
             // What cannot be removed lies among our own, in nobody's way.
-            let _left = sys::unlink(Spot::new(&self.staging, &self.name));
+            let _left = sys::unlink(Spot::new(self.staging, &self.name));
         }
     }
 }

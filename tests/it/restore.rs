@@ -198,15 +198,17 @@ fn office_with_three_targets() -> (Office, [Bucket; 2]) {
 }
 
 #[expect(clippy::print_stderr, reason = "a measured value that has a promise but no assertion")]
-fn time_machine(files: usize, acts: usize, moments: usize) {
-    let (office, _buckets) = office_with_three_targets();
+fn time_machine(office: &Office, targets: &[&str], files: usize, acts: usize, moments: usize) {
     let mut staff = Staff::new(office.path("share"), 4711);
     staff.begin(files);
+    let begun = Instant::now();
     let agent = office.start();
+    wait_protected(office);
+    eprintln!("{files} files on {} in {:.1?}", targets.join(", "), begun.elapsed());
     let mut kept = Vec::new();
     for moment in 0..moments {
-        let when = a_still_moment(&office);
-        kept.push((when, snapshot(&office, &format!("snapshot-{moment}"))));
+        let when = a_still_moment(office);
+        kept.push((when, snapshot(office, &format!("snapshot-{moment}"))));
         for act in 0..acts {
             staff.act();
             if act % 7 == 0 {
@@ -214,14 +216,14 @@ fn time_machine(files: usize, acts: usize, moments: usize) {
             }
         }
     }
-    wait_protected(&office);
+    wait_protected(office);
     drop(agent);
     for (number, (when, snapshot)) in kept.iter().enumerate() {
         let wanted = Tree::read(snapshot).unwrap();
-        for target in ["backup", "cloud", "versions"] {
+        for target in targets.iter().copied() {
             let to = office.path(&format!("restored-{number}-{target}"));
             let begun = Instant::now();
-            let report = restored(&office, &["--all", "--as-of", when, "--from", target, "--to", to.to_str().unwrap()]);
+            let report = restored(office, &["--all", "--as-of", when, "--from", target, "--to", to.to_str().unwrap()]);
             let took = begun.elapsed();
             let found = Tree::read(&to).unwrap();
             let differences = match target {
@@ -234,23 +236,39 @@ fn time_machine(files: usize, acts: usize, moments: usize) {
             let bytes = report["bytes"].as_u64().unwrap();
             eprintln!("moment {number} from {target}: {} files, {bytes} bytes in {took:.1?}", report["files"]);
             // Again: nothing is left to do.
-            let again = restored(&office, &["--all", "--as-of", when, "--from", target, "--to", to.to_str().unwrap()]);
+            let again = restored(office, &["--all", "--as-of", when, "--from", target, "--to", to.to_str().unwrap()]);
             assert_eq!((&again["same"], &again["kept"]), (&report["files"], &0.into()), "{again:#}");
         }
     }
 }
 
+const EVERYWHERE: [&str; 3] = ["backup", "cloud", "versions"];
+
 #[test]
 fn a_share_is_had_back_as_it_was_at_any_time_from_every_target() {
-    time_machine(120, 150, 3);
+    let (office, _buckets) = office_with_three_targets();
+    time_machine(&office, &EVERYWHERE, 120, 150, 3);
+}
+
+/// How many files a large share has; `DRIFTLINE_RESTORE_FILES` says otherwise.
+fn large(files: usize) -> usize {
+    std::env::var("DRIFTLINE_RESTORE_FILES").ok().and_then(|files| files.parse().ok()).unwrap_or(files)
 }
 
 #[test]
 fn a_large_share_is_had_back_as_it_was_in_the_middle_of_an_hour_of_edits() {
     if is_slow_run("thousands of files edited at random, and had back from three targets") {
-        let files = std::env::var("DRIFTLINE_RESTORE_FILES").ok().and_then(|files| files.parse().ok());
-        let files = files.unwrap_or(2500);
-        time_machine(files, files / 5, 2);
+        let (office, _buckets) = office_with_three_targets();
+        let files = large(2500);
+        time_machine(&office, &EVERYWHERE, files, files / 5, 2);
+    }
+}
+
+#[test]
+fn twenty_thousand_files_are_had_back_from_a_folder_as_they_were_in_the_middle_of_an_hour_of_edits() {
+    if is_slow_run("20,000 files edited at random, and had back from a folder") {
+        let files = large(20_000);
+        time_machine(&Office::large(), &["backup"], files, files / 10, 2);
     }
 }
 

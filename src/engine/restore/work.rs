@@ -13,10 +13,10 @@ use super::{Counts, RestoreError, Restored, Wanted};
 
 /// Threads that read from the target and write (count): over a line with a delay, many small files at once.
 const THREADS: usize = 8;
-/// Files that become visible after one flush (count).
-const BATCH: usize = 64;
+/// Files that become visible after one flush (count): it waits for all that is being written to that disk, by whomever.
+const BATCH: usize = 512;
 /// Bytes after which a batch is not made larger.
-const BATCH_BYTES: u64 = 32 << 20;
+const BATCH_BYTES: u64 = 64 << 20;
 /// Rows looked through at once (count).
 const PAGE: usize = 1000;
 /// Failures that are named (count); all are counted.
