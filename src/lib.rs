@@ -54,8 +54,8 @@
 //! 3. The index stores observations and what was left where, never a to-do list: work is derived from it, so that a crash
 //!    leaves nothing to repair. Its `open` rows, the paths on which a target differs, are such a derived state: each can be
 //!    found again by comparing what was seen with what was left. The one exception is the attempt, kept in them.
-//! 4. Absence needs evidence: a complete, error-free reading of the folder whose identity held, or a look at the path.
-//!    Not knowing is a value ([`model::Sight`]); *troubled* is never *absent*.
+//! 4. Absence needs evidence: a complete, error-free reading of the folder whose identity held, or a look at the path; and
+//!    near a fault of the storage none is enough. Not knowing is a value ([`model::Sight`]); *troubled* is never *absent*.
 //! 5. Every change on a target carries a guard ([`plan::Guard`]). What race is left is named in a comment that begins
 //!    `RACE:` and says the worst case.
 //! 6. The last word against mass damage is said where changes are made ([`plan::vet`]), whatever the plan says: removals and
