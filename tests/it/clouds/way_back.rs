@@ -101,11 +101,14 @@ fn way_back(loss: Loss, bucket: Bucket) -> Way {
     way
 }
 
-/// Nothing is sent, copied or taken away, and each file is asked about once at most.
+/// Nothing is sent or copied, and each file is asked about once at most.
 fn assert_nothing_is_sent(loss: Loss, versioned: bool) {
     let bucket = if versioned { Bucket::versioned(Make::SeaweedFs) } else { Bucket::new(Make::SeaweedFs) };
     let way = way_back(loss, bucket);
-    assert_eq!((way.puts, way.bytes, way.copies, way.deletes, way.gets), (0, 0, 0, 0, 0), "{loss:?}: {way:?}");
+    assert_eq!((way.puts, way.bytes, way.copies, way.gets), (0, 0, 0, 0), "{loss:?}: {way:?}");
+    // A bucket that keeps versions is not asked first whether what is to go is gone already.
+    let deletes = if matches!(loss, Loss::WeekOld) && versioned { EDITS } else { 0 };
+    assert_eq!(way.deletes, deletes, "{loss:?}: {way:?}");
     let asked = match loss {
         // Every file once, and of a folder whether a file bears its name and what its marker says.
         Loss::Deleted | Loss::Noise => FILES + 2 * FOLDERS,
