@@ -226,6 +226,7 @@ pub struct TargetState {
     /// Since when it is in this state (nanoseconds since 1970).
     pub since: Option<i64>,
     /// It keeps no access control lists.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_lists: bool,
 }
 

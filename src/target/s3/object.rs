@@ -100,22 +100,20 @@ impl Head {
             let text = self.metadata.get(key)?;
             u32::from_str_radix(text, radix).ok()
         };
+        let mode = number("mode", 8).filter(|mode| *mode <= 0o7777).unwrap_or(Meta::NOT_KNOWN);
         Meta {
-            mode: number("mode", 8).filter(|mode| *mode <= 0o7777).unwrap_or(Meta::NOT_KNOWN),
+            mode,
             mtime: self.metadata.get("mtime").and_then(|text| parse_time(text)).unwrap_or(self.modified),
             uid: number("uid", 10).unwrap_or(Meta::NOT_KNOWN),
             gid: number("gid", 10).unwrap_or(Meta::NOT_KNOWN),
-            acl: self.acl(),
+            acl: self.acl(mode),
         }
     }
 
     /// Whoever writes a mode would have written a list too, if there were one.
-    fn acl(&self) -> Acl {
-        match (self.metadata.get("acl"), self.metadata.contains_key("mode")) {
-            (Some(text), _) => Acl::parse(text).unwrap_or(Acl::NotKnown),
-            (None, true) => Acl::Plain,
-            (None, false) => Acl::NotKnown,
-        }
+    fn acl(&self, mode: u32) -> Acl {
+        let plain = if mode == Meta::NOT_KNOWN { Acl::NotKnown } else { Acl::Plain };
+        self.metadata.get("acl").map_or(plain, |text| Acl::parse(text).unwrap_or(Acl::NotKnown))
     }
 
     fn digest(&self) -> Option<Digest> {
