@@ -6,6 +6,7 @@
 //! Not here: any decision.
 
 mod breaker;
+mod conflict;
 mod copies;
 mod journal;
 mod local;
@@ -27,6 +28,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use crate::model::{RelPath, ShareId, TargetId};
 
 pub use breaker::{Heir, Hour, Removals};
+pub use conflict::Conflict;
 pub use copies::Cursor;
 pub use journal::{JOURNAL_KEPT, JournalEntry};
 pub use places::{ShareInfo, TargetInfo, What};
@@ -131,6 +133,8 @@ pub struct Index {
     owner: HashMap<TargetId, ShareId>,
     /// Targets that cannot rename a folder with all that lies in it.
     piecemeal: HashSet<TargetId>,
+    /// Changes of others there come to the share.
+    taking: HashSet<TargetId>,
     /// Targets of which anything was read back.
     read_back: HashSet<TargetId>,
     run: i64,
@@ -190,6 +194,7 @@ impl Index {
             active: HashMap::new(),
             owner: HashMap::new(),
             piecemeal: HashSet::new(),
+            taking: HashSet::new(),
             read_back: HashSet::new(),
             run: 0,
             now: 0,
