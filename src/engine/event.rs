@@ -2,9 +2,7 @@
 
 use crate::index::Finding;
 use crate::local::{Looked, ScanEnd, ScanPage};
-use crate::model::{
-    Content, ReadFault, Reading, RelPath, Shape, ShareId, Stamp, Stat, TargetId, Trouble, Wall,
-};
+use crate::model::{Content, ReadFault, Reading, RelPath, Shape, ShareId, Stamp, Stat, TargetId, Trouble, Wall};
 use crate::plan::Taking;
 use crate::target::{Bound, Fault, Page, Placed, Remote, Staged, Step, TargetError};
 

@@ -294,7 +294,10 @@ impl Start<'_> {
             counted: Requests::default(),
             state: String::new(),
         };
-        let listed_ago = info.listed.map(|listed| clock::wall().since(listed));
+        // A single pass goes both ways.
+        let looks_now = target.policy().drift == Drift::Take && self.mode != Mode::Run;
+        let listed_ago = |listed| if looks_now { Duration::MAX } else { clock::wall().since(listed) };
+        let listed_ago = info.listed.map(listed_ago);
         let setup = TargetSetup {
             id: info.id,
             name: format!("{}/{}", seat.name, target.name),

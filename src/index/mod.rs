@@ -6,7 +6,6 @@
 //! Not here: any decision.
 
 mod breaker;
-mod conflict;
 mod copies;
 mod journal;
 mod local;
@@ -28,7 +27,6 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use crate::model::{RelPath, ShareId, TargetId};
 
 pub use breaker::{Heir, Hour, Removals};
-pub use conflict::Conflict;
 pub use copies::Cursor;
 pub use journal::{JOURNAL_KEPT, JournalEntry};
 pub use places::{ShareInfo, TargetInfo, What};

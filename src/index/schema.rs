@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::index::IndexError;
 
 /// Steps from version N to N + 1. A step, once released, is never edited: a new one is added.
-const STEPS: &[&str] = &[V1, V2, V3, READ_BACK, CONFLICTS];
+const STEPS: &[&str] = &[V1, V2, V3, READ_BACK];
 
 /// The first version that counts requests: an older file is read as one that has counted none.
 pub(super) const COUNTS_REQUESTS: i64 = 2;
@@ -101,15 +101,6 @@ CREATE TABLE finding (
 ) STRICT;
 ";
 
-/// What was changed on the share and on a target both; see `conflict.rs`.
-const CONFLICTS: &str = "
-CREATE TABLE conflict (
-    id INTEGER PRIMARY KEY, share INTEGER NOT NULL, target INTEGER NOT NULL, path BLOB NOT NULL, at INTEGER NOT NULL,
-    ours BLOB NOT NULL, theirs BLOB
-) STRICT;
-CREATE INDEX conflict_target ON conflict (target);
-";
-
 /// Brings the file to the newest version, or refuses one that is newer than this program.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), IndexError> {
     let newest = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
@@ -148,7 +139,7 @@ mod tests {
         migrate(&mut db).expect("again");
         db.pragma_update(None, "user_version", 99).expect("set");
         let error = migrate(&mut db).expect_err("newer");
-        let expected = "the index was written by a newer driftline (its version is 99, this program knows 5)";
+        let expected = "the index was written by a newer driftline (its version is 99, this program knows 4)";
         assert_eq!(error.to_string(), expected);
     }
 

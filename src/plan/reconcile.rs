@@ -389,7 +389,7 @@ mod tests {
                 (Taking::Bring { stamp, .. }, Sight::Present((there, seen))) => {
                     assert_eq!(stamp, there);
                     assert_ne!(content.map(|content| seen.holds(&content)), Some(Some(true)), "{case:?}");
-                    assert!(!case.base.as_ref().is_some_and(|base| base.stamp == *there), "{case:?}");
+                    assert!(case.base.as_ref().is_none_or(|base| base.stamp != *there), "{case:?}");
                     taken[0] += 1;
                 }
                 (Taking::Carry { stamp, meta }, Sight::Present((there, seen))) => {
@@ -437,9 +437,15 @@ mod tests {
             (case(changed, ours(), Sight::Absent), put(2, Guard::Absent)),
             // Removed here, edited there: the edit comes back.
             (case(Sight::Absent, ours(), theirs(3, false)), bring(3, false)),
-            (case(Sight::Absent, ours(), Sight::Unseen), Verdict::Act(Action::Remove { guard: Guard::Unchanged(stamp("ours")) })),
+            (
+                case(Sight::Absent, ours(), Sight::Unseen),
+                Verdict::Act(Action::Remove { guard: Guard::Unchanged(stamp("ours")) }),
+            ),
             // Both edited: equal is no conflict, else the share's stays and theirs goes to history.
-            (case(changed, ours(), theirs(2, true)), Verdict::Adopt(Base { stamp: stamp("theirs"), ..base(2, "ours") })),
+            (
+                case(changed, ours(), theirs(2, true)),
+                Verdict::Adopt(Base { stamp: stamp("theirs"), ..base(2, "ours") }),
+            ),
             (case(changed, ours(), theirs(3, false)), put(2, over_theirs())),
             (case(changed, None, theirs(3, false)), put(2, over_theirs())),
             // A folder here and a file there: a person decides.

@@ -16,7 +16,7 @@ const PREFIX: &str = "taken-";
 /// One job's way: answered already, or written and not visible yet.
 enum Way<'a> {
     Ended(Result<Landed, LandFailure>),
-    Written(Fresh<'a>, Content),
+    Written(Box<Fresh<'a>>, Content),
 }
 
 impl LaneHands {
@@ -35,7 +35,10 @@ impl LaneHands {
             Way::Ended(result) => result,
             Way::Written(fresh, content) => {
                 self.pulse.beat();
-                fresh.place_over(&job.path, job.expected.as_ref()).map(|stat| landed(stat, Some(content))).map_err(refused)
+                fresh
+                    .place_over(&job.path, job.expected.as_ref())
+                    .map(|stat| landed(stat, Some(content)))
+                    .map_err(refused)
             }
         });
         let ended: Vec<_> = ended.collect();
@@ -91,7 +94,7 @@ impl LaneHands {
 
     fn bring<'a>(&self, landing: &'a Landing, path: &RelPath, stamp: &Stamp, seen: &Seen) -> Way<'a> {
         match self.read_theirs(landing, path, stamp, seen) {
-            Ok((fresh, content)) => Way::Written(fresh, content),
+            Ok((fresh, content)) => Way::Written(Box::new(fresh), content),
             Err(failure) => Way::Ended(Err(failure)),
         }
     }

@@ -7,8 +7,8 @@ use crate::engine::lane::breaker::Deed;
 use crate::engine::lane::decide::Case;
 use crate::engine::lane::{Lane, Result, Turn};
 use crate::engine::{Failure, LandFailure, LandJob, Landed};
-use crate::index::{Conflict, HoldRow, LocalRow};
-use crate::model::{Content, Kind, ReadFault, RelPath, Sight};
+use crate::index::{HoldRow, LocalRow};
+use crate::model::{Content, Kind, RelPath, Sight};
 use crate::plan::{Action, Base, Changes, Claim, Drift, Guard, Hold, Taking};
 use crate::target::{Remedy, Step};
 
@@ -155,9 +155,11 @@ impl Lane {
         match failure {
             LandFailure::Changed => return self.changed_meanwhile(turn, path).map(|()| None),
             LandFailure::Busy => {
-                let fault = ReadFault::Busy("somebody has it open for writing".to_owned());
-                turn.desk.not_read(turn.index, path.clone(), fault, turn.limits, turn.now)?;
-                self.freshen(path.clone(), turn.limits);
+                if let Some(open) = turn.index.open_row(self.id(), path)? {
+                    let message = "someone else changed it there, and somebody has it open for writing here".to_owned();
+                    let hint = "it is tried again; close the program that writes to it".to_owned();
+                    self.hold(turn, path, open, HoldRow { hold: Hold::Refused, message, hint })?;
+                }
             }
             LandFailure::Ignored => {
                 self.foreign += 1;
@@ -210,15 +212,19 @@ impl Lane {
     }
 
     /// Both had changed it: the share's was put, and theirs is in history.
-    pub(super) fn note_conflict(&self, turn: &Turn<'_>, step: &Step, ours: &Content, base: Option<&Base>) -> Result<()> {
+    pub(super) fn note_conflict(&self, turn: &Turn<'_>, step: &Step, base: Option<&Base>) -> Result<()> {
         let Guard::Unchanged(stamp) = &step.guard else { return Ok(()) };
         if !self.takes() || base.is_some_and(|base| base.stamp == *stamp) {
             return Ok(());
         }
-        let conflict = Conflict { path: step.path.clone(), at: turn.now.wall, ours: ours.digest, theirs: step.replaces };
-        turn.index.put_conflict(self.share(), self.id(), &conflict)?;
-        tracing::warn!(target = self.setup.name, path = %step.path, "{} was changed here and there: theirs is in history", step.path);
-        self.note(turn, &step.path, "conflict", "changed here and there: the share's stays, theirs is in history")
+        let path = &step.path;
+        tracing::warn!(
+            target = self.setup.name,
+            %path,
+            hint = format!("driftline history {path}"),
+            "{path} was changed on both sides: the share's stays, theirs is in history"
+        );
+        self.note(turn, path, "conflict", "changed on both sides: the share's stays, theirs is in history")
     }
 }
 

@@ -7,9 +7,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use crate::local::RootId;
 use crate::local::landing::{Fresh, Landing, STAGING, exchange, is_absence, ours, place_new};
 use crate::local::root::open_bound;
-use crate::local::RootId;
 use crate::model::{Kind, Meta, RelPath, Stat};
 use crate::sys::publish::{self as sys, Errno, Spot, errno};
 use crate::sys::{beneath, lease, stat};

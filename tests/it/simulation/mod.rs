@@ -248,7 +248,8 @@ impl Run {
     /// The watch tells of what the agent did to the share, like of anything else.
     fn echo(&mut self) {
         let touched = std::mem::take(&mut self.world.echoes);
-        if !touched.is_empty() && !(self.world.outsiders && self.world.dice.one_in(10)) {
+        let is_told = !self.world.outsiders || !self.world.dice.one_in(10);
+        if is_told && !touched.is_empty() {
             self.feed(vec![Event::Touched(SHARE, touched)]);
         }
     }
