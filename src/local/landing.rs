@@ -1,6 +1,8 @@
 //! Where what is had back comes to lie: a share, or any other folder. As careful as a target: beneath its root, never
 //! through a link, visible only when it is whole, and what it takes the place of is kept.
 
+mod guarded;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -13,6 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::model::{Acl, Digest, Kind, Meta, RESERVED, RelPath, Seen, Wall};
 use crate::sys::publish::{self as sys, Errno, Spot, errno};
 use crate::sys::{acl, beneath, stat};
+
+pub use guarded::Refusal;
 
 /// Permission bits that a folder is made with, until its own are known.
 const FOLDER_MODE: u32 = 0o755;
@@ -61,7 +65,10 @@ pub struct Fresh<'a> {
 impl Landing {
     /// Opens the folder; `run` is one part of a path that no other run bears.
     pub fn open(root: &Path, run: &str) -> io::Result<Self> {
-        let root = beneath::open_root(root)?;
+        Self::on(beneath::open_root(root)?, run)
+    }
+
+    fn on(root: OwnedFd, run: &str) -> io::Result<Self> {
         let together = sys::medium(root.as_fd())? == sys::Medium::Local && sys::sync_all_reports();
         let lists = acl::are_known(root.as_fd());
         Ok(Self {
@@ -75,6 +82,10 @@ impl Landing {
             lists,
             lists_lost: AtomicU64::new(0),
         })
+    }
+
+    fn count_kept(&self) {
+        self.kept.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many things gave way, and are kept.

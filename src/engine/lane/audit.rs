@@ -41,7 +41,7 @@ impl Lane {
         }
         let ours = base.is_some() || turn.index.local(self.share(), path)?.is_some();
         self.unknown += u64::from(!ours);
-        if ours {
+        if ours || self.takes() {
             turn.index.doubt(self.id(), path)?;
         } else if remote.seen.shape.kind != Kind::Folder {
             self.foreign += 1;
@@ -67,7 +67,9 @@ impl Lane {
         if !self.setup.policy.nature.lists_meta() {
             return Ok(());
         }
-        let same = (left.mode, left.mtime) == (found.mode, found.mtime) && left.acl.agrees(found.acl);
+        // Two-way, whoever puts something into a folder moves its time.
+        let is_same_time = left.mtime == found.mtime || self.takes();
+        let same = left.mode == found.mode && is_same_time && left.acl.agrees(found.acl);
         if base.content != Content::FOLDER || same {
             return Ok(());
         }
