@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use aws_smithy_runtime_api::http::Response;
 
 use crate::model::{BadPath, RelPath, Wall};
 use crate::target::{Fault, TargetError};
@@ -124,24 +125,8 @@ where
         let id = error.request_id().map(|id| format!(" (request {id})")).unwrap_or_default();
         match &error {
             SdkError::ServiceError(answer) => {
-                let raw = answer.raw();
-                let region = raw.headers().get("x-amz-bucket-region").map(str::to_owned);
-                let date = raw.headers().get("date");
-                let date = date.and_then(|text| DateTime::from_str(text, DateTimeFormat::HttpDate).ok());
-                let retry_after = raw.headers().get("retry-after").and_then(|text| text.parse().ok());
-                let said = Said {
-                    status: raw.status().as_u16(),
-                    code: answer.err().code().unwrap_or_default(),
-                    message: answer.err().message().unwrap_or_default(),
-                    region,
-                    retry_after,
-                };
-                let mut refusal = said.sorted();
-                if said.code == SKEWED {
-                    refusal.their_time = date.map(|date| Wall::from_parts(date.secs(), date.subsec_nanos()));
-                }
-                refusal.cause.push_str(&id);
-                refusal
+                let (code, message) = (answer.err().code(), answer.err().message());
+                answered(answer.raw(), code.unwrap_or_default(), message.unwrap_or_default())
             }
             SdkError::TimeoutError(_) => Self::new(Kind::Unclear, "no answer came in time", BY_ITSELF),
             SdkError::ResponseError(_) => {
@@ -151,6 +136,27 @@ where
             _ => Self::new(Kind::Unclear, DisplayErrorContext(&error).to_string(), BY_ITSELF),
         }
     }
+}
+
+/// What a server said that did not do what was asked. A code that it gives stands in the body.
+pub(super) fn answered(raw: &Response, code: &str, message: &str) -> Refusal {
+    let headers = raw.headers();
+    let date = headers.get("date").and_then(|text| DateTime::from_str(text, DateTimeFormat::HttpDate).ok());
+    let said = Said {
+        status: raw.status().as_u16(),
+        code,
+        message,
+        region: headers.get("x-amz-bucket-region").map(str::to_owned),
+        retry_after: headers.get("retry-after").and_then(|text| text.parse().ok()),
+    };
+    let mut refusal = said.sorted();
+    if code == SKEWED {
+        refusal.their_time = date.map(|date| Wall::from_parts(date.secs(), date.subsec_nanos()));
+    }
+    if let Some(id) = headers.request_id() {
+        refusal.cause.push_str(&format!(" (request {id})"));
+    }
+    refusal
 }
 
 /// A time for people, in its two largest units.
