@@ -46,6 +46,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The region where none is named: what S3 itself falls back to.
 const REGION: &str = "us-east-1";
+/// Names a file of authorities that are trusted too.
+const AUTHORITIES: &str = "AWS_CA_BUNDLE";
 /// Threads that carry requests (count): one is enough for some thousand requests a second, and with more they wake each
 /// other for every request.
 const THREADS: usize = 1;
@@ -278,8 +280,15 @@ fn http_client() -> SharedHttpClient {
     })
 }
 
+/// Why what `AWS_CA_BUNDLE` names is of no use.
+pub(super) fn bad_bundle() -> Option<String> {
+    let file = PathBuf::from(std::env::var_os(AUTHORITIES)?);
+    let why = std::fs::read(&file).err()?;
+    Some(format!("{AUTHORITIES} names {}, which cannot be read: {why}", file.display()))
+}
+
 fn authorities() -> Option<TlsContext> {
-    let pem = std::fs::read(std::env::var_os("AWS_CA_BUNDLE")?).ok()?;
+    let pem = std::fs::read(std::env::var_os(AUTHORITIES)?).ok()?;
     let trust = TrustStore::empty().with_native_roots(true).with_pem_certificate(pem);
     TlsContext::builder().with_trust_store(trust).build().ok()
 }

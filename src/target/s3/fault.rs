@@ -8,6 +8,7 @@ use aws_sdk_s3::operation::RequestId;
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_runtime_api::http::Response;
 
+use super::connection::bad_bundle;
 use crate::model::{BadPath, RelPath, Wall};
 use crate::target::{Fault, TargetError};
 
@@ -186,8 +187,11 @@ where
         return Refusal::new(Kind::Unclear, "the server's name is not known", hint);
     }
     if has(&["certificate", "InvalidCertificate", "UnknownIssuer"]) {
-        let hint = "give the server a certificate that this machine trusts, or name its authority in SSL_CERT_FILE";
-        return Refusal::fault(Fault::Unreachable, format!("its certificate is not trusted: {causes}"), hint);
+        let hint = "give the server a certificate that this machine trusts, or name the file of its authority in \
+                    AWS_CA_BUNDLE (beside those that are trusted) or SSL_CERT_FILE (instead of them)";
+        let unread = bad_bundle().map(|why| format!("; {why}")).unwrap_or_default();
+        let cause = format!("its certificate is not trusted: {causes}{unread}");
+        return Refusal::fault(Fault::Unreachable, cause, hint);
     }
     Refusal::new(Kind::Unclear, format!("the line to the server failed: {causes}"), BY_ITSELF)
 }
