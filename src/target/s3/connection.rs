@@ -16,7 +16,6 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     AppName, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents, SharedHttpClient,
-    StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -216,8 +215,6 @@ async fn connect(setup: &S3Setup) -> Line {
         // So are checksums: a value of ours goes with each request that has a body.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        // So is the time that a body to be sent may take; one that comes may be of any length.
-        .stalled_stream_protection(StalledStreamProtectionConfig::enabled().upload_enabled(false).build())
         .force_path_style(setup.path_style.unwrap_or(endpoint.is_some()));
     if shared.region().is_none() {
         config = config.region(Region::from_static(REGION));

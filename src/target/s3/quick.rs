@@ -30,6 +30,9 @@ use super::fault::{Outcome, Refusal, answered};
 use super::lean::{self, USER_AGENT};
 use crate::model::Wall;
 
+/// The longest body (bytes). With a longer one the client's own work is nothing beside that for its bytes, and the client
+/// also watches that they go on.
+const BODY_MAX: usize = 1 << 20;
 /// Credentials are asked for again after so long, as by the client ("default expiration" of its identity cache)...
 const CREDENTIALS_LAST: Duration = Duration::from_secs(15 * 60);
 /// ... and so long before they expire.
@@ -68,7 +71,7 @@ impl Quick {
 
     /// Sends it once, if all that it takes is known.
     pub(super) async fn put(&self, draft: &Draft<'_>, now: Wall) -> Option<Outcome<Response>> {
-        let known = self.known.as_ref()?;
+        let known = self.known.as_ref().filter(|_| draft.body.len() <= BODY_MAX)?;
         let (place, connector) = (known.place.get()?, known.connector.get()?);
         let request = signed(place, draft, &self.signer(known, now).await?, now)?;
         Some(sent(connector, request).await)

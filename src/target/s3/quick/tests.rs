@@ -177,3 +177,19 @@ fn credentials_are_asked_for_again_before_they_expire() {
     assert_eq!(good_until(at(1000), Some(at(9999))), at(1900));
     assert!(good_until(at(1000), Some(at(1030))) < at(1000), "for this request only");
 }
+
+#[test]
+fn a_long_body_is_left_to_the_client() {
+    for (len, ours) in [(BODY_MAX, true), (BODY_MAX + 1, false)] {
+        let server = Server::default();
+        let (connection, setup) = (line(&server, None, None), setup(None, Vec::new()));
+        let wire = Wire { setup: &setup, connection: &connection, abilities: Abilities::ALL };
+        let put = Put { body: Bytes::from(vec![7; len]), ..put("a") };
+        let sum = sums::checked(super::super::abilities::Checksum::Crc64Nvme, &put.body);
+        for _ in 0..2 {
+            runtime().block_on(wire.put_once(&put, None, &sum)).expect("it is answered");
+        }
+        let noted = server.noted.lock().expect("no thread has panicked");
+        assert_eq!(noted.last().expect("two requests").headers["x-amz-date"] == NOW_WORDS, ours, "{len}");
+    }
+}
