@@ -145,9 +145,12 @@ fn rclone_finds_in_a_bucket_what_the_share_holds_with_its_times() {
         return;
     }
     let cloud = Cloud::new();
-    for (name, bytes) in
-        [("a b.txt", &b"bytes"[..]), ("f/g/\u{fc}.bin", &[7; 100_000]), ("empty", b""), ("f/c%20.txt", b"x")]
-    {
+    for (name, bytes) in [
+        ("a b.txt", &b"bytes"[..]),
+        ("f/g/\u{fc}.bin", &[7_u8; 100_000][..]),
+        ("empty", &b""[..]),
+        ("f/c%20.txt", &b"x"[..]),
+    ] {
         cloud.office.save(name, bytes);
     }
     cloud.office.save("large.bin", vec![3; 20_000_000]);
