@@ -42,6 +42,10 @@ pub use verified::{BadMatter, Finding, Left, Outcome, ReadBack};
 /// Folder paths remembered, at most (count); then all are forgotten and read again.
 const FOLDERS_CACHED_MAX: usize = 16_384;
 
+/// Pages of the file kept in memory (KiB): memory grows to it while a share is large enough, and not beyond. What is read
+/// again comes from the system's own cache.
+const CACHE_KIB: i32 = 8192;
+
 /// What the index could not do.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
@@ -177,7 +181,7 @@ impl Index {
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "foreign_keys", true)?;
         db.pragma_update(None, "trusted_schema", false)?;
-        db.pragma_update(None, "cache_size", -32_768)?;
+        db.pragma_update(None, "cache_size", -CACHE_KIB)?;
         db.pragma_update(None, "journal_size_limit", 64 << 20)?;
         db.pragma_update(None, "temp_store", "FILE")?;
         db.set_prepared_statement_cache_capacity(128);

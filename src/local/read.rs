@@ -219,7 +219,8 @@ impl Reader {
         };
         let done = if holey { copy.runs(len, sink) } else { copy.range(0, len, sink) }.map_err(Fail::into_fault)?;
         let (digest, noise) = (Digest(*copy.hasher.finalize().as_bytes()), copy.noise);
-        if len > LARGE {
+        // Who wants no bytes yet learns what it holds, and reads it again to send it: from memory, where there is room for it.
+        if len > LARGE && sink.wants(len) {
             sys::bytes::will_not_read_again(&it.file);
         }
         let trouble = |error: io::Error| ReadFault::Troubled(trouble("read the file", &error));

@@ -12,6 +12,7 @@ use crate::office::{Office, files_below, targets};
 mod adoption;
 mod faults;
 mod life;
+mod lines;
 mod options;
 mod read_back;
 mod way_back;

@@ -369,3 +369,39 @@ fn what_is_known_and_has_not_changed_is_not_read_for_those_who_want_no_bytes() {
     share.file("a", b"what it has no");
     assert_eq!(reader.read(&path, &how, &mut Wantless), Err(ReadFault::Sink), "it has changed: it has to be read");
 }
+
+/// Bytes of a file that are in memory.
+fn cached(path: &Path) -> u64 {
+    let said =
+        std::process::Command::new("fincore").args(["--bytes", "--noheadings", "--output", "RES"]).arg(path).output();
+    let said = said.expect("util-linux is there").stdout;
+    String::from_utf8_lossy(&said).trim().parse().expect("a number")
+}
+
+#[test]
+fn a_large_file_that_is_read_again_to_be_sent_is_still_in_memory() {
+    let share = share();
+    let path = share.file("a", &vec![1; usize::try_from(LARGE).expect("it fits") + 1]);
+    // What is not on the disk yet is not forgotten in any case.
+    std::fs::File::open(&path).and_then(|file| file.sync_all()).expect("written");
+    struct Later;
+    impl Sink for Later {
+        fn bytes(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn hole(&mut self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn restart(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn wants(&self, _: u64) -> bool {
+            false
+        }
+    }
+    share.read("a", false, &mut Later).expect("read");
+    assert!(cached(&path) > LARGE / 2, "{} bytes", cached(&path));
+}

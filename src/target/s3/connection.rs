@@ -14,7 +14,11 @@ use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{AppName, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
+use aws_sdk_s3::config::{
+    AppName, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents, SharedHttpClient,
+};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::OnceCell;
@@ -22,6 +26,7 @@ use tokio::sync::OnceCell;
 use super::fault::{Kind, Outcome, Refusal};
 use super::lean::lean;
 use super::pace::{Pace, Rate};
+use super::quick::{Known, Quick, Remembering};
 use super::{Clock, S3Setup};
 use crate::model::Requests;
 use crate::target::Fault;
@@ -40,6 +45,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The region where none is named: what S3 itself falls back to.
 const REGION: &str = "us-east-1";
+/// Names a file of authorities that are trusted too.
+const AUTHORITIES: &str = "AWS_CA_BUNDLE";
 /// Threads that carry requests (count): one is enough for some thousand requests a second, and with more they wake each
 /// other for every request.
 const THREADS: usize = 1;
@@ -60,6 +67,7 @@ pub(super) struct Line {
     pub(super) client: Client,
     /// Encrypted: what is sent need not be signed byte for byte as well.
     pub(super) secure: bool,
+    pub(super) quick: Quick,
 }
 
 /// The line to one bucket.
@@ -84,6 +92,12 @@ impl Connection {
     /// Sends nothing yet.
     pub(super) fn new() -> Self {
         Self { line: OnceCell::new(), counts: Default::default(), pace: Pace::new(), rate: Rate::default() }
+    }
+
+    /// One whose client is there.
+    #[cfg(test)]
+    pub(super) fn with(line: Line) -> Self {
+        Self { line: OnceCell::new_with(Some(line)), ..Self::new() }
     }
 
     /// The client, made when it is first wanted: finding credentials may take requests of its own.
@@ -209,8 +223,10 @@ async fn connect(setup: &S3Setup) -> Line {
         config = config.endpoint_url(endpoint);
     }
     let secure = endpoint.is_none_or(|endpoint| !endpoint.starts_with("http://"));
-    let config = lean(config, &setup.bucket);
-    Line { client: Client::from_conf(config.build()), secure }
+    let (config, place) = lean(config, &setup.bucket);
+    let (client, connector) = Remembering::before(http_client());
+    let quick = Quick::new(place.map(|place| Known { place, connector, credentials: shared.credentials_provider() }));
+    Line { client: Client::from_conf(config.http_client(client).build()), secure, quick }
 }
 
 fn endpoint_of_environment() -> Option<String> {
@@ -236,10 +252,7 @@ fn loader(setup: &S3Setup, elsewhere: bool) -> ConfigLoader {
         let files = EnvConfigFiles::builder().include_default_config_file(true);
         loader = loader.profile_files(files.with_file(EnvConfigFileKind::Credentials, file).build());
     }
-    match authority() {
-        Some(client) => loader.http_client(client),
-        None => loader,
-    }
+    loader.http_client(http_client())
 }
 
 /// What systemd hands to the service with `LoadCredential=aws:FILE`: a shared credentials file.
@@ -248,11 +261,31 @@ fn service_credentials() -> Option<PathBuf> {
     file.exists().then_some(file)
 }
 
-/// A client that also trusts the authorities in the file that `AWS_CA_BUNDLE` names, as aws-cli does.
-fn authority() -> Option<SharedHttpClient> {
-    let pem = std::fs::read(std::env::var_os("AWS_CA_BUNDLE")?).ok()?;
+/// The SDK's own, through the proxy that the environment names; it also trusts the authorities in the file that
+/// `AWS_CA_BUNDLE` names, as aws-cli does.
+fn http_client() -> SharedHttpClient {
+    let trusted = authorities();
+    aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut builder = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+        builder.set_connector_settings(settings.cloned());
+        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        builder.set_proxy_config(Some(ProxyConfig::from_env()));
+        match &trusted {
+            Some(trusted) => builder.tls_context(trusted.clone()).build(),
+            None => builder.build(),
+        }
+    })
+}
+
+/// Why what `AWS_CA_BUNDLE` names is of no use.
+pub(super) fn bad_bundle() -> Option<String> {
+    let file = PathBuf::from(std::env::var_os(AUTHORITIES)?);
+    let why = std::fs::read(&file).err()?;
+    Some(format!("{AUTHORITIES} names {}, which cannot be read: {why}", file.display()))
+}
+
+fn authorities() -> Option<TlsContext> {
+    let pem = std::fs::read(std::env::var_os(AUTHORITIES)?).ok()?;
     let trust = TrustStore::empty().with_native_roots(true).with_pem_certificate(pem);
-    let context = TlsContext::builder().with_trust_store(trust).build().ok()?;
-    let builder = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
-    Some(builder.tls_context(context).build_https())
+    TlsContext::builder().with_trust_store(trust).build().ok()
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use aws_smithy_runtime_api::http::Response;
 
+use super::connection::bad_bundle;
 use crate::model::{BadPath, RelPath, Wall};
 use crate::target::{Fault, TargetError};
 
@@ -124,24 +126,8 @@ where
         let id = error.request_id().map(|id| format!(" (request {id})")).unwrap_or_default();
         match &error {
             SdkError::ServiceError(answer) => {
-                let raw = answer.raw();
-                let region = raw.headers().get("x-amz-bucket-region").map(str::to_owned);
-                let date = raw.headers().get("date");
-                let date = date.and_then(|text| DateTime::from_str(text, DateTimeFormat::HttpDate).ok());
-                let retry_after = raw.headers().get("retry-after").and_then(|text| text.parse().ok());
-                let said = Said {
-                    status: raw.status().as_u16(),
-                    code: answer.err().code().unwrap_or_default(),
-                    message: answer.err().message().unwrap_or_default(),
-                    region,
-                    retry_after,
-                };
-                let mut refusal = said.sorted();
-                if said.code == SKEWED {
-                    refusal.their_time = date.map(|date| Wall::from_parts(date.secs(), date.subsec_nanos()));
-                }
-                refusal.cause.push_str(&id);
-                refusal
+                let (code, message) = (answer.err().code(), answer.err().message());
+                answered(answer.raw(), code.unwrap_or_default(), message.unwrap_or_default())
             }
             SdkError::TimeoutError(_) => Self::new(Kind::Unclear, "no answer came in time", BY_ITSELF),
             SdkError::ResponseError(_) => {
@@ -151,6 +137,27 @@ where
             _ => Self::new(Kind::Unclear, DisplayErrorContext(&error).to_string(), BY_ITSELF),
         }
     }
+}
+
+/// What a server said that did not do what was asked. A code that it gives stands in the body.
+pub(super) fn answered(raw: &Response, code: &str, message: &str) -> Refusal {
+    let headers = raw.headers();
+    let date = headers.get("date").and_then(|text| DateTime::from_str(text, DateTimeFormat::HttpDate).ok());
+    let said = Said {
+        status: raw.status().as_u16(),
+        code,
+        message,
+        region: headers.get("x-amz-bucket-region").map(str::to_owned),
+        retry_after: headers.get("retry-after").and_then(|text| text.parse().ok()),
+    };
+    let mut refusal = said.sorted();
+    if code == SKEWED {
+        refusal.their_time = date.map(|date| Wall::from_parts(date.secs(), date.subsec_nanos()));
+    }
+    if let Some(id) = headers.request_id() {
+        refusal.cause.push_str(&format!(" (request {id})"));
+    }
+    refusal
 }
 
 /// A time for people, in its two largest units.
@@ -180,8 +187,11 @@ where
         return Refusal::new(Kind::Unclear, "the server's name is not known", hint);
     }
     if has(&["certificate", "InvalidCertificate", "UnknownIssuer"]) {
-        let hint = "give the server a certificate that this machine trusts, or name its authority in SSL_CERT_FILE";
-        return Refusal::fault(Fault::Unreachable, format!("its certificate is not trusted: {causes}"), hint);
+        let hint = "give the server a certificate that this machine trusts, or name the file of its authority in \
+                    AWS_CA_BUNDLE (beside those that are trusted) or SSL_CERT_FILE (instead of them)";
+        let unread = bad_bundle().map(|why| format!("; {why}")).unwrap_or_default();
+        let cause = format!("its certificate is not trusted: {causes}{unread}");
+        return Refusal::fault(Fault::Unreachable, cause, hint);
     }
     Refusal::new(Kind::Unclear, format!("the line to the server failed: {causes}"), BY_ITSELF)
 }

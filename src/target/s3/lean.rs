@@ -1,7 +1,7 @@
 //! What the client would work out anew for each request, and need not: where the bucket lies and how a request to it is
 //! signed are the same each time, and nobody reads what the client says of itself and of its tries.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use aws_runtime::invocation_id::InvocationIdInterceptor;
 use aws_runtime::request_info::RequestInfoInterceptor;
@@ -15,18 +15,23 @@ use aws_smithy_runtime_api::client::auth::{AuthSchemeOption, AuthSchemeOptionsFu
 use aws_smithy_runtime_api::client::interceptors::disable_interceptor;
 
 /// How the client names itself.
-const USER_AGENT: &str = concat!("driftline/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("driftline/", env!("CARGO_PKG_VERSION"));
 /// The end of the names of buckets ("directory buckets") whose requests are not all signed alike.
 const DIRECTORY: &str = "--x-s3";
 
-/// A client's configuration that works these things out once.
-pub(super) fn lean(config: Builder, bucket: &str) -> Builder {
+/// Where a bucket lies, once that was worked out.
+pub(super) type Known = Arc<OnceLock<Endpoint>>;
+
+/// A client's configuration that works these things out once; and where the bucket lies, unless that is not the same for
+/// all requests.
+pub(super) fn lean(config: Builder, bucket: &str) -> (Builder, Option<Known>) {
     let config = config.interceptor(Plain);
     if bucket.ends_with(DIRECTORY) || bucket.starts_with("arn:") {
-        return config;
+        return (config, None);
     }
-    let endpoint = OneEndpoint { bucket: bucket.to_owned(), whole: DefaultResolver::new(), known: OnceLock::new() };
-    config.endpoint_resolver(endpoint).auth_scheme_resolver(OneScheme::default())
+    let known = Known::default();
+    let endpoint = OneEndpoint { bucket: bucket.to_owned(), whole: DefaultResolver::new(), known: Arc::clone(&known) };
+    (config.endpoint_resolver(endpoint).auth_scheme_resolver(OneScheme::default()), Some(known))
 }
 
 /// Where one bucket lies.
@@ -34,7 +39,7 @@ pub(super) fn lean(config: Builder, bucket: &str) -> Builder {
 struct OneEndpoint {
     bucket: String,
     whole: DefaultResolver,
-    known: OnceLock<Endpoint>,
+    known: Known,
 }
 
 impl ResolveEndpoint for OneEndpoint {

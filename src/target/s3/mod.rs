@@ -37,6 +37,7 @@ mod parts;
 mod past;
 mod place;
 mod put;
+mod quick;
 mod record;
 mod staging;
 mod sums;

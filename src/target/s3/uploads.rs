@@ -42,7 +42,7 @@ impl Wire<'_> {
         body: &Bytes,
         checksum: &Checked,
     ) -> Outcome<Part> {
-        let Line { client, secure } = self.line().await;
+        let Line { client, secure, .. } = self.line().await;
         self.call(Sort::Put, body.len() as u64, || async {
             let sent = {
                 let request = client.upload_part().bucket(self.bucket()).key(key).upload_id(upload).part_number(number);

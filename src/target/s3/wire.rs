@@ -15,6 +15,7 @@ use super::abilities::{Abilities, Checksum};
 use super::connection::{Connection, Line, Sort};
 use super::fault::{Kind, Outcome, Refusal};
 use super::object::Head;
+use super::quick::{Draft, Quick};
 use super::{S3Setup, Sse};
 use crate::model::Wall;
 
@@ -228,7 +229,11 @@ impl<'a> Wire<'a> {
 
     /// Puts an object once. The caller looks what came of it when nobody says.
     pub(super) async fn put_once(&self, put: &Put, condition: Option<&Condition>, checksum: &Checked) -> Outcome<Made> {
-        let Line { client, secure } = self.line().await;
+        let Line { client, secure, quick } = self.line().await;
+        let quickly = begun(self.put_quickly(quick, *secure, put, condition, checksum)).await;
+        if let Some(answer) = quickly {
+            return answer;
+        }
         let sent = {
             let request = client.put_object().bucket(self.bucket()).key(&put.key);
             let request = request.body(ByteStream::from(put.body.clone())).set_metadata(Some(put.metadata.clone()));
@@ -249,6 +254,42 @@ impl<'a> Wire<'a> {
         };
         let out = sent.await?;
         Ok(Made { etag: out.e_tag.unwrap_or_default(), version: version(out.version_id) })
+    }
+
+    /// The same without the client; `None` where that takes it.
+    async fn put_quickly(
+        &self,
+        quick: &Quick,
+        secure: bool,
+        put: &Put,
+        condition: Option<&Condition>,
+        checksum: &Checked,
+    ) -> Option<Outcome<Made>> {
+        let checksum_name = match checksum.algorithm {
+            Checksum::Crc64Nvme => "x-amz-checksum-crc64nvme",
+            Checksum::Sha256 => "x-amz-checksum-sha256",
+            Checksum::Crc32 | Checksum::None => "x-amz-checksum-crc32",
+        };
+        let condition = condition.map(|condition| match condition {
+            Condition::Absent => ("if-none-match", "*".to_owned()),
+            Condition::Match(etag) => ("if-match", etag.clone()),
+        });
+        let optional = [
+            ("x-amz-storage-class", self.storage_class().map(|class| class.as_str().to_owned())),
+            ("x-amz-tagging", self.tagging()),
+            ("x-amz-server-side-encryption", self.encryption().map(|sse| sse.as_str().to_owned())),
+            ("x-amz-server-side-encryption-aws-kms-key-id", self.kms_key()),
+        ];
+        let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let always = [("content-type", content_type(&put.key)), (checksum_name, checksum.value.clone())];
+        let headers = always.into_iter().chain(condition).chain(optional).collect();
+        let key = encoded(&put.key);
+        let draft = Draft { key: &key, headers, metadata: &put.metadata, body: &put.body, secure };
+        let answer = quick.put(&draft, (self.setup.clock.wall)()).await?;
+        Some(answer.map(|response| {
+            let header = |name| response.headers().get(name).map(str::to_owned);
+            Made { etag: header("etag").unwrap_or_default(), version: version(header("x-amz-version-id")) }
+        }))
     }
 
     /// Copies an object once, as long as the source bears the ETag.
@@ -286,15 +327,7 @@ impl<'a> Wire<'a> {
     }
 
     pub(super) fn source(&self, key: &str) -> String {
-        let mut source = format!("{}/", self.bucket());
-        for byte in key.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-                source.push(char::from(byte));
-            } else {
-                source.push_str(&format!("%{byte:02X}"));
-            }
-        }
-        source
+        format!("{}/{}", self.bucket(), encoded(key))
     }
 
     pub(super) fn storage_class(&self) -> Option<StorageClass> {
@@ -386,6 +419,19 @@ pub(super) fn decoded(text: &str) -> Outcome<String> {
         }
     }
     String::from_utf8(bytes).map_err(|_| garbled("a listing holds a key that is not UTF-8"))
+}
+
+/// A key as it stands in a URL.
+fn encoded(key: &str) -> String {
+    let mut text = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
 }
 
 fn escaped(text: &str) -> String {
