@@ -17,6 +17,7 @@ mod index_loss;
 mod live;
 mod mounts;
 mod office;
+mod package;
 mod people;
 mod read_back;
 mod restore;
