@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::cli::{Exit, Failure};
-use crate::config::{Config, Place, STATE_DIR};
+use crate::config::{Config, STATE_DIR};
 use crate::sys::fskind;
 
 /// The unit's name.
@@ -25,6 +25,8 @@ const CREDENTIALS: &str = "/etc/driftline/aws";
 const BOOTED: &str = "/run/systemd/system";
 /// How often it is looked whether the service runs, and how often at most.
 const LOOK: (Duration, u32) = (Duration::from_millis(200), 50);
+/// What is hidden from the service where nothing of it is a share or a target, says systemd.exec(5).
+const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
 /// The user that the package makes for it.
 const USER: &str = "driftline";
 /// Rights to read what staff let nobody else read, and to see who has a file open: all that a copy in a bucket takes.
@@ -140,20 +142,33 @@ fn drop_in(config: &Config, machine: &Machine<'_>) -> String {
         line(&mut text, "ReadWritePaths=", &config.agent.state_dir);
     }
     // A server of files trusts root alone with what belongs to others; this machine goes by capabilities.
-    if own_state && machine.has_user && !folders.iter().any(|folder| (machine.is_remote)(folder)) {
+    let own_user = own_state && machine.has_user && !folders.iter().any(|folder| (machine.is_remote)(folder));
+    if own_user {
         let rights = if folders.is_empty() { TO_READ } else { TO_WRITE };
         text += &format!("User={USER}\nAmbientCapabilities={rights}\n");
     }
     if folders.is_empty() {
         text += NO_FOLDERS;
     }
-    if places.iter().any(|place| matches!(place, Place::Bucket(_))) {
+    let buckets: Vec<_> = places.iter().filter_map(|place| place.bucket()).collect();
+    // Root may have credentials at home.
+    let at_home = buckets.iter().any(|bucket| bucket.profile.is_some() || !own_user && !machine.has_credentials);
+    let shares = config.shares.iter().map(|share| share.path.as_path());
+    if !at_home && !shares.chain(folders.iter().copied()).any(is_at_home) {
+        text += "ProtectHome=yes\n";
+    }
+    if !buckets.is_empty() {
         text += NETWORK;
         if machine.has_credentials {
             text += &format!("LoadCredential=aws:{CREDENTIALS}\n");
         }
     }
     text
+}
+
+/// Whether it is, or holds, what `ProtectHome=` hides.
+fn is_at_home(path: &Path) -> bool {
+    HOMES.iter().any(|home| path.starts_with(home) || Path::new(home).starts_with(path))
 }
 
 /// The folder above a mount point: then a mount that comes later, or again, is seen. Never all of the machine.
@@ -228,6 +243,13 @@ mod tests {
         let text = written(&["/mnt/efs/projects", "s3://acme/projects"], true);
         assert!(text.contains("PrivateNetwork=no") && text.contains("ReadWritePaths=\"-/mnt\""), "{text}");
         assert!(!text.contains("User=") && !text.contains("RestrictSUIDSGID"), "{text}");
+    }
+
+    #[test]
+    fn homes_are_hidden_unless_something_of_them_is_kept_safe() {
+        assert!(written(&["/backup/projects"], false).contains("\nProtectHome=yes\n"));
+        assert!(!written(&["/home/backup"], false).contains("ProtectHome"));
+        assert!(is_at_home(Path::new("/")) && !is_at_home(Path::new("/homes")));
     }
 
     #[test]

@@ -29,7 +29,7 @@ const BELOW_CLI: &[&str] =
     &["model", "sys", "plan", "settle", "rest", "names", "config", "index", "local", "target", "engine"];
 
 /// Every dependency, and the paths under `src/` that may name it.
-const CRATES: [(&str, &[&str]); 35] = [
+const CRATES: [(&str, &[&str]); 36] = [
     ("anstream", &["cli/"]),
     ("aws_config", &["target/s3/"]),
     ("aws_runtime", &["target/s3/"]),
@@ -61,6 +61,7 @@ const CRATES: [(&str, &[&str]); 35] = [
     ("tokio", &["cli/", "target/s3/"]),
     ("toml", &["config/"]),
     ("tracing", &["engine/", "cli/"]),
+    ("tracing_journald", &["cli/"]),
     ("tracing_subscriber", &["cli/"]),
     ("unicode_normalization", &["names/", "engine/"]),
     ("uuid", &["target/", "cli/"]),

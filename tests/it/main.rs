@@ -12,6 +12,7 @@ mod command;
 mod contract;
 mod copies;
 mod crashes;
+mod documents;
 mod edits;
 mod index_loss;
 mod live;

@@ -87,6 +87,7 @@ fn the_package_holds_what_an_administrator_needs_and_its_removal_takes_only_what
         "usr/share/zsh/vendor-completions/_driftline",
         "usr/share/fish/vendor_completions.d/driftline.fish",
         "usr/share/doc/driftline/README.md",
+        "usr/share/doc/driftline/guide.md",
         "usr/share/doc/driftline/copyright",
         "usr/share/doc/driftline/changelog.gz",
         "usr/share/doc/driftline/examples/config.toml",

@@ -2,9 +2,11 @@
 # An administrator's first day with driftline, from README's own words, on a clean Debian with a real systemd and a real NFS
 # mount: install, set up, look, break something, mend it, restore, upgrade, purge.
 #
-#   office_day.sh OLD.deb NEW.deb       as this machine has them; prints "PASS what happened" or "FAIL why"
+#   office_day.sh TREE OLD.deb NEW.deb  as this machine has them; prints "PASS what happened" or "FAIL why"
+#
+# What README says to type first is taken from there, word by word.
 set -u
-old=/host$1 new=/host$2
+readme=/host$1/README.md old=/host$2 new=/host$3
 arrived=/run/lab/srv/fs/data/projects
 
 fail() {
@@ -34,12 +36,21 @@ is_there() { [ -e "$1" ]; }
 # Told by `what` of itself, and shown here for the log.
 shown() { echo "\$ $*"; "$@"; }
 
+# readme BEGINNING: runs the one command of README that begins so, as root.
+readme() {
+    local line
+    line=$(sed -n 's/ *#.*//; s/^    sudo //p' "$readme" | grep "^$1" | head -n 1)
+    [ -n "$line" ] || fail "README has no command that begins with: $1"
+    echo "\$ $line"
+    bash -c "$line" </dev/null
+}
+
 # ---- install: nothing runs, and nothing is enabled, before there is something to keep safe ----
 
 mkdir -p /srv/projects $arrived
 for name in {1..40}; do head -c $((name * 500)) /dev/urandom >/srv/projects/$name.dat; done
 begun=$EPOCHSECONDS
-shown dpkg -i "$old" || fail "it cannot be installed"
+(cd "$(dirname "$old")" && readme "dpkg -i") || fail "it cannot be installed"
 [ "$(property ActiveState) $(property UnitFileState)" = "inactive disabled" ] || fail "something runs before it is set up"
 [ -z "$(ls /etc/driftline)" ] || fail "a configuration that nobody wrote: $(ls /etc/driftline)"
 getent passwd driftline >/dev/null || fail "it has no user of its own"
@@ -52,11 +63,12 @@ done
 
 # ---- three commands from nothing to a protected share ----
 
-shown driftline init --share /srv/projects --target /mnt/efs/projects </dev/null || fail "init"
+readme "driftline init --share" || fail "init"
 [ "$(property ActiveState) $(property UnitFileState)" = "active enabled" ] || fail "set up, and does not run"
 until_true 60 "safe" is_safe
 protected=$((EPOCHSECONDS - begun))
-shown driftline status || fail "status is not fine"
+readme "driftline status" || fail "status is not fine"
+readme "driftline check" | grep -q "no problem" || fail "check finds a problem"
 diff -r --exclude=.driftline /srv/projects $arrived >/dev/null || fail "safe, and not the same"
 [ "$(property User)" = "" ] || fail "a network mount is written by another user than root"
 nsenter -t "$(property MainPID)" -m touch /etc/written 2>/dev/null && fail "it may write to /etc"
