@@ -64,7 +64,7 @@ nsenter -t "$pid" -n ip link show efs0 >/dev/null 2>&1 && fail "it sees the netw
 
 echo hold >/backup/projects/foreign.txt
 echo other >/srv/projects/foreign.txt
-in_journal() { journalctl -u driftline DRIFTLINE_PATH=foreign.txt DRIFTLINE_TARGET=target PRIORITY=4 -o cat | grep -q "is held"; }
+in_journal() { journalctl -u driftline DRIFTLINE_PATH=foreign.txt DRIFTLINE_TARGET=projects/target PRIORITY=4 -o cat | grep -q "is held"; }
 until_true 60 "the hold is in the journal, with its path, its target and a priority" in_journal
 [ "$(journalctl -u driftline PRIORITY=6 -o cat | grep -c '^watching$')" = 1 ] || fail "what is told of a start has another priority"
 rm /backup/projects/foreign.txt
