@@ -67,7 +67,7 @@ echo other >/srv/projects/foreign.txt
 in_journal() { journalctl -u driftline DRIFTLINE_PATH=foreign.txt DRIFTLINE_TARGET=projects/target PRIORITY=4 -o cat | grep -q "is held"; }
 until_true 60 "the hold is in the journal, with its path, its target and a priority" in_journal
 [ "$(journalctl -u driftline PRIORITY=6 -o cat | grep -c '^watching$')" = 1 ] || fail "what is told of a start has another priority"
-rm /backup/projects/foreign.txt
+rm /backup/projects/foreign.txt /srv/projects/foreign.txt
 until_true 90 "safe after the hold" is_safe
 
 # ---- a bucket too: an edit, and init again ----
