@@ -266,6 +266,7 @@ fn the_image_runs_as_it_says_and_its_health_check_tells_a_running_agent_from_non
     assert!(!is_healthy(), "no agent runs");
     let agent = Running(image.command(&[entry, image.words("/config/Cmd")].concat()).spawn().unwrap());
     assert!(wait(PATIENCE, is_healthy), "it becomes healthy");
+    assert!(wait(PATIENCE, || image.at("srv/copy/letter").exists()), "it copies");
     assert_eq!(fs::read(image.at("srv/copy/letter")).unwrap(), b"to whom it may concern");
     drop(agent);
     assert!(wait(PATIENCE, || !is_healthy()), "without an agent it is not healthy");
