@@ -40,6 +40,15 @@
 //! is it **published**, under a guard that the target checks in the same step. An attempt is recorded before, so that a
 //! lost answer leaves no stranger.
 //!
+//! # Two ways
+//!
+//! With `drift = "take"` what others change on a target comes to the share. The same decision is made with the same base
+//! ([`plan::Taking`] is what it says then): where one side alone has changed, the other follows; an edit is worth more than a
+//! removal; where both have edited, equal is no conflict, else the share's version stays under the name and theirs goes to the
+//! target's history. A folder on one side and something else on the other waits for a person. The share is written to by
+//! `local::Landing` as carefully as a target: staged, under a guard, never over what somebody has open, and what gives way is
+//! kept in its `.driftline/kept/`. The breaker judges these changes too.
+//!
 //! # What was
 //!
 //! What a change replaces or removes stays on the target, in history or as a bucket's own version. A **ledger** beside it

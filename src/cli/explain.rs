@@ -16,7 +16,7 @@ use crate::engine::clock::wall as now;
 use crate::index::{HoldRow, PathStory, Presence, Reader, ShareOverview, TargetStory};
 use crate::local::Ignore;
 use crate::model::{Content, Kind, RelPath, Seen, Shape, Sight};
-use crate::plan::{self, Action, Drift, Hold, Origin, Policy, Purpose, RemoteView, Verdict, View};
+use crate::plan::{self, Action, Drift, Hold, Origin, Policy, Purpose, RemoteView, Taking, Verdict, View};
 
 /// All that is known of one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -278,6 +278,9 @@ fn words(verdict: &Verdict, target: &TargetStory) -> &'static str {
         Verdict::Act(Action::SetMeta { .. }) => "only its mode, time or owner is carried over",
         Verdict::Act(Action::Move { .. }) => "it is renamed there",
         Verdict::Act(Action::Remove { .. }) => "it is moved into history there",
+        Verdict::Take(Taking::Bring { .. }) => "theirs is brought to the share; what lies there is kept",
+        Verdict::Take(Taking::Carry { .. }) => "their mode, time or owner is brought to the share",
+        Verdict::Take(Taking::Remove) => "someone else removed it there: it is taken away here too, and kept",
         Verdict::Hold(Hold::Drifted) => "held: someone else changed it there",
         Verdict::Hold(Hold::LocalTroubled) => "held: the share's file cannot be read",
         Verdict::Hold(Hold::RemoteTroubled) => "held: the target's file cannot be read",
@@ -299,7 +302,8 @@ fn hint(verdict: &Verdict, policy: &Policy) -> &'static str {
             | Verdict::Adopt(_)
             | Verdict::Forget
             | Verdict::Moved
-            | Verdict::Act(_),
+            | Verdict::Act(_)
+            | Verdict::Take(_),
             _,
         ) => "",
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::{AUDIT, BUCKET_AUDIT, Timetable};
+use crate::config::{AUDIT, BUCKET_AUDIT, BUCKET_TAKE_AUDIT, TAKE_AUDIT, Timetable};
 
 /// Where a copy is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +118,14 @@ impl Place {
         match self {
             Self::Folder(_) => AUDIT,
             Self::Bucket(_) => BUCKET_AUDIT,
+        }
+    }
+
+    /// The same where what others change comes to the share: it comes as late as that.
+    pub fn audit_two_ways(&self) -> Duration {
+        match self {
+            Self::Folder(_) => TAKE_AUDIT,
+            Self::Bucket(_) => BUCKET_TAKE_AUDIT,
         }
     }
 }

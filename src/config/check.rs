@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::config::quick::NAME_MAX;
 use crate::config::{Config, ConfigError, Place, Share, Span, Target};
+use crate::plan::{Deletes, Drift};
 
 /// Longest name of a currency (characters).
 const CURRENCY_MAX: usize = 8;
@@ -115,10 +116,34 @@ fn target(share: &Share, target: &Target, at: &TargetLines) -> Result<(), Config
         Place::Bucket(bucket) => bucket::bucket(&whose, bucket, at)?,
     }
     not_zero(&whose, "history", target.history, at.history)?;
+    two_ways(&whose, target, at)?;
     match target.audit {
         Some(audit) => not_zero(&whose, "audit", audit, at.audit),
         None => Ok(()),
     }
+}
+
+/// Two-way, what one side removes is removed on the other, and it is listings that tell what others did.
+fn two_ways(whose: &str, target: &Target, at: &TargetLines) -> Result<(), ConfigError> {
+    if target.drift != Drift::Take {
+        return Ok(());
+    }
+    if target.deletes == Deletes::Retain {
+        let message = format!(
+            "{whose} has drift = \"take\" and deletes = \"retain\": what it retains would come back to the share"
+        );
+        return Err(ConfigError::new(message, at.name, "leave out deletes; what is removed stays in history"));
+    }
+    if target.audit.is_none() {
+        let message =
+            format!("{whose} has drift = \"take\" and audit = \"never\": nothing would tell what others change there");
+        return Err(ConfigError::new(
+            message,
+            at.audit.or(at.name),
+            "write how often to look, such as audit = \"5min\"",
+        ));
+    }
+    Ok(())
 }
 
 fn label(share: &Share, target: &Target) -> String {

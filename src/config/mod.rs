@@ -40,6 +40,10 @@ pub const HISTORY_VERSIONS: usize = 1;
 pub const AUDIT: Duration = Duration::from_secs(86_400);
 /// The same for a bucket, where a listing costs a request for each thousand objects.
 pub const BUCKET_AUDIT: Duration = Duration::from_secs(7 * 86_400);
+/// Time between two full listings of a folder whose changes come to the share: people wait for them.
+pub const TAKE_AUDIT: Duration = Duration::from_secs(5 * 60);
+/// The same for a bucket: 24 requests a day for each thousand objects.
+pub const BUCKET_TAKE_AUDIT: Duration = Duration::from_secs(3600);
 /// Where the index lies, unless the file says otherwise.
 pub const STATE_DIR: &str = "/var/lib/driftline";
 

@@ -266,7 +266,8 @@ impl Reader<'_> {
             kms_key: self.line_of_option(raw.kms_key.as_ref()),
             tags: self.line_of_option(raw.tags.as_ref()),
         };
-        let audit = raw.audit.map_or(Some(place.audit()), |audit| audit.into_inner().0);
+        let usual = if raw.drift == Drift::Take { place.audit_two_ways() } else { place.audit() };
+        let audit = raw.audit.map_or(Some(usual), |audit| audit.into_inner().0);
         let target = Target {
             name: raw.name.into_inner(),
             place,

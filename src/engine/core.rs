@@ -243,6 +243,9 @@ impl Core {
             Event::Applied(target, steps) => {
                 self.on_lane(target, (index, now, commands), |lane, turn| lane.applied(turn, steps))
             }
+            Event::Landed(target, landed) => {
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.landed(turn, landed))
+            }
             Event::AuditDue(target) => self.on_lane(target, (index, now, commands), |lane, _| {
                 lane.audit();
                 Ok(())

@@ -379,8 +379,10 @@ impl Engine {
             Command::List(target) => self.ask_lane(target, LaneJob::List),
             Command::Look(target, jobs) => self.ask_lane(target, LaneJob::Look(jobs)),
             // The core asks for none of these in a plan; if it did, nothing would be done all the same.
-            Command::Stage(..) | Command::Apply(..) | Command::Discard(..) if self.mode == Mode::Plan => {}
+            Command::Stage(..) | Command::Apply(..) | Command::Land(..) | Command::Discard(..)
+                if self.mode == Mode::Plan => {}
             Command::Stage(target, jobs) => self.ask_lane(target, LaneJob::Stage(jobs)),
+            Command::Land(target, jobs) => self.ask_lane(target, LaneJob::Land(jobs)),
             Command::Apply(target, steps) => self.ask_lane(target, LaneJob::Apply(steps)),
             Command::Discard(target, tokens) => self.ask_lane(target, LaneJob::Discard(tokens)),
         }

@@ -2,7 +2,8 @@
 
 use crate::index::Finding;
 use crate::local::{Looked, ScanEnd, ScanPage};
-use crate::model::{ReadFault, Reading, RelPath, Shape, ShareId, Stamp, TargetId};
+use crate::model::{Content, ReadFault, Reading, RelPath, Shape, ShareId, Stamp, Stat, TargetId, Trouble, Wall};
+use crate::plan::Taking;
 use crate::target::{Bound, Fault, Page, Placed, Remote, Staged, Step, TargetError};
 
 /// Something that happened. Each command is answered by exactly one event (scans and listings by pages and one end).
@@ -36,6 +37,8 @@ pub enum Event {
     Staged(TargetId, Vec<(RelPath, Result<Staged, StageFailure>)>),
     /// Changes were tried.
     Applied(TargetId, Vec<(Step, Result<Placed, Failure>)>),
+    /// Changes of the share were tried.
+    Landed(TargetId, Vec<(LandJob, Result<Landed, LandFailure>)>),
     /// A full listing of the target is wanted now.
     AuditDue(TargetId),
     /// What was read back of the target and compared, in the index's own order.
@@ -65,6 +68,8 @@ pub enum Command {
     Stage(TargetId, Vec<ReadJob>),
     /// Change the target.
     Apply(TargetId, Vec<Step>),
+    /// Bring to the share what others changed on the target.
+    Land(TargetId, Vec<LandJob>),
     /// Drop what was staged.
     Discard(TargetId, Vec<crate::target::Token>),
 }
@@ -90,6 +95,47 @@ pub struct ReadJob {
     /// What it held when it was last read, if nothing has shown since that it changed: whoever has to know no more than that
     /// beforehand need not read it.
     pub known: Option<Reading>,
+}
+
+/// A change of the share, after one on the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LandJob {
+    /// Where.
+    pub path: RelPath,
+    /// What.
+    pub taking: Taking,
+    /// What lies there, or nothing: else nothing is changed.
+    pub expected: Option<Stat>,
+}
+
+/// What a change of the share left there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Landed {
+    /// What lies there now; `None` after a removal.
+    pub stat: Option<Stat>,
+    /// What it holds; `None` where that has not changed.
+    pub content: Option<Content>,
+    /// When it was looked at.
+    pub at: Wall,
+}
+
+/// Why the share was not changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LandFailure {
+    /// Something else lies there than what was expected.
+    Changed,
+    /// Somebody has it open for writing.
+    Busy,
+    /// The share mirrors nothing of that name.
+    Ignored,
+    /// The folder holds something that the share does not mirror.
+    Occupied,
+    /// The share's system refuses it.
+    Troubled(Trouble),
+    /// The share is not the one it was bound to.
+    Offline(String),
+    /// The target's side.
+    Target(Failure),
 }
 
 /// Why a file was not staged.

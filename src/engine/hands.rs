@@ -1,14 +1,16 @@
 //! The threads that carry commands out: some for each share, some for each target. They block; nothing waits for them.
 
+mod land;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use crate::engine::drive::Input;
-use crate::engine::{Event, Failure, LookJob, ReadJob, StageFailure, clock};
+use crate::engine::{Event, Failure, LandJob, LookJob, ReadJob, StageFailure, clock};
 use crate::local::{Discard, How, Ignore, Reader, Recent, RootId, Scan, Watch, look, read_link};
 use crate::model::{Digest, Moment, ReadFault, Reading, RelPath, ShareId, Sink, TargetId};
 use crate::plan::{Keep, Lies};
@@ -33,6 +35,7 @@ pub(super) enum LaneJob {
     Look(Vec<LookJob>),
     Stage(Vec<ReadJob>),
     Apply(Vec<Step>),
+    Land(Vec<LandJob>),
     Discard(Vec<Token>),
     Sweep,
     Prune(Keep),
@@ -98,6 +101,8 @@ pub(super) struct ShareHands {
     pub(super) root: PathBuf,
     pub(super) root_id: RootId,
     pub(super) ignore: Arc<Ignore>,
+    /// What an earlier run left unfinished on the share was removed.
+    pub(super) swept: Once,
     /// What its targets have just read.
     pub(super) recent: Recent,
     /// Files changed within this time are asked whether somebody writes.
@@ -262,6 +267,7 @@ impl LaneHands {
             LaneJob::Look(jobs) => Event::Looked(self.id, jobs.into_iter().map(|job| self.look(job)).collect()),
             LaneJob::Stage(jobs) => Event::Staged(self.id, self.stage(jobs)),
             LaneJob::Apply(steps) => Event::Applied(self.id, self.apply(steps)),
+            LaneJob::Land(jobs) => Event::Landed(self.id, self.land(jobs)),
             LaneJob::Discard(tokens) => {
                 self.target.discard(&tokens);
                 return None;

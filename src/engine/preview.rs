@@ -2,7 +2,7 @@
 
 use crate::index::{Cursor, Index, IndexError, OpenRow};
 use crate::model::{Kind, RelPath, ShareId, Sight, TargetId};
-use crate::plan::{Action, Guard, Origin, Policy, Purpose, RemoteView, Verdict, View, reconcile};
+use crate::plan::{Action, Guard, Origin, Policy, Purpose, RemoteView, Taking, Verdict, View, reconcile};
 
 /// Paths shown of each group (count).
 const SAMPLES: usize = 3;
@@ -79,6 +79,10 @@ fn judge(
         Verdict::Act(Action::Put { .. }) => Some(("replace", len)),
         Verdict::Act(Action::SetMeta { .. }) => Some(("set meta", 0)),
         Verdict::Act(Action::Move { .. }) => Some(("move", 0)),
+        Verdict::Take(Taking::Bring { seen, .. }) if base.is_none() => Some(("take new", seen.shape.len)),
+        Verdict::Take(Taking::Bring { seen, .. }) => Some(("take", seen.shape.len)),
+        Verdict::Take(Taking::Carry { .. }) => Some(("take meta", 0)),
+        Verdict::Take(Taking::Remove) => Some(("take removal", len)),
         Verdict::Act(Action::Remove { .. }) => Some(("remove", base.map_or(0, |base| base.content.shape.len))),
     })
 }

@@ -16,7 +16,7 @@ use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, bucket, clock, 
 use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
 use crate::local::{Ignore, Mode as WatchedBy, Recent, RootId, root_id};
 use crate::model::{Digest, Moment, RelPath, Requests, ShareId, TargetId, Wall};
-use crate::plan::Nature;
+use crate::plan::{Drift, Nature};
 use crate::settle::SettleLimits;
 use crate::target::{DirSetup, DirTarget, Flush, Target, Ways};
 
@@ -174,6 +174,7 @@ impl Start<'_> {
             root: share.path.clone(),
             root_id: bound,
             ignore: Arc::new(ignore),
+            swept: std::sync::Once::new(),
             recent: Recent::new(share.targets.len()),
             probe_within: share.patience * 2,
             watch: Mutex::new(None),
@@ -259,6 +260,9 @@ impl Start<'_> {
         if !target.policy().nature.moves_folders() {
             self.index.rename_piecemeal(info.id);
         }
+        if target.policy().drift == Drift::Take {
+            self.index.take_changes(info.id);
+        }
         let hands = Arc::new(LaneHands {
             id: info.id,
             target: opened,
@@ -290,7 +294,10 @@ impl Start<'_> {
             counted: Requests::default(),
             state: String::new(),
         };
-        let listed_ago = info.listed.map(|listed| clock::wall().since(listed));
+        // A single pass goes both ways.
+        let looks_now = target.policy().drift == Drift::Take && self.mode != Mode::Run;
+        let listed_ago = |listed| if looks_now { Duration::MAX } else { clock::wall().since(listed) };
+        let listed_ago = info.listed.map(listed_ago);
         let setup = TargetSetup {
             id: info.id,
             name: format!("{}/{}", seat.name, target.name),

@@ -96,7 +96,21 @@ impl Index {
             "SELECT count(*) FROM open o JOIN base b ON b.target = o.target AND b.folder = o.folder AND b.name = o.name
                    WHERE o.target = ? AND o.gone AND o.hold IS NULL AND b.kind = 1";
         let all: i64 = self.db.prepare_cached(sql)?.query_row([target.0], |found| found.get(0))?;
-        Ok(row::unbits(all).saturating_sub(self.waiting_renames(target)?))
+        let theirs = self.waiting_takes(target)?;
+        Ok(row::unbits(all).saturating_sub(self.waiting_renames(target)?).saturating_add(theirs.removed))
+    }
+
+    /// Files of the share that wait to be taken away or replaced, because others did so on the target.
+    fn waiting_takes(&self, target: TargetId) -> Result<Changes> {
+        if !self.taking.contains(&target) {
+            return Ok(Changes::NONE);
+        }
+        // As `row::pack_sight` writes it: one byte 0 is absence, a first byte 1 presence.
+        let sql = "SELECT ifnull(sum(substr(o.sight, 1, 1) = x'00'), 0), ifnull(sum(substr(o.sight, 1, 1) = x'01'), 0), 0
+            FROM open o JOIN base b ON b.target = o.target AND b.folder = o.folder AND b.name = o.name
+            JOIN local l ON l.folder = o.folder AND l.name = o.name
+            WHERE o.target = ? AND NOT o.gone AND o.hold IS NULL AND b.kind = 1 AND l.state = 1 AND l.digest = b.digest";
+        Ok(self.db.prepare_cached(sql)?.query_row([target.0], |found| changes(found, 0))?)
     }
 
     /// Files that wait to be renamed: each stands for one that is gone.
@@ -120,6 +134,7 @@ impl Index {
         let read = |found: &Row<'_>| Ok((changes(found, 0)?, row::unbits(found.get(3)?)));
         let (mut changes, unread) = self.db.prepare_cached(sql)?.query_row([target.0], read)?;
         changes.removed = changes.removed.saturating_sub(self.waiting_renames(target)?);
+        let changes = changes + self.waiting_takes(target)?;
         Ok(Waiting { changes, unread })
     }
 

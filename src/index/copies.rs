@@ -116,6 +116,23 @@ impl Index {
         Ok(false)
     }
 
+    /// True if anything below this path is still to be decided.
+    pub fn has_open_below(&mut self, target: TargetId, path: &RelPath) -> Result<bool> {
+        let sql = "SELECT 1 FROM open WHERE target = ? AND folder = ? AND hold IS NULL LIMIT 1";
+        let mut query = self.db.prepare_cached(sql)?;
+        for folder in self.folders_below(self.share_of(target), path)? {
+            if query.exists(params![target.0, folder])? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Changes that others make on this target are brought to the share.
+    pub fn take_changes(&mut self, target: TargetId) {
+        self.taking.insert(target);
+    }
+
     /// What was believed of what is open below a path is no longer so.
     pub fn forget_sights_below(&mut self, target: TargetId, path: &RelPath) -> Result<()> {
         let sql = "UPDATE open SET sight = NULL WHERE target = ? AND folder = ?";

@@ -131,6 +131,8 @@ pub struct Index {
     owner: HashMap<TargetId, ShareId>,
     /// Targets that cannot rename a folder with all that lies in it.
     piecemeal: HashSet<TargetId>,
+    /// Changes of others there come to the share.
+    taking: HashSet<TargetId>,
     /// Targets of which anything was read back.
     read_back: HashSet<TargetId>,
     run: i64,
@@ -190,6 +192,7 @@ impl Index {
             active: HashMap::new(),
             owner: HashMap::new(),
             piecemeal: HashSet::new(),
+            taking: HashSet::new(),
             read_back: HashSet::new(),
             run: 0,
             now: 0,

@@ -1,6 +1,8 @@
 //! Where what is had back comes to lie: a share, or any other folder. As careful as a target: beneath its root, never
 //! through a link, visible only when it is whole, and what it takes the place of is kept.
 
+mod guarded;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -12,6 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::model::{Digest, Kind, Meta, RESERVED, RelPath, Seen, Wall};
 use crate::sys::publish::{self as sys, Errno, Spot, errno};
 use crate::sys::{beneath, stat};
+
+pub use guarded::Refusal;
 
 /// Bytes read at once.
 const ROOM: usize = 256 * 1024;
@@ -54,7 +58,10 @@ pub struct Fresh<'a> {
 impl Landing {
     /// Opens the folder; `run` is one part of a path that no other run bears.
     pub fn open(root: &Path, run: &str) -> io::Result<Self> {
-        let root = beneath::open_root(root)?;
+        Self::on(beneath::open_root(root)?, run)
+    }
+
+    fn on(root: OwnedFd, run: &str) -> io::Result<Self> {
         let network = sys::medium(root.as_fd())? != sys::Medium::Local;
         Ok(Self {
             root,
@@ -64,6 +71,10 @@ impl Landing {
             network,
             denied: AtomicBool::new(false),
         })
+    }
+
+    fn count_kept(&self) {
+        self.kept.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many things gave way, and are kept.

@@ -29,6 +29,9 @@ pub enum Drift {
     Keep,
     /// Put ours over it; theirs goes to history.
     Overwrite,
+    /// Bring it to the share. Where the share has changed too, put the share's over it and list the conflict; theirs goes
+    /// to history.
+    Take,
 }
 
 /// What to do on a target when the share's file is gone.
@@ -174,6 +177,27 @@ pub enum Action {
     },
 }
 
+/// A change to the share, after one that someone else made on the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// Make the share hold what the target holds.
+    Bring {
+        /// Which version.
+        stamp: Stamp,
+        /// What it is, its digest only if it was read.
+        seen: Seen,
+    },
+    /// Change only what is carried with the content: they changed nothing else.
+    Carry {
+        /// Which version.
+        stamp: Stamp,
+        /// What to carry.
+        meta: Meta,
+    },
+    /// Take it away: they removed what we had left.
+    Remove,
+}
+
 /// Why the share's file has to be read before anything else is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -215,6 +239,8 @@ pub enum Verdict {
     Moved,
     /// Change the target.
     Act(Action),
+    /// Change the share.
+    Take(Taking),
     /// Do nothing, and tell the administrator.
     Hold(Hold),
 }

@@ -1,8 +1,8 @@
 //! The decision about one path on one target: the whole policy of the agent.
 
-use crate::model::{Content, Meta, Seen, Sight};
+use crate::model::{Content, Kind, Meta, Seen, Sight};
 use crate::plan::{
-    Action, Base, Deletes, Drift, Guard, Hold, Nature, Origin, Policy, Purpose, RemoteView, Verdict, View,
+    Action, Base, Deletes, Drift, Guard, Hold, Origin, Policy, Purpose, RemoteView, Taking, Verdict, View,
 };
 
 /// What lies on the target, measured against the base.
@@ -54,7 +54,7 @@ pub fn reconcile(view: &View<'_>, policy: &Policy) -> Verdict {
         Sight::Unseen => Verdict::Wait,
         Sight::Troubled => Verdict::Hold(Hold::LocalTroubled),
         Sight::Present(local) => reconcile_present(local, &standing, view, policy),
-        Sight::Absent => reconcile_absent(&standing, policy),
+        Sight::Absent => reconcile_absent(&standing, view, policy),
     }
 }
 
@@ -77,20 +77,57 @@ fn adopt(content: Content, remote: &RemoteView<'_>) -> Verdict {
 
 fn reconcile_present(local: &Seen, standing: &Standing<'_>, view: &View<'_>, policy: &Policy) -> Verdict {
     match standing {
-        Standing::AsLeft(base) => reconcile_as_left(local, base, policy.nature),
+        Standing::AsLeft(base) => reconcile_as_left(local, base, policy),
         Standing::Stray(remote) => reconcile_foreign(local, remote, policy),
         Standing::Replaced(remote) => reconcile_replaced(local, remote, view.base, policy),
+        Standing::Gone if policy.drift == Drift::Take => reconcile_gone(local, view),
         Standing::Vacant | Standing::Gone => reconcile_vacant(local, view.origin),
     }
 }
 
 /// Another version than ours: if it holds what ours held, only its stamp has moved (a link, a touch, a restore).
 fn reconcile_replaced(local: &Seen, remote: &RemoteView<'_>, base: Option<&Base>, policy: &Policy) -> Verdict {
-    let ours = base.map(|base| (base.content, remote.seen.holds(&base.content)));
-    match ours {
-        Some((content, Some(true))) => adopt(content, remote),
-        Some((_, None)) => Verdict::Examine,
-        Some((_, Some(false))) | None => reconcile_foreign(local, remote, policy),
+    let Some(base) = base else { return reconcile_foreign(local, remote, policy) };
+    let takes = policy.drift == Drift::Take;
+    match remote.seen.holds(&base.content) {
+        Some(true) if takes && local.meta == base.meta && remote.seen.meta != base.meta => {
+            let (stamp, meta) = (remote.stamp.clone(), remote.seen.meta);
+            if local.holds(&base.content).is_none() {
+                Verdict::Read(Purpose::Compare)
+            } else {
+                Verdict::Take(Taking::Carry { stamp, meta })
+            }
+        }
+        Some(true) => adopt(base.content, remote),
+        None => Verdict::Examine,
+        // They changed it and the share did not: theirs is the newer one.
+        Some(false) if takes => match local.holds(&base.content) {
+            None => Verdict::Read(Purpose::Compare),
+            Some(true) if is_turned(local, &remote.seen) => Verdict::Hold(Hold::Drifted),
+            Some(true) => bring(remote),
+            Some(false) => reconcile_foreign(local, remote, policy),
+        },
+        Some(false) => reconcile_foreign(local, remote, policy),
+    }
+}
+
+/// A folder became something else, or something else a folder: what lies below it is not carried along unseen.
+fn is_turned(local: &Seen, remote: &Seen) -> bool {
+    (local.shape.kind == Kind::Folder) != (remote.shape.kind == Kind::Folder)
+}
+
+fn bring(remote: &RemoteView<'_>) -> Verdict {
+    Verdict::Take(Taking::Bring { stamp: remote.stamp.clone(), seen: remote.seen })
+}
+
+/// They removed what we had left. Unless the share has changed meanwhile, it is removed here too; a change of ours whose
+/// answer was lost may have removed it as well.
+fn reconcile_gone(local: &Seen, view: &View<'_>) -> Verdict {
+    let unchanged = view.base.map(|base| local.holds(&base.content));
+    match unchanged {
+        Some(None) => Verdict::Read(Purpose::Compare),
+        Some(Some(true)) if view.attempts.is_empty() => Verdict::Take(Taking::Remove),
+        _ => reconcile_vacant(local, view.origin),
     }
 }
 
@@ -102,20 +139,23 @@ fn is_moved(view: &View<'_>, standing: &Standing<'_>) -> bool {
     view.origin.is_some_and(|origin| same(origin.base))
 }
 
-fn reconcile_as_left(local: &Seen, base: &Base, nature: Nature) -> Verdict {
+fn reconcile_as_left(local: &Seen, base: &Base, policy: &Policy) -> Verdict {
     let unchanged = || Guard::Unchanged(base.stamp.clone());
     match (local.holds(&base.content), local.content()) {
         (None, _) => Verdict::Read(Purpose::Compare),
         (Some(false), None) => Verdict::Read(Purpose::Send),
         (Some(false), Some(content)) => Verdict::Act(Action::Put { content, guard: unchanged() }),
-        (Some(true), _) => settle_meta(local.meta, base, nature),
+        (Some(true), _) => settle_meta(local.meta, base, policy),
     }
 }
 
-fn settle_meta(wanted: Meta, base: &Base, nature: Nature) -> Verdict {
+fn settle_meta(wanted: Meta, base: &Base, policy: &Policy) -> Verdict {
+    // Everybody who puts something into a folder changes its time: two who carried that would never come to rest.
+    let idle_time = base.content == Content::FOLDER && policy.drift == Drift::Take;
+    let keeps_time = !policy.nature.carries_times_alone() || idle_time;
     if wanted == base.meta {
         Verdict::Settled
-    } else if !nature.carries_times_alone() && wanted.agrees_but_for_time(&base.meta) {
+    } else if keeps_time && wanted.agrees_but_for_time(&base.meta) {
         // Only the index learns it.
         Verdict::Adopt(Base { meta: wanted, ..base.clone() })
     } else {
@@ -143,16 +183,26 @@ fn reconcile_foreign(local: &Seen, remote: &RemoteView<'_>, policy: &Policy) -> 
         (Some(mine), Some(theirs)) if mine == theirs => adopt(mine, remote),
         (mine, _) => match (policy.drift, mine) {
             (Drift::Keep, _) => Verdict::Hold(Hold::Drifted),
-            (Drift::Overwrite, None) => Verdict::Read(Purpose::Send),
-            (Drift::Overwrite, Some(content)) => {
+            // Two-way, a folder on one side and something else on the other: what lies in it has to be seen to first.
+            (Drift::Take, _) if is_turned(local, &remote.seen) => Verdict::Hold(Hold::Drifted),
+            (Drift::Overwrite | Drift::Take, None) => Verdict::Read(Purpose::Send),
+            (Drift::Overwrite | Drift::Take, Some(content)) => {
                 Verdict::Act(Action::Put { content, guard: Guard::Unchanged(remote.stamp.clone()) })
             }
         },
     }
 }
 
-fn reconcile_absent(standing: &Standing<'_>, policy: &Policy) -> Verdict {
+fn reconcile_absent(standing: &Standing<'_>, view: &View<'_>, policy: &Policy) -> Verdict {
     match (standing, policy.deletes) {
+        // An edit is worth more than a removal; and what was never ours is news.
+        (Standing::Replaced(remote) | Standing::Stray(remote), _) if policy.drift == Drift::Take => {
+            match view.base.map(|base| remote.seen.holds(&base.content)) {
+                Some(None) => Verdict::Examine,
+                Some(Some(true)) => adopt(remote_content(remote, view), remote),
+                Some(Some(false)) | None => bring(remote),
+            }
+        }
         (Standing::Vacant, _) => Verdict::Settled,
         (Standing::Gone, _) => Verdict::Forget,
         (Standing::AsLeft(_), Deletes::Retain) => Verdict::Settled,
@@ -165,12 +215,19 @@ fn reconcile_absent(standing: &Standing<'_>, policy: &Policy) -> Verdict {
     }
 }
 
+/// What ours held, where theirs holds the same.
+fn remote_content(remote: &RemoteView<'_>, view: &View<'_>) -> Content {
+    let ours = view.base.map_or(Content::FOLDER, |base| base.content);
+    remote.seen.content().unwrap_or(ours)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Digest, Kind, Stamp, Wall};
+    use crate::model::{Digest, Stamp, Wall};
+    use crate::plan::Nature;
 
-    const POLICIES: [Policy; 8] = [
+    const POLICIES: [Policy; 10] = [
         policy(Nature::Directory, Drift::Keep, Deletes::Propagate),
         policy(Nature::Directory, Drift::Keep, Deletes::Retain),
         policy(Nature::Directory, Drift::Overwrite, Deletes::Propagate),
@@ -179,6 +236,8 @@ mod tests {
         policy(Nature::Bucket, Drift::Keep, Deletes::Retain),
         policy(Nature::Bucket, Drift::Overwrite, Deletes::Propagate),
         policy(Nature::Bucket, Drift::Overwrite, Deletes::Retain),
+        policy(Nature::Directory, Drift::Take, Deletes::Propagate),
+        policy(Nature::Bucket, Drift::Take, Deletes::Propagate),
     ];
 
     const fn policy(nature: Nature, drift: Drift, deletes: Deletes) -> Policy {
@@ -309,6 +368,95 @@ mod tests {
                 let known = [Guard::Absent, Guard::Unchanged(stamp("ours")), Guard::Unchanged(stamp("origin"))];
                 assert!(known.contains(guard), "{case:?}: {action:?}");
             }
+        }
+    }
+
+    /// Both sides of the table: the share is changed for what others did and it did not, and for nothing else.
+    #[test]
+    fn the_share_is_changed_only_two_ways_and_only_where_others_alone_changed_something() {
+        let mut taken = [0; 3];
+        for case in every_case() {
+            let Verdict::Take(taking) = case.judge() else { continue };
+            assert_eq!(case.policy.drift, Drift::Take, "{case:?}");
+            let content = case.base.as_ref().map(|base| base.content);
+            let unchanged = match (case.local, content) {
+                (Sight::Absent, _) => taking != Taking::Remove,
+                (Sight::Present(local), Some(content)) => local.holds(&content) == Some(true),
+                _ => false,
+            };
+            assert!(unchanged, "{case:?}: {taking:?}");
+            match (&taking, &case.remote) {
+                (Taking::Bring { stamp, .. }, Sight::Present((there, seen))) => {
+                    assert_eq!(stamp, there);
+                    assert_ne!(content.map(|content| seen.holds(&content)), Some(Some(true)), "{case:?}");
+                    assert!(case.base.as_ref().is_none_or(|base| base.stamp != *there), "{case:?}");
+                    taken[0] += 1;
+                }
+                (Taking::Carry { stamp, meta }, Sight::Present((there, seen))) => {
+                    assert_eq!((stamp, *meta), (there, seen.meta));
+                    assert_eq!(seen.content(), content, "{case:?}");
+                    taken[1] += 1;
+                }
+                (Taking::Remove, Sight::Absent) => {
+                    assert!(case.attempts.is_empty(), "it may have been us: {case:?}");
+                    taken[2] += 1;
+                }
+                _ => panic!("{case:?}: {taking:?}"),
+            }
+        }
+        assert!(taken.iter().all(|count| *count > 0), "{taken:?}");
+    }
+
+    /// The rows of the table in which two ways differ from one, in words.
+    #[test]
+    fn two_ways_the_table_reads_as_designed() {
+        let case = |local, base: Option<Base>, remote| Case {
+            local,
+            base,
+            attempts: vec![],
+            remote,
+            origin: None,
+            origin_left: true,
+            policy: policy(Nature::Directory, Drift::Take, Deletes::Propagate),
+        };
+        let same = Sight::Present(seen(1, true, PLAIN));
+        let changed = Sight::Present(seen(2, true, PLAIN));
+        let theirs = |id, read| Sight::Present((stamp("theirs"), seen(id, read, PLAIN)));
+        let ours = || Some(base(1, "ours"));
+        let bring = |id, read| Verdict::Take(Taking::Bring { stamp: stamp("theirs"), seen: seen(id, read, PLAIN) });
+        let put = |id, guard| Verdict::Act(Action::Put { content: content(id), guard });
+        let over_theirs = || Guard::Unchanged(stamp("theirs"));
+        let table = [
+            // They made something, or edited it: it comes here.
+            (case(Sight::Absent, None, theirs(2, false)), bring(2, false)),
+            (case(same, ours(), theirs(2, true)), bring(2, true)),
+            (case(same, ours(), theirs(3, false)), bring(3, false)),
+            (case(same, ours(), theirs(2, false)), Verdict::Examine),
+            // They removed it: it goes here; an edit here is worth more.
+            (case(same, ours(), Sight::Absent), Verdict::Take(Taking::Remove)),
+            (case(changed, ours(), Sight::Absent), put(2, Guard::Absent)),
+            // Removed here, edited there: the edit comes back.
+            (case(Sight::Absent, ours(), theirs(3, false)), bring(3, false)),
+            (
+                case(Sight::Absent, ours(), Sight::Unseen),
+                Verdict::Act(Action::Remove { guard: Guard::Unchanged(stamp("ours")) }),
+            ),
+            // Both edited: equal is no conflict, else the share's stays and theirs goes to history.
+            (
+                case(changed, ours(), theirs(2, true)),
+                Verdict::Adopt(Base { stamp: stamp("theirs"), ..base(2, "ours") }),
+            ),
+            (case(changed, ours(), theirs(3, false)), put(2, over_theirs())),
+            (case(changed, None, theirs(3, false)), put(2, over_theirs())),
+            // A folder here and a file there: a person decides.
+            (case(same, ours(), theirs(0, true)), Verdict::Hold(Hold::Drifted)),
+            (case(changed, None, theirs(0, true)), Verdict::Hold(Hold::Drifted)),
+            // Nothing is known of one side: nothing is done.
+            (case(Sight::Unseen, ours(), theirs(2, true)), Verdict::Wait),
+            (case(Sight::Troubled, ours(), Sight::Absent), Verdict::Hold(Hold::LocalTroubled)),
+        ];
+        for (case, expected) in table {
+            assert_eq!(case.judge(), expected, "{case:?}");
         }
     }
 
@@ -474,6 +622,22 @@ mod tests {
                         (case.base, case.attempts) = (Some(origin), vec![]);
                     }
                     Verdict::Act(Action::Remove { .. }) => (truth, case.base) = (None, None),
+                    Verdict::Take(Taking::Bring { stamp, .. }) => {
+                        let (there, seen) = truth.clone().expect("only what is there is brought");
+                        assert_eq!(there, stamp, "{start:?}");
+                        let content = seen.content().expect("the truth is known");
+                        case.local = Sight::Present(seen);
+                        (case.base, case.attempts) = (Some(Base { content, meta: seen.meta, stamp }), vec![]);
+                        look = false;
+                    }
+                    Verdict::Take(Taking::Carry { stamp, meta }) => {
+                        case.local = case.local.map(|seen| Seen { meta, ..seen });
+                        let base = case.base.take().expect("only ours gets meta");
+                        (case.base, look) = (Some(Base { meta, stamp, ..base }), false);
+                    }
+                    Verdict::Take(Taking::Remove) => {
+                        (case.local, case.base, look) = (Sight::Absent, None, false);
+                    }
                 }
                 if look {
                     case.remote = truth.clone().map_or(Sight::Absent, Sight::Present);
@@ -483,6 +647,8 @@ mod tests {
             assert!(matches!(verdict, Verdict::Settled | Verdict::Wait | Verdict::Hold(_)), "{start:?}: {verdict:?}");
             if let (Verdict::Settled, Sight::Present(local)) = (&verdict, case.local) {
                 assert_eq!(truth.and_then(|(_, seen)| seen.content()), local.content(), "{start:?}");
+            } else if verdict == Verdict::Settled && case.policy.drift == Drift::Take {
+                assert_eq!(truth, None, "two-way, nothing is there that is not here: {start:?}");
             }
         }
     }

@@ -27,4 +27,5 @@ mod simulation;
 mod stories;
 mod strangers;
 mod trail;
+mod two_way;
 mod writers;

@@ -233,14 +233,26 @@ fn a_value_that_cannot_be_read_names_its_line() {
         ("audit = \"soon\"", "line 7: \"soon\" does not begin with a whole number; write for example \"30s\""),
         ("history = \"30 days\"", "line 7: \"30 days\" has no known unit; write one of ms, s, min, h, d"),
         ("history = 30", "line 7: invalid type: integer \"30\", expected a string"),
-        ("drift = \"take\"", "line 7: \"take\" is not a choice here"),
+        ("drift = \"merge\"", "line 7: \"merge\" is not a choice here"),
         ("name = \"again\"", "line 7: duplicate key"),
         ("x = = 1", "line 7: extra \"=\", expected nothing"),
     ];
     for (line, message) in table {
         assert_eq!(refused(&format!("{MINIMAL}{line}")).0, message);
     }
-    assert_eq!(refused(&format!("{MINIMAL}drift = \"take\"")).1, "write \"keep\" or \"overwrite\"");
+    assert_eq!(refused(&format!("{MINIMAL}drift = \"merge\"")).1, "write \"keep\", \"overwrite\" or \"take\"");
+}
+
+#[test]
+fn two_ways_removals_are_followed_and_listings_are_needed() {
+    let config = Config::parse(&format!("{MINIMAL}drift = \"take\"")).expect("two ways");
+    assert_eq!(config.shares[0].targets[0].audit, Some(crate::config::TAKE_AUDIT), "people wait for what others do");
+    let (message, hint) = refused(&format!("{MINIMAL}drift = \"take\"\ndeletes = \"retain\""));
+    assert!(message.contains("would come back to the share"), "{message}");
+    assert_eq!(hint, "leave out deletes; what is removed stays in history");
+    let (message, hint) = refused(&format!("{MINIMAL}drift = \"take\"\naudit = \"never\""));
+    assert!(message.starts_with("line 8") && message.contains("audit = \"never\""), "{message}");
+    assert_eq!(hint, "write how often to look, such as audit = \"5min\"");
 }
 
 /// The smallest file with these lines in place of the target's path.

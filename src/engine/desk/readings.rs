@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::core::{Limits, Now};
 use crate::engine::desk::{Desk, HandedOut, Result};
 use crate::index::{Index, LocalRow, What};
-use crate::model::{ReadFault, Reading, RelPath, Trouble};
+use crate::model::{Content, Kind, ReadFault, Reading, RelPath, Stat, Trouble, Wall};
 
 /// A clock step: a file read within this time of its last change may change again without its times moving.
 ///
@@ -45,6 +45,30 @@ impl Desk {
         index.put_local(self.id, path, &row)?;
         self.tell(path);
         Ok(())
+    }
+
+    /// What others changed on a target was brought here.
+    pub(in crate::engine) fn landed(
+        &mut self,
+        index: &mut Index,
+        path: &RelPath,
+        stat: Stat,
+        content: Content,
+        at: Wall,
+    ) -> Result<()> {
+        self.end_unreadable(index, path)?;
+        let racy = at.before(CLOCK_STEP) <= stat.meta.mtime.max(stat.ctime);
+        let digest = (content.shape.kind != Kind::Folder).then_some(content.digest);
+        let row = LocalRow { racy: racy && digest.is_some(), ..LocalRow::fresh(stat, digest, index.run()) };
+        index.put_local(self.id, path, &row)?;
+        self.tell(path);
+        Ok(())
+    }
+
+    /// What others removed on a target was taken away here.
+    pub(in crate::engine) fn removed(&mut self, index: &mut Index, path: &RelPath) -> Result<()> {
+        index.unsuspect(self.id, path)?;
+        self.bury(index, path)
     }
 
     /// A file could not be read as one consistent version.

@@ -148,6 +148,9 @@ impl Lane {
                 self.hold(turn, path, open.clone(), HoldRow { hold: Hold::Refused, message, hint })?;
             }
             Some(_) => {
+                if self.takes() {
+                    self.need(parent.clone());
+                }
                 // Not through `freshen`: a full set must not begin another sweep on account of one that is blocked.
                 self.fresh.insert(parent);
                 self.block(path.clone(), turn.limits);
@@ -165,6 +168,11 @@ impl Lane {
         if self.setup.policy.deletes == Deletes::Retain {
             let message = "a folder whose files are retained is in its place on the target".to_owned();
             let hint = "move that folder away on the target, or set deletes = \"propagate\"".to_owned();
+            return self.hold(turn, path, open, HoldRow { hold: Hold::Refused, message, hint });
+        }
+        if self.takes() && !turn.index.has_open_below(self.id(), path)? {
+            let message = "a folder in which others changed something is in its place on the target".to_owned();
+            let hint = "rename one of the two; then both are kept".to_owned();
             return self.hold(turn, path, open, HoldRow { hold: Hold::Refused, message, hint });
         }
         self.block(path.clone(), turn.limits);

@@ -147,7 +147,7 @@ impl Lane {
 
     /// The one place where a fault on a path becomes what is done about it. Returns the failure if the lane must rest.
     /// What is not wanted any more is not held: it is decided again.
-    fn refused(
+    pub(super) fn refused(
         &mut self,
         turn: &mut Turn<'_>,
         path: &RelPath,

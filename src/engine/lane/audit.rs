@@ -41,7 +41,7 @@ impl Lane {
         }
         let ours = base.is_some() || turn.index.local(self.share(), path)?.is_some();
         self.unknown += u64::from(!ours);
-        if ours {
+        if ours || self.takes() {
             turn.index.doubt(self.id(), path)?;
         } else if remote.seen.shape.kind != Kind::Folder {
             self.foreign += 1;
@@ -67,7 +67,9 @@ impl Lane {
         if !self.setup.policy.nature.lists_meta() {
             return Ok(());
         }
-        if base.content != Content::FOLDER || (left.mode, left.mtime) == (found.mode, found.mtime) {
+        // Two-way, whoever puts something into a folder moves its time.
+        let is_same_time = left.mtime == found.mtime || self.takes();
+        if base.content != Content::FOLDER || (left.mode == found.mode && is_same_time) {
             return Ok(());
         }
         turn.index.put_base(self.id(), path, &Base { meta: found, ..base.clone() })?;

@@ -100,20 +100,28 @@ impl Lane {
     fn carry_out<'p>(&mut self, turn: &mut Turn<'_>, mut case: Case<'p>, verdict: Verdict) -> Result<Option<Case<'p>>> {
         let path = case.path;
         match verdict {
-            Verdict::Settled => self.settle(turn, path, &case.open)?,
+            Verdict::Settled => {
+                self.settle(turn, path, &case.open)?;
+                let is_folder = case.base.is_some_and(|base| base.content == Content::FOLDER);
+                if self.takes() && is_folder {
+                    // What others changed below it may have waited for it to be a folder here again.
+                    self.made_room(turn, path)?;
+                }
+            }
             Verdict::Wait => {}
             Verdict::Read(Purpose::Compare) => {
                 self.overflowed |= !turn.desk.want_hash(path.clone(), turn.limits);
             }
             // A plan is only made: it is read from what stays open.
-            Verdict::Read(Purpose::Send) | Verdict::Act(_) if self.plan_only => {}
+            Verdict::Read(Purpose::Send) | Verdict::Act(_) | Verdict::Take(_) if self.plan_only => {}
             // Nothing is changed, and what waits is known all the same: it may be what the target holds, or it may not.
             Verdict::Read(Purpose::Send) if self.halt.is_some() => self.read_only(turn, &case),
-            Verdict::Act(_) if self.halt.is_some() => {}
+            Verdict::Act(_) | Verdict::Take(_) if self.halt.is_some() => {}
             Verdict::Read(Purpose::Send) => self.stage(turn, path, case.local)?,
             Verdict::Examine => self.examine(turn, path)?,
             Verdict::Hold(hold) => self.hold_for(turn, path, case.open, hold)?,
             Verdict::Act(action) => self.act(turn, case, action)?,
+            Verdict::Take(taking) => self.take(turn, case, taking)?,
             Verdict::Adopt(base) => {
                 let known = case.base.as_ref().is_some_and(|known| known.content == base.content);
                 turn.index.put_base(self.id(), path, &base)?;

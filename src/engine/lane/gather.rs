@@ -151,7 +151,8 @@ impl Lane {
     /// Sends what was put together.
     pub(in crate::engine) fn send(&mut self, turn: &mut Turn<'_>) {
         let id = self.id();
-        let Batch { stage, stage_bytes: _, big, apply, made: _, discard, looks } = std::mem::take(&mut turn.batch);
+        let Batch { stage, stage_bytes: _, big, apply, made: _, land, discard, looks } =
+            std::mem::take(&mut turn.batch);
         let big_jobs = big.len();
         self.big_jobs += big_jobs;
         self.big_paths.extend(big.iter().map(|job| job.path.clone()));
@@ -161,6 +162,7 @@ impl Lane {
         let small = [
             (!looks.is_empty()).then_some(Command::Look(id, looks)),
             (!apply.is_empty()).then_some(Command::Apply(id, apply)),
+            (!land.is_empty()).then_some(Command::Land(id, land)),
             (!stage.is_empty()).then_some(Command::Stage(id, stage)),
         ];
         let big = big.into_iter().map(|job| Command::Stage(id, vec![job]));

@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::engine::lane::breaker::Deed;
 use crate::engine::lane::decide::Case;
 use crate::engine::lane::{Lane, Result, Turn};
-use crate::index::{Heir, OpenRow};
+use crate::index::{Heir, HoldRow, OpenRow};
 use crate::model::{Content, Kind, RelPath};
-use crate::plan::{Changes, Claim, Guard, may_be_disguise, promises};
+use crate::plan::{Changes, Claim, Guard, Hold, may_be_disguise, promises};
 use crate::target::{Change, Step};
 
 /// A file is taken away without knowing what it was turned into, if that could not be read for so long.
@@ -30,6 +30,12 @@ impl Lane {
         }
         let kind = base.content.shape.kind;
         if kind == Kind::Folder && turn.index.has_ours_below(self.id(), path)? {
+            if self.takes() && !turn.index.has_open_below(self.id(), path)? {
+                let message = "something in it waits for a person".to_owned();
+                let hint = format!("see `driftline problems` for what lies below {path}");
+                path.ancestors().filter(|up| !up.is_root()).for_each(|up| self.freshen(up, turn.limits));
+                return self.hold(turn, path, open, HoldRow { hold: Hold::Refused, message, hint });
+            }
             // The last removal below it brings it back.
             self.block(path.clone(), turn.limits);
             return Ok(());

@@ -13,6 +13,7 @@ mod gather;
 mod losses;
 mod moves;
 mod record;
+mod take;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,6 +108,10 @@ pub(super) struct Lane {
     fresh: BTreeSet<RelPath>,
     sweep: Option<Sweep>,
     sweep_again: bool,
+    /// Two-way: folders that others removed, and in which something stays.
+    needed: BTreeSet<RelPath>,
+    /// How often in a row something was brought to the share in vain.
+    vain: BTreeMap<RelPath, u8>,
     /// Holds that the log has told of, and how.
     told: BTreeMap<RelPath, String>,
     blocked: BTreeSet<RelPath>,
@@ -156,6 +161,8 @@ impl Lane {
             fresh: BTreeSet::new(),
             sweep: None,
             sweep_again: true,
+            needed: BTreeSet::new(),
+            vain: BTreeMap::new(),
             told: BTreeMap::new(),
             blocked: BTreeSet::new(),
             overflowed: false,

@@ -11,7 +11,9 @@ impl Lane {
         let path = &step.path;
         match (&step.change, &placed.stamp) {
             (Change::Publish { content, meta, .. } | Change::Link { content, meta, .. }, Some(stamp)) => {
-                let detail = told(put_words(content, step, turn.index.base(self.id(), path)?.is_some()), placed);
+                let before = turn.index.base(self.id(), path)?;
+                let detail = told(put_words(content, step, before.is_some()), placed);
+                self.note_conflict(turn, step, before.as_ref())?;
                 self.placed(turn, path, Base { content: *content, meta: *meta, stamp: stamp.clone() })?;
                 turn.index.put_right(self.id(), path)?;
                 self.note(turn, path, "put", &detail)?;
@@ -50,6 +52,7 @@ impl Lane {
     pub(super) fn placed(&mut self, turn: &mut Turn<'_>, path: &RelPath, base: Base) -> Result<()> {
         turn.index.put_base(self.id(), path, &base)?;
         if base.content == Content::FOLDER {
+            self.needed.remove(path);
             self.made_room(turn, path)?;
         }
         let Some(mut open) = turn.index.open_row(self.id(), path)? else { return Ok(()) };
@@ -65,7 +68,7 @@ impl Lane {
         turn.index.put_open(self.id(), path, &open)
     }
 
-    fn after_removal(&mut self, turn: &mut Turn<'_>, path: &RelPath) -> Result<()> {
+    pub(super) fn after_removal(&mut self, turn: &mut Turn<'_>, path: &RelPath) -> Result<()> {
         if let Some(mut open) = turn.index.open_row(self.id(), path)? {
             (open.attempts, open.sight, open.doubt) = (Vec::new(), Sight::Unseen, false);
             turn.index.put_open(self.id(), path, &open)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::engine::core::{Limits, Now};
 use crate::engine::desk::Desk;
-use crate::engine::{Command, LookJob, ReadJob};
+use crate::engine::{Command, LandJob, LookJob, ReadJob};
 use crate::index::Index;
 use crate::model::RelPath;
 use crate::target::{Step, Token};
@@ -41,6 +41,8 @@ pub(super) struct Batch {
     pub(super) apply: Vec<Step>,
     /// Folders that `apply` makes.
     pub(super) made: BTreeSet<RelPath>,
+    /// Changes of the share.
+    pub(super) land: Vec<LandJob>,
     pub(super) discard: Vec<Token>,
     pub(super) looks: Vec<LookJob>,
 }
@@ -52,6 +54,7 @@ impl Batch {
             || self.stage_bytes >= limits.batch_bytes_max
             || self.looks.len() >= limits.looks_max
             || self.apply.len() >= limits.batch_max
+            || self.land.len() >= limits.batch_max
             || !self.big.is_empty()
     }
 }

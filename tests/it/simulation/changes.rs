@@ -105,7 +105,7 @@ impl World {
             _ => return Err(Fault::Stale),
         }
         if let Some(there) = there.as_ref().filter(|there| foreign.contains(&there.content)) {
-            assert!(policy.drift == Drift::Overwrite, "a foreign file was touched at {at}: {there:?} by {step:?}");
+            assert!(policy.drift != Drift::Keep, "a foreign file was touched at {at}: {there:?} by {step:?}");
         }
         if at.ancestors().any(|up| target.now.get(&up).is_some_and(|there| there.content != Content::FOLDER)) {
             return Err(Fault::Unfit);

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what a seed showed, for whoever asked for it")]
 
 mod changes;
+mod landing;
 mod oracle;
 mod people;
 mod world;
@@ -94,6 +95,8 @@ impl Run {
             pending: Vec::new(),
             late: Vec::new(),
             orphans: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            echoes: Vec::new(),
             faults: true,
             outsiders,
             loses_index,
@@ -151,6 +154,12 @@ impl Run {
         }
         self.world.trace.push("crash".into());
         for pending in std::mem::take(&mut self.world.pending) {
+            if let Pending::Command(Command::Land(target, jobs)) = &pending
+                && self.world.dice.one_in(3)
+            {
+                let n = self.world.dice.below(jobs.len() + 1);
+                jobs[..n].iter().for_each(|job| drop(self.world.land(*target, job)));
+            }
             if let Pending::Command(Command::Apply(target, steps)) = pending
                 && self.world.dice.one_in(3)
             {
@@ -232,6 +241,16 @@ impl Run {
                 5 if self.nervous && self.world.dice.one_in(2) => self.approve(),
                 _ => self.some_answer(),
             }
+            self.echo();
+        }
+    }
+
+    /// The watch tells of what the agent did to the share, like of anything else.
+    fn echo(&mut self) {
+        let touched = std::mem::take(&mut self.world.echoes);
+        let is_told = !self.world.outsiders || !self.world.dice.one_in(10);
+        if is_told && !touched.is_empty() {
+            self.feed(vec![Event::Touched(SHARE, touched)]);
         }
     }
 
@@ -259,6 +278,7 @@ impl Run {
     fn rest_once(&mut self) {
         let mut idle_ticks = 0;
         loop {
+            self.echo();
             if !self.world.pending.is_empty() {
                 idle_ticks = 0;
                 self.some_answer();
@@ -316,7 +336,7 @@ fn halted(core: &Core) -> BTreeSet<TargetId> {
 /// The target that a command prepares to change, or changes.
 fn changed(command: &Command) -> Option<TargetId> {
     match command {
-        Command::Stage(target, _) | Command::Apply(target, _) => Some(*target),
+        Command::Stage(target, _) | Command::Apply(target, _) | Command::Land(target, _) => Some(*target),
         _ => None,
     }
 }
@@ -343,6 +363,9 @@ fn start(index: &mut Index, policy: Policy, nervous: bool) -> Core {
             halt: info.halt.as_deref().map(driftline::engine::state::halt_of),
             paused: false,
         });
+        if policy.drift == Drift::Take {
+            index.take_changes(info.id);
+        }
     }
     index.forget_sights(SHARE).unwrap();
     let limits = Limits {
@@ -378,7 +401,17 @@ fn simulate_with(seed: u64, nervous: bool) -> Outcome {
         drift: if pick(0) { Drift::Keep } else { Drift::Overwrite },
         deletes: if pick(1) { Deletes::Propagate } else { Deletes::Retain },
     };
-    let mut run = Run::with_breaker(seed, policy, pick(2), seed >> 3 & 3 == 3, nervous);
+    simulate_as(seed, policy, pick(2), seed >> 3 & 3 == 3, nervous)
+}
+
+/// Others work on both targets, and what they do comes to the share.
+fn simulate_two_way(seed: u64, nervous: bool) -> Outcome {
+    let policy = Policy { drift: Drift::Take, ..Policy::default() };
+    simulate_as(seed, policy, seed & 1 == 0, seed >> 1 & 3 == 3, nervous)
+}
+
+fn simulate_as(seed: u64, policy: Policy, outsiders: bool, loses_index: bool, nervous: bool) -> Outcome {
+    let mut run = Run::with_breaker(seed, policy, outsiders, loses_index, nervous);
     run.live(120);
     run.calm();
     run.check();
@@ -395,7 +428,7 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 /// Runs seeds one by one, and goes on after a failure so that one run shows them all.
-fn simulate_range(from: u64, to: u64) {
+fn simulate_range(from: u64, to: u64, simulate: impl Fn(u64) -> Outcome + std::panic::RefUnwindSafe) {
     let started = std::time::Instant::now();
     let (mut held, mut worst, mut failed) = (0, 0, Vec::new());
     for seed in from..to {
@@ -416,7 +449,26 @@ fn every_seed_converges_and_loses_nothing() {
         return;
     }
     let from = variable("DRIFTLINE_SEED_FROM").unwrap_or(0);
-    simulate_range(from, from + variable("DRIFTLINE_SEEDS").unwrap_or(2_000));
+    simulate_range(from, from + variable("DRIFTLINE_SEEDS").unwrap_or(2_000), simulate);
+}
+
+#[test]
+fn two_ways_every_seed_converges_and_loses_nothing() {
+    if let Some(seed) = variable("DRIFTLINE_SEED") {
+        simulate_two_way(seed, false);
+        return;
+    }
+    let from = variable("DRIFTLINE_SEED_FROM").unwrap_or(0);
+    simulate_range(from, from + variable("DRIFTLINE_SEEDS").unwrap_or(2_000), |seed| simulate_two_way(seed, false));
+}
+
+#[test]
+fn two_ways_with_a_breaker_that_trips_at_once_every_seed_converges() {
+    let from = variable("DRIFTLINE_SEED_FROM").unwrap_or(0);
+    let seeds = variable("DRIFTLINE_SEED")
+        .map_or(from..from + variable("DRIFTLINE_SEEDS").unwrap_or(1_000), |one| one..one + 1);
+    let halts: usize = seeds.map(|seed| simulate_two_way(seed, true).halts).sum();
+    assert!(halts > 0 || variable("DRIFTLINE_SEED").is_some(), "it never tripped");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use driftline::engine::Event;
 use driftline::index::{Index, LocalRow, Presence};
-use driftline::model::{Kind, RelPath, TargetId};
+use driftline::model::{Content, Kind, RelPath, TargetId};
 use driftline::plan::{Deletes, Drift, Hold};
 
 use super::world::*;
@@ -25,6 +25,7 @@ impl Run {
             self.check_durable(id);
             self.check_bases(&mut index, id);
         }
+        self.check_takes();
         self.index = Some(index);
     }
 
@@ -32,7 +33,11 @@ impl Run {
         let local = &self.world.local[at];
         let there = &self.world.targets[&id].now;
         let theirs = there.get(at);
-        if theirs.is_some_and(|there| there.content == local.content && there.meta == local.meta) {
+        let same_meta = |there: &There| {
+            let idle = self.world.policy.drift == Drift::Take && local.content == Content::FOLDER;
+            there.meta == local.meta || (idle && there.meta.mode == local.meta.mode)
+        };
+        if theirs.is_some_and(|there| there.content == local.content && same_meta(there)) {
             let open = index.open_row(id, at).unwrap();
             assert!(open.is_none(), "seed {} {id:?} {at}: copied, yet {open:?}", self.seed);
             return;
@@ -45,6 +50,7 @@ impl Run {
         let foreign_near = there.keys().any(foreign);
         let retained_near = self.world.policy.deletes == Deletes::Retain && there.keys().any(|other| near(other, at));
         let excused = match hold {
+            Some(Hold::Drifted | Hold::Refused) if self.world.policy.drift == Drift::Take => self.is_turned(id, at),
             Some(Hold::Drifted) => self.world.policy.drift == Drift::Keep && self.has_strangers() && foreign_near,
             Some(Hold::Refused) => (self.has_strangers() && foreign_near) || retained_near,
             Some(Hold::LocalTroubled | Hold::RemoteTroubled) | None => false,
@@ -60,12 +66,46 @@ impl Run {
     }
 
     pub(super) fn check_not_left(&self, id: TargetId, at: &RelPath) {
+        if self.world.policy.drift == Drift::Take {
+            return;
+        }
         let there = &self.world.targets[&id].now;
         let foreign = |other: &RelPath| self.world.is_strange(&there[other]);
         // A folder is left for what is in it.
         let theirs = there.keys().any(|other| (at == other || at.is_above(other)) && foreign(other));
         let stray = !self.world.local.contains_key(at) && !theirs && self.world.policy.deletes == Deletes::Propagate;
         assert!(!stray, "seed {} {id:?}: ours left behind at {at}: {:?}", self.seed, there[at]);
+    }
+
+    /// A folder here and something else there, or the other way round: at this path or above it.
+    fn is_turned(&self, id: TargetId, at: &RelPath) -> bool {
+        let there = &self.world.targets[&id].now;
+        at.ancestors().chain([at.clone()]).any(|at| match (self.world.local.get(&at), there.get(&at)) {
+            (Some(here), Some(there)) => (here.content == Content::FOLDER) != (there.content == Content::FOLDER),
+            _ => false,
+        })
+    }
+
+    /// Two-way: both sides hold the same, and whatever others ever saved on a target is here, there, kept or in history.
+    fn check_takes(&self) {
+        if self.world.policy.drift != Drift::Take {
+            return;
+        }
+        for (id, target) in &self.world.targets {
+            for (at, there) in &target.now {
+                let same = self.world.local.get(at).is_some_and(|node| node.content == there.content);
+                assert!(same || self.is_turned(*id, at), "seed {} {id:?}: {at} is not here: {there:?}", self.seed);
+            }
+        }
+        for content in &self.world.foreign {
+            let targets = &self.world.targets;
+            let lies = targets.values().any(|target| {
+                target.history.contains(content) || target.now.values().any(|there| there.content == *content)
+            });
+            let here = self.world.local.values().any(|node| node.content == *content);
+            let kept = lies || here || self.world.kept.contains(content);
+            assert!(kept, "seed {}: {content:?} was saved on a target and is lost", self.seed);
+        }
     }
 
     /// Things may lie on a target that nobody knows to be ours.

@@ -81,6 +81,10 @@ pub(super) struct World {
     pub(super) late: Vec<(TargetId, Vec<Step>)>,
     /// What was put so: nobody may know any more that it is ours.
     pub(super) orphans: BTreeSet<Content>,
+    /// What gave way on the share for what others did on a target.
+    pub(super) kept: BTreeSet<Content>,
+    /// Changes of the share that the agent made itself, and that the watch has not told of yet.
+    pub(super) echoes: Vec<RelPath>,
     pub(super) faults: bool,
     pub(super) outsiders: bool,
     /// The index may be lost at a crash.
@@ -280,6 +284,7 @@ impl World {
                 return None;
             }
             Command::Apply(target, steps) => self.answer_apply(target, steps, dead),
+            Command::Land(target, jobs) => self.answer_land(target, jobs, dead),
         })
     }
 

@@ -1,0 +1,217 @@
+//! Two-way (`drift = "take"`): what others change on a target comes to the share, and nobody's work is lost.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+
+use crate::office::{Office, must, targets};
+
+fn office() -> Office {
+    Office::configured("settle = \"100ms\"", "drift = \"take\"")
+}
+
+/// All that gave way on the share.
+fn kept(office: &Office) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    let mut folders = vec![office.share(".driftline/kept")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { found.push(fs::read(path).unwrap()) }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn age(path: &Path) {
+    must(Command::new("touch").args(["-d", "2020-02-02 02:02:02"]).arg(path));
+}
+
+#[test]
+fn what_others_make_edit_and_remove_on_the_target_comes_to_the_share() {
+    let office = office();
+    office.save("plan.txt", b"first");
+    office.save("old/list.txt", b"a list");
+    office.save("stays.txt", b"stays");
+    office.sync_well();
+    fs::create_dir_all(office.target("new/deep")).unwrap();
+    fs::write(office.target("new/deep/letter.txt"), b"a letter of theirs").unwrap();
+    fs::set_permissions(office.target("new"), fs::Permissions::from_mode(0o750)).unwrap();
+    std::os::unix::fs::symlink("letter.txt", office.target("new/deep/link")).unwrap();
+    fs::write(office.target("plan.txt"), b"an edit of theirs").unwrap();
+    age(&office.target("plan.txt"));
+    fs::remove_dir_all(office.target("old")).unwrap();
+    fs::set_permissions(office.target("stays.txt"), fs::Permissions::from_mode(0o755)).unwrap();
+    office.sync_well();
+    assert_eq!(fs::read(office.share("new/deep/letter.txt")).unwrap(), b"a letter of theirs");
+    assert_eq!(fs::metadata(office.share("new")).unwrap().mode() & 0o777, 0o750);
+    assert_eq!(fs::read_link(office.share("new/deep/link")).unwrap(), Path::new("letter.txt"));
+    assert_eq!(fs::read(office.share("plan.txt")).unwrap(), b"an edit of theirs");
+    assert_eq!(
+        fs::metadata(office.share("plan.txt")).unwrap().mtime(),
+        fs::metadata(office.target("plan.txt")).unwrap().mtime()
+    );
+    assert_eq!(fs::metadata(office.share("stays.txt")).unwrap().mode() & 0o777, 0o755, "their mode");
+    assert!(!office.share("old").exists(), "they removed it");
+    assert_eq!(kept(&office), [b"a list".to_vec(), b"first".to_vec()], "what gave way is kept");
+    let before: Vec<_> = office.target_places().iter().map(|place| place.ino).collect();
+    office.sync_well();
+    assert_eq!(
+        office.target_places().iter().map(|place| place.ino).collect::<Vec<_>>(),
+        before,
+        "and nothing goes back"
+    );
+    assert!(!office.target(".driftline/kept").exists(), "what is ours on the share is not mirrored");
+}
+
+#[test]
+fn an_edit_is_worth_more_than_a_removal_on_either_side() {
+    let office = office();
+    office.save("here.txt", b"first");
+    office.save("there.txt", b"first");
+    office.sync_well();
+    office.save("here.txt", b"edited on the share");
+    fs::remove_file(office.target("here.txt")).unwrap();
+    fs::remove_file(office.share("there.txt")).unwrap();
+    fs::write(office.target("there.txt"), b"edited on the target").unwrap();
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(fs::read(office.share("here.txt")).unwrap(), b"edited on the share");
+    assert_eq!(fs::read(office.share("there.txt")).unwrap(), b"edited on the target");
+}
+
+#[test]
+fn where_both_edited_the_shares_stays_and_theirs_is_in_history_and_listed() {
+    let office = office();
+    office.save("plan.txt", b"first");
+    office.save("same.txt", b"first");
+    office.sync_well();
+    office.save("plan.txt", b"edited here");
+    fs::write(office.target("plan.txt"), b"and edited there").unwrap();
+    office.save("same.txt", b"the same edit");
+    fs::write(office.target("same.txt"), b"the same edit").unwrap();
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(fs::read(office.share("plan.txt")).unwrap(), b"edited here");
+    assert!(office.history("plan.txt").contains(&b"and edited there".to_vec()), "theirs can be had back");
+    assert_eq!(kept(&office), Vec::<Vec<u8>>::new(), "nothing gave way on the share");
+    let said = office.tell(&["log", "--json"]);
+    let conflicts: Vec<_> = said.out.lines().filter(|line| line.contains("\"conflict\"")).collect();
+    assert_eq!(conflicts.len(), 1, "content comes first: equal is no conflict: {conflicts:?}");
+    assert!(conflicts[0].contains("plan.txt"), "{conflicts:?}");
+}
+
+#[test]
+fn many_files_removed_on_the_target_are_not_removed_here_before_a_person_has_looked() {
+    let office = office();
+    (0..60).for_each(|i| office.save(format!("dept {}/{i}.txt", i % 5), format!("file {i}")));
+    office.sync_well();
+    (0..5).for_each(|i| fs::remove_dir_all(office.target(format!("dept {i}"))).unwrap());
+    let said = office.sync();
+    assert_eq!(said.code, Some(1), "it halts: {said}");
+    assert_eq!(office.status()["verdict"], "halted");
+    let there = (0..60).filter(|i| office.share(format!("dept {}/{i}.txt", i % 5)).exists()).count();
+    assert_eq!(there, 60, "nothing was taken away");
+    let counts = targets(&office.status()).next().unwrap()["halt"]["counts"].clone();
+    assert_eq!(counts["removed"], 60, "{counts:#}");
+    office.tell(&["approve", "papers/backup"]);
+    office.sync_well();
+    office.assert_same();
+    assert!(!office.share("dept 0").exists());
+    assert_eq!(kept(&office).len(), 60, "and all of it is kept");
+}
+
+#[test]
+fn what_somebody_has_open_for_writing_does_not_give_way() {
+    let office = office();
+    office.save("plan.txt", b"first");
+    office.sync_well();
+    let mut writer = fs::OpenOptions::new().append(true).open(office.share("plan.txt")).unwrap();
+    fs::write(office.target("plan.txt"), b"theirs, meanwhile").unwrap();
+    let said = office.sync();
+    assert_eq!(said.code, Some(1), "it waits: {said}");
+    let problem = office.problem("plan.txt").expect("it is named in problems");
+    assert!(problem["message"].as_str().unwrap().contains("open for writing here"), "{problem}");
+    assert_eq!(fs::read(office.share("plan.txt")).unwrap(), b"first", "{said}");
+    std::io::Write::write_all(&mut writer, b" and second").unwrap();
+    drop(writer);
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(fs::read(office.share("plan.txt")).unwrap(), b"first and second", "both changed: the share's stays");
+    assert!(office.history("plan.txt").contains(&b"theirs, meanwhile".to_vec()));
+}
+
+#[test]
+fn what_the_share_leaves_out_is_not_brought_to_it() {
+    let office = Office::configured("ignore = [\"*.bak\"]", "drift = \"take\"");
+    office.save("plan.txt", b"first");
+    office.sync_well();
+    fs::write(office.target("plan.bak"), b"theirs").unwrap();
+    fs::write(office.target("~$plan.docx"), b"theirs").unwrap();
+    office.sync_well();
+    assert!(!office.share("plan.bak").exists() && !office.share("~$plan.docx").exists());
+    assert!(office.target("plan.bak").exists(), "and theirs is left alone");
+}
+
+#[test]
+fn a_folder_here_and_a_file_there_wait_for_a_person_and_both_stay() {
+    let office = office();
+    office.save("thing", b"a file");
+    office.sync_well();
+    fs::remove_file(office.target("thing")).unwrap();
+    fs::create_dir(office.target("thing")).unwrap();
+    fs::write(office.target("thing/inside.txt"), b"theirs").unwrap();
+    let said = office.sync();
+    assert_eq!(said.code, Some(1), "{said}");
+    assert_eq!(fs::read(office.share("thing")).unwrap(), b"a file");
+    assert_eq!(fs::read(office.target("thing/inside.txt")).unwrap(), b"theirs");
+    assert!(office.problem("thing").is_some());
+    fs::rename(office.share("thing"), office.share("thing of ours")).unwrap();
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(fs::read(office.share("thing/inside.txt")).unwrap(), b"theirs");
+    assert_eq!(fs::read(office.share("thing of ours")).unwrap(), b"a file");
+}
+
+#[test]
+fn two_sides_that_are_full_become_one_after_a_plan_was_shown() {
+    let office = office();
+    office.save("both.txt", b"the same");
+    office.save("edited.txt", b"here");
+    office.save("only here.txt", b"here");
+    fs::write(office.target("both.txt"), b"the same").unwrap();
+    fs::write(office.target("edited.txt"), b"there, and longer").unwrap();
+    fs::write(office.target("only there.txt"), b"there").unwrap();
+    let plan = office.tell(&["sync", "--dry-run"]);
+    assert!(plan.out.contains("take new") && plan.out.contains("only there.txt"), "{plan}");
+    assert!(!office.share("only there.txt").exists(), "a plan moves nothing");
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(fs::read(office.share("only there.txt")).unwrap(), b"there");
+    assert_eq!(fs::read(office.target("edited.txt")).unwrap(), b"here");
+    assert!(office.history("edited.txt").contains(&b"there, and longer".to_vec()));
+}
+
+#[test]
+fn what_comes_from_one_target_goes_to_the_other() {
+    let office = Office::new();
+    let other = office.path("other");
+    fs::create_dir(&other).unwrap();
+    let lines = format!(
+        "{}\n[[share.target]]\nname = \"other\"\npath = {other:?}\ndrift = \"take\"\n",
+        office.folder_target("drift = \"take\"")
+    );
+    let office = office.with_targets("settle = \"100ms\"", &lines);
+    office.save("plan.txt", b"first");
+    office.sync_well();
+    fs::write(other.join("plan.txt"), b"edited on the other target").unwrap();
+    fs::write(office.target("letter.txt"), b"new on the first").unwrap();
+    office.sync_well();
+    office.sync_well();
+    for place in [office.share(""), office.target(""), other] {
+        assert_eq!(fs::read(place.join("plan.txt")).unwrap(), b"edited on the other target");
+        assert_eq!(fs::read(place.join("letter.txt")).unwrap(), b"new on the first");
+    }
+}
