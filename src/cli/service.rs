@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::cli::{Exit, Failure};
-use crate::config::{Config, STATE_DIR};
+use crate::config::{Config, STATE_DIR, Share};
+use crate::plan::Drift;
 use crate::sys::fskind;
 
 /// The unit's name.
@@ -124,7 +125,10 @@ struct Machine<'a> {
 /// What this configuration takes beside the unit.
 fn drop_in(config: &Config, machine: &Machine<'_>) -> String {
     let places: Vec<_> = config.shares.iter().flat_map(|share| &share.targets).map(|target| &target.place).collect();
-    let folders: Vec<_> = places.iter().filter_map(|place| place.folder()).collect();
+    // What staff change on a target may come to the share: then it is written too.
+    let takes = |share: &&Share| share.targets.iter().any(|target| target.drift == Drift::Take);
+    let taking = config.shares.iter().filter(takes).map(|share| share.path.as_path());
+    let folders: Vec<_> = places.iter().filter_map(|place| place.folder()).chain(taking).collect();
     let mut text =
         "# Written by `driftline init`, and anew each time: lines of your own belong into another file (systemctl \
                     edit driftline).\n\n[Unit]\n"
@@ -250,6 +254,18 @@ mod tests {
         assert!(written(&["/backup/projects"], false).contains("\nProtectHome=yes\n"));
         assert!(!written(&["/home/backup"], false).contains("ProtectHome"));
         assert!(is_at_home(Path::new("/")) && !is_at_home(Path::new("/homes")));
+    }
+
+    #[test]
+    fn a_share_that_takes_what_others_change_may_be_written() {
+        let mut config =
+            Config::quick(&["/srv/projects".into()], &["s3://acme/projects".into()], STATE_DIR.into()).expect("fine");
+        config.shares[0].targets[0].drift = Drift::Take;
+        let mount = |_: &Path| PathBuf::from("/");
+        let machine = Machine { mount: &mount, is_remote: &|_| false, has_user: true, has_credentials: true };
+        let text = drop_in(&config, &machine);
+        assert!(text.contains("\nReadWritePaths=\"-/srv/projects\"\n") && text.contains(TO_WRITE), "{text}");
+        assert!(!text.contains("RestrictSUIDSGID"), "{text}");
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn the_policy_in_the_guide_grants_what_the_program_asks_of_a_bucket_and_no_more(
 
 /// Whether the program's name and this word begin a sentence: "driftline looks at it again", "driftline never makes one".
 fn is_sentence(word: &str) -> bool {
-    word.ends_with('s') || matches!(word, "may" | "never" | "where")
+    word.ends_with('s') || word.starts_with('{') || matches!(word, "did" | "may" | "never" | "where")
 }
 
 /// The command lines in a document: whole lines that are indented as code, and what stands between backticks.
