@@ -95,7 +95,7 @@ fn the_policy_in_the_guide_grants_what_the_program_asks_of_a_bucket_and_no_more(
 
 /// Whether the program's name and this word begin a sentence: "driftline looks at it again", "driftline never makes one".
 fn is_sentence(word: &str) -> bool {
-    word.ends_with('s') || word.starts_with('{') || matches!(word, "did" | "may" | "never" | "where")
+    word.ends_with('s') || word.starts_with(['{', '-']) || matches!(word, "did" | "may" | "never" | "probe" | "where")
 }
 
 /// The command lines in a document: whole lines that are indented as code, and what stands between backticks.
@@ -154,9 +154,9 @@ fn every_command_in_the_documents_is_one_that_the_program_understands() {
 
 /// What is wrong with a command in a message: its name, or an option of it that there is not.
 fn fault(words: &[&str]) -> Option<String> {
-    let name = words.get(1)?;
+    let name = words.get(1)?.trim_end_matches('.');
     let program = Cli::command();
-    let Some(command) = program.get_subcommands().find(|command| command.get_name() == *name) else {
+    let Some(command) = program.get_subcommands().find(|command| command.get_name() == name) else {
         return (!is_sentence(name)).then(|| format!("there is no command {name}"));
     };
     let has = |option: &str| {
@@ -184,7 +184,7 @@ fn every_command_in_a_message_is_one_that_the_program_understands() {
             if !code[..at].ends_with(['"', '`', ' ']) {
                 continue;
             }
-            let line = code[at..].split(['`', ';', ',', '\\', '\n', '(']).next().unwrap();
+            let line = code[at..].split(['`', '"', ';', ',', '\\', '\n', '(']).next().unwrap();
             let words: Vec<_> = line.split_whitespace().collect();
             seen += 1;
             wrong.extend(fault(&words).map(|fault| format!("{}: {line}: {fault}", path.display())));
