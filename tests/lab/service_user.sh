@@ -45,7 +45,7 @@ init() {
 
 dpkg -i "$package" >/dev/null 2>&1 || fail "it cannot be installed"
 mkdir -p /srv/projects/private /srv/projects/shared /backup/projects
-echo secret >/srv/projects/private/wages.txt
+echo secret | tee /root/secret >/srv/projects/private/wages.txt
 echo tool >/srv/projects/shared/tool
 chown -R 1001:1002 /srv/projects/private && chmod 700 /srv/projects/private && chmod 600 /srv/projects/private/wages.txt
 chgrp 1003 /srv/projects/shared && chmod 2775 /srv/projects/shared && chmod 4755 /srv/projects/shared/tool
@@ -57,7 +57,7 @@ same_all /srv/projects /backup/projects || fail "not the same"
 folder=$(exposure)
 pid=$(property MainPID)
 nsenter -t "$pid" -m touch /srv/projects/written /etc/written 2>/dev/null && fail "it may write where no target is"
-nsenter -t "$pid" -m -- test -z "$(nsenter -t "$pid" -m ls /home /root 2>/dev/null)" || fail "it sees homes"
+nsenter -t "$pid" -m test -e /root/secret && fail "it sees homes"
 nsenter -t "$pid" -n ip link show efs0 >/dev/null 2>&1 && fail "it sees the network without a bucket"
 
 # ---- its log in the journal: priorities, and fields ----
