@@ -36,9 +36,9 @@ const TO_READ: &str = "CAP_DAC_READ_SEARCH CAP_LEASE";
 const TO_WRITE: &str = "CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER CAP_FSETID CAP_LEASE";
 /// What a bucket takes: the unit has no network.
 const NETWORK: &str = "PrivateNetwork=no\nRestrictAddressFamilies=AF_INET AF_INET6\nIPAddressDeny=\n";
-/// What nothing but a folder takes.
+/// What nothing but a folder takes. Not RestrictSUIDSGID=: with it systemd refuses openat2, by which shares are read.
 const NO_FOLDERS: &str = "CapabilityBoundingSet=\nCapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_LEASE\n\
-                          SystemCallFilter=~@privileged\nRestrictSUIDSGID=yes\n";
+                          SystemCallFilter=~@privileged\n";
 
 /// How the service is after it was set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,7 +246,7 @@ mod tests {
     fn with_a_network_mount_and_a_bucket_it_has_both() {
         let text = written(&["/mnt/efs/projects", "s3://acme/projects"], true);
         assert!(text.contains("PrivateNetwork=no") && text.contains("ReadWritePaths=\"-/mnt\""), "{text}");
-        assert!(!text.contains("User=") && !text.contains("RestrictSUIDSGID"), "{text}");
+        assert!(!text.contains("User=") && !text.contains("SystemCallFilter"), "{text}");
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
         let machine = Machine { mount: &mount, is_remote: &|_| false, has_user: true, has_credentials: true };
         let text = drop_in(&config, &machine);
         assert!(text.contains("\nReadWritePaths=\"-/srv/projects\"\n") && text.contains(TO_WRITE), "{text}");
-        assert!(!text.contains("RestrictSUIDSGID"), "{text}");
+        assert!(!text.contains("SystemCallFilter"), "{text}");
     }
 
     #[test]
