@@ -60,7 +60,7 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write a commented configuration, and bind share and targets to each other
+    /// Write a commented configuration, bind share and targets to each other, and start the service
     Init(InitArgs),
     /// Run the agent in the foreground, until it is told to stop
     Run(RunArgs),
@@ -123,20 +123,23 @@ pub struct StateArgs {
 }
 
 /// `init`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct InitArgs {
     /// The file to write; one that exists is never overwritten
     #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
-    /// The folder to keep safe
-    #[arg(long, value_name = "DIR", required = true)]
+    /// The folder to keep safe; without it and without --target, a file that exists is bound as it is
+    #[arg(long, value_name = "DIR")]
     pub share: Vec<PathBuf>,
     /// A folder or s3://BUCKET/PREFIX to keep its copy in; may be repeated
-    #[arg(long, value_name = "PLACE", required = true)]
+    #[arg(long, value_name = "PLACE")]
     pub target: Vec<PathBuf>,
     /// Where the index will lie
     #[arg(long, value_name = "DIR", default_value = crate::config::STATE_DIR)]
     pub state_dir: PathBuf,
+    /// Neither set up nor start the service, which is otherwise done for /etc/driftline/config.toml where systemd knows it
+    #[arg(long)]
+    pub no_service: bool,
 }
 
 /// `run`.

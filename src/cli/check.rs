@@ -70,6 +70,17 @@ pub(super) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
     Ok(if report.fine { Exit::Fine } else { Exit::Problems })
 }
 
+/// Tells what is wrong or may go wrong, before the service is started.
+pub(super) fn tell(config: &Config) -> Result<(), Failure> {
+    let mut report = report(config);
+    let grave = [word(Level::Warning), word(Level::Problem)];
+    for place in &mut report.places {
+        place.findings.retain(|line| grave.contains(&line.level));
+    }
+    report.places.retain(|place| !place.findings.is_empty());
+    if report.places.is_empty() { Ok(()) } else { say(&render(&report)) }
+}
+
 fn report(config: &Config) -> Report {
     let (known, state) = state_folder(config);
     let agent = config.agent.name.clone().unwrap_or_else(crate::sys::host::name);

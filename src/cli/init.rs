@@ -145,6 +145,7 @@ mod tests {
             share: vec![at("share")],
             target: vec![at("target")],
             state_dir: at("state"),
+            no_service: true,
         };
         (dir, args)
     }

@@ -23,6 +23,8 @@ pub mod plan_text;
 pub mod progress;
 pub mod report;
 mod restore;
+mod service;
+mod setup;
 pub mod source;
 pub mod status_text;
 pub mod text;
@@ -64,7 +66,7 @@ fn not_understood(error: &clap::Error) -> ExitCode {
 
 fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
-        Command::Init(args) => run_init(args),
+        Command::Init(args) => setup::run(args),
         Command::Run(args) => agent::run(cli, args),
         Command::Sync(args) => agent::sync(cli, args),
         Command::Check(args) => check::check(args),
@@ -82,19 +84,4 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Completions(args) => manual::completions(args),
         Command::Man(args) => manual::man(args),
     }
-}
-
-fn run_init(args: &args::InitArgs) -> Result<Exit, Failure> {
-    bind::check_state_dir(&source::absolute(&args.state_dir)?)?;
-    let draft = init(args)?;
-    let path = text::harmless(&args.config.to_string_lossy());
-    for line in bind::bind(&draft.config)? {
-        say(&format!("{line}\n"))?;
-    }
-    say(&match draft.write()? {
-        Written::New => format!("Wrote {path}.\n"),
-        Written::Same => format!("{path} holds this already.\n"),
-    })?;
-    say(&format!("Start the agent with: driftline run --config {path}\n"))?;
-    Ok(Exit::Fine)
 }

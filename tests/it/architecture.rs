@@ -62,6 +62,7 @@ const CRATES: [(&str, &[&str]); 36] = [
     ("tokio", &["cli/", "target/s3/"]),
     ("toml", &["config/"]),
     ("tracing", &["engine/", "cli/"]),
+    ("tracing_journald", &["cli/"]),
     ("tracing_subscriber", &["cli/"]),
     ("unicode_normalization", &["names/", "engine/"]),
     ("uuid", &["target/", "cli/"]),

@@ -31,6 +31,8 @@ use super::{Clock, S3Setup};
 use crate::model::Requests;
 use crate::target::Fault;
 
+/// The service's credentials, for root alone; `systemd/driftline.tmpfiles` sees to that.
+const CREDENTIALS: &str = "/etc/driftline/aws";
 /// How long a server has to take up a connection. AWS's own default.
 const CONNECT: Duration = Duration::from_millis(3100);
 /// How long a request may take besides the time for its bytes...
@@ -255,10 +257,11 @@ fn loader(setup: &S3Setup, elsewhere: bool) -> ConfigLoader {
     loader.http_client(http_client())
 }
 
-/// What systemd hands to the service with `LoadCredential=aws:FILE`: a shared credentials file.
+/// What systemd hands to the service with `LoadCredential=aws:FILE`: a shared credentials file; without systemd, the file that
+/// it is handed from, for those who may read it: what an administrator types works with the credentials of the service.
 fn service_credentials() -> Option<PathBuf> {
-    let file = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join("aws");
-    file.exists().then_some(file)
+    let handed = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join("aws"));
+    handed.into_iter().chain([PathBuf::from(CREDENTIALS)]).find(|file| std::fs::File::open(file).is_ok())
 }
 
 /// The SDK's own, through the proxy that the environment names; it also trusts the authorities in the file that

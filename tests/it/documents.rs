@@ -1,0 +1,197 @@
+//! What the documents say is held against the program: the rights in the policy, the commands that are shown or hinted at.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
+use driftline::cli::args::Cli;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+}
+
+/// The right that a request of S3 needs, by the name that its call has and whether the agent
+/// itself makes it, and not only who restores from a bucket's own versions.
+fn rights(call: &str) -> &'static [(&'static str, bool)] {
+    match call {
+        "get_object" => &[("s3:GetObject", true), ("s3:GetObjectVersion", false)],
+        "head_object" => &[("s3:GetObject", true)],
+        "put_object" | "create_multipart_upload" | "upload_part" | "complete_multipart_upload" => {
+            &[("s3:PutObject", true)]
+        }
+        "copy_object" | "upload_part_copy" => &[("s3:GetObject", true), ("s3:PutObject", true)],
+        "delete_object" => &[("s3:DeleteObject", true)],
+        "abort_multipart_upload" => &[("s3:AbortMultipartUpload", true)],
+        "list_parts" => &[("s3:ListMultipartUploadParts", true)],
+        "list_objects_v2" => &[("s3:ListBucket", true)],
+        "list_object_versions" => &[("s3:ListBucketVersions", false)],
+        "get_bucket_versioning" => &[("s3:GetBucketVersioning", true)],
+        "get_bucket_lifecycle_configuration" => &[("s3:GetLifecycleConfiguration", true)],
+        _ => panic!("{call} is called, and the right for it is not known: add it here and to the policy"),
+    }
+}
+
+/// Every request that is made of S3, by the name of its call.
+fn calls() -> BTreeSet<String> {
+    let mut found = Vec::new();
+    sources(&root().join("src/target/s3"), &mut found);
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let after = |text: &str| -> Vec<String> {
+        let named =
+            text.split("client").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('.').map(str::to_owned));
+        let called = named.filter_map(|rest| {
+            let end = rest.find(|c| !is_name(c))?;
+            rest[end..].starts_with("()").then(|| rest[..end].to_owned())
+        });
+        called.collect()
+    };
+    found.iter().flat_map(|(_, text)| after(text)).collect()
+}
+
+#[test]
+fn the_policy_in_the_guide_grants_what_the_program_asks_of_a_bucket_and_no_more() {
+    let guide = read("docs/guide.md");
+    let json = guide.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let policy: serde_json::Value = serde_json::from_str(json).unwrap();
+    let statements = policy["Statement"].as_array().unwrap();
+    let granted: Vec<&str> = statements
+        .iter()
+        .flat_map(|statement| statement["Action"].as_array().unwrap().iter().map(|action| action.as_str().unwrap()))
+        .collect();
+    let needed: BTreeSet<&str> =
+        calls().iter().flat_map(|call| rights(call)).filter(|(_, agent)| *agent).map(|(right, _)| *right).collect();
+    assert!(calls().len() > 10, "the calls are found: {:?}", calls());
+    assert_eq!(granted.len(), needed.len(), "none is granted twice");
+    assert_eq!(granted.iter().copied().collect::<BTreeSet<_>>(), needed, "granted on the left, needed on the right");
+    assert!(
+        statements.iter().all(|statement| !statement["Resource"].as_str().unwrap().ends_with(":::*")),
+        "of one bucket"
+    );
+    let restoring = calls().iter().flat_map(|call| rights(call)).filter(|(_, agent)| !agent).collect::<BTreeSet<_>>();
+    for text in [guide, read("README.md")] {
+        for right in restoring.iter().map(|(right, _)| right).chain(&needed) {
+            assert!(text.contains(&format!("{right}`")) || text.contains(&format!("{right}\"")), "{right} is not told");
+        }
+    }
+}
+
+/// Whether the program's name and this word begin a sentence: "driftline looks at it again", "driftline never makes one".
+fn is_sentence(word: &str) -> bool {
+    word.ends_with('s') || word.starts_with(['{', '-']) || matches!(word, "did" | "may" | "never" | "probe" | "where")
+}
+
+/// The command lines in a document: whole lines that are indented as code, and what stands between backticks.
+fn commands(text: &str) -> Vec<String> {
+    let indented = text.lines().filter_map(|line| {
+        let line = line.strip_prefix("    ")?.trim_start();
+        let line = line.strip_prefix("sudo ").unwrap_or(line);
+        line.starts_with("driftline ").then(|| line.to_owned())
+    });
+    let ticked = text.split('`').skip(1).step_by(2).filter(|code| code.starts_with("driftline ")).map(str::to_owned);
+    indented.chain(ticked).collect()
+}
+
+/// The words of a command line up to a comment or to what a shell does with its output; something fit for each name in capitals.
+fn typed(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for c in line.chars().chain([' ']) {
+        match (quote, c) {
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if c == open => quote = None,
+            (None, c) if c.is_whitespace() => {
+                words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()))
+            }
+            (_, c) => word.push(c),
+        }
+    }
+    let fit = |word: String| match word.as_str() {
+        "TIME" => "2h ago".to_owned(),
+        "SHARE/TARGET" => "projects/efs".to_owned(),
+        "SHELL" => "bash".to_owned(),
+        "COMMAND" | "[COMMAND]" | "[PATH]" => "restore".to_owned(),
+        _ => word,
+    };
+    words.into_iter().take_while(|word| !matches!(word.as_str(), "#" | "|" | ">")).map(fit).collect()
+}
+
+#[test]
+fn every_command_in_the_documents_is_one_that_the_program_understands() {
+    let documents =
+        ["README.md", "docs/guide.md", "config.example.toml", "systemd/driftline.service", "systemd/mnt-efs.mount"];
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for name in documents {
+        for line in commands(&read(name)) {
+            seen += 1;
+            let typed = typed(&line);
+            let Err(error) = Cli::try_parse_from(&typed) else { continue };
+            // A command is also named without what it takes, as in "`driftline restore` brings it back".
+            if typed.len() > 2 || error.kind() != ErrorKind::MissingRequiredArgument {
+                wrong.push(format!("{name}: {line}: {}", error.to_string().lines().next().unwrap()));
+            }
+        }
+    }
+    assert!(seen > 40, "commands are found: {seen}");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// What is wrong with a command in a message: its name, or an option of it that there is not.
+fn fault(words: &[&str]) -> Option<String> {
+    let name = words.get(1)?.trim_end_matches('.');
+    let program = Cli::command();
+    let Some(command) = program.get_subcommands().find(|command| command.get_name() == name) else {
+        return (!is_sentence(name)).then(|| format!("there is no command {name}"));
+    };
+    let has = |option: &str| {
+        let known = |arg: &clap::Arg| arg.get_long() == Some(option);
+        command.get_arguments().chain(program.get_arguments()).any(known)
+    };
+    let options = words.iter().filter_map(|word| word.strip_prefix("--"));
+    let named = options.map(|option| option.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()));
+    named
+        .filter(|option| !option.is_empty())
+        .find(|option| !has(option))
+        .map(|option| format!("{name} has no --{option}"))
+}
+
+#[test]
+fn every_command_in_a_message_is_one_that_the_program_understands() {
+    let mut found = Vec::new();
+    sources(&root().join("src"), &mut found);
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for (path, text) in found.iter().filter(|(path, _)| !path.ends_with("tests.rs")) {
+        let code: Vec<_> = text.split("#[cfg(test)]").next().unwrap().lines().collect();
+        let code = code.into_iter().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        for (at, _) in code.match_indices("driftline ") {
+            // The name of a unit, a folder or a crate is none.
+            if !code[..at].ends_with(['"', '`', ' ']) {
+                continue;
+            }
+            let line = code[at..].split(['`', '"', ';', ',', '\\', '\n', '(']).next().unwrap();
+            let words: Vec<_> = line.split_whitespace().collect();
+            seen += 1;
+            wrong.extend(fault(&words).map(|fault| format!("{}: {line}: {fault}", path.display())));
+        }
+    }
+    assert!(seen > 40, "messages are found: {seen}");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert_eq!(fault(&["driftline", "aprove"]), Some("there is no command aprove".to_owned()));
+    assert_eq!(fault(&["driftline", "restore", "--to-dir"]), Some("restore has no --to-dir".to_owned()));
+}
