@@ -165,7 +165,7 @@ fn unseen_share(share: &config::Share) -> ShareStatus {
         hard_links: 0,
         missed: 0,
         error: None,
-        watch: WatchStatus { mode: WatchMode::Poll, coverage: 0.0, note: None },
+        watch: WatchStatus { mode: WatchMode::Poll, coverage: 0.0, note: None, late_s: None },
         targets: Vec::new(),
     }
 }
@@ -254,7 +254,7 @@ fn share_status(share: &ShareOverview, prices: &Prices, pulse: &Pulse, now: Wall
         hard_links: unsigned(share.tally.hard_links),
         missed: share.missed,
         error: said.why.filter(|_| state == ShareState::Offline),
-        watch: WatchStatus { mode, coverage: said.watch.coverage, note: said.watch.note },
+        watch: WatchStatus { mode, coverage: said.watch.coverage, note: said.watch.note, late_s: said.watch.late_s },
         targets: share
             .targets
             .iter()
@@ -264,7 +264,7 @@ fn share_status(share: &ShareOverview, prices: &Prices, pulse: &Pulse, now: Wall
 }
 
 /// All changes that settled on the share before are known: up to the last heartbeat of an agent that has scanned the share
-/// and still sees it, else up to the end of its last full scan.
+/// and still sees it, else up to the beginning of its last full scan.
 fn seen_until(share: &ShareOverview, said: &state::ShareState, pulse: &Pulse) -> Option<Wall> {
     let scanned = share.scanned?;
     // What is not watched is known as far as the last scan saw it, and no further.

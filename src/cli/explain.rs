@@ -16,7 +16,7 @@ use crate::engine::clock::wall as now;
 use crate::engine::state::TargetState;
 use crate::index::{HoldRow, PathStory, Presence, Reader, ShareOverview, TargetStory};
 use crate::local::Ignore;
-use crate::model::{Content, Kind, RelPath, Seen, Shape, Sight};
+use crate::model::{Content, Digest, Kind, RelPath, Seen, Shape, Sight};
 use crate::plan::{self, Action, Drift, Hold, Origin, Policy, Purpose, RemoteView, Taking, Verdict, View};
 
 /// All that is known of one path.
@@ -51,6 +51,8 @@ pub(super) struct TargetExplanation {
     pub at: Option<When>,
     /// Whether what the target last showed is what we left; `None` if nothing has been looked at since.
     pub as_left: Option<bool>,
+    /// What someone else left there: when and whose, as far as the target tells; `None` if it is ours or nothing.
+    pub theirs: Option<String>,
     /// What is decided, in words.
     pub decision: String,
     /// What to do about it; empty if nothing.
@@ -210,9 +212,17 @@ fn on_target(story: &PathStory, target: &TargetStory, policy: &Policy) -> Target
         (Some(_), Some(Sight::Absent)) => Some(false),
         (Some(_), Some(Sight::Unseen | Sight::Troubled) | None) | (None, _) => None,
     };
+    let theirs = match target.open.as_ref().map(|open| &open.sight) {
+        Some(Sight::Present((_, seen))) if as_left != Some(true) => {
+            let digest = seen.digest.filter(|digest| ![Digest::UNPROVED, Digest::FOLDER].contains(digest));
+            let digest = digest.map(|digest| format!("content {}", digest.short()));
+            Some(format!("{}, of user {}", thing(seen.shape, digest, seen.meta.mtime), seen.meta.uid))
+        }
+        Some(Sight::Present(_) | Sight::Absent | Sight::Unseen | Sight::Troubled) | None => None,
+    };
     let (decision, hint) = decision(story, target, policy);
     let at = target.base.as_ref().map(|(_, at)| When(*at));
-    TargetExplanation { name: target.name.clone(), left, at, as_left, decision, hint }
+    TargetExplanation { name: target.name.clone(), left, at, as_left, theirs, decision, hint }
 }
 
 /// What was last seen on the share.
@@ -345,6 +355,9 @@ fn render(one: &Explanation, screen: &Screen) -> String {
         let at = target.at.map(|at| format!(", put or confirmed {}", screen.time(at))).unwrap_or_default();
         let moved = if target.as_left == Some(false) { "; it is not there as we left it" } else { "" };
         text += &format!("  on {}: {}{at}{moved}\n", target.name, target.left);
+        if let Some(theirs) = &target.theirs {
+            text += &format!("    there now: {theirs}\n");
+        }
         text += &format!("    {}\n", harmless(&target.decision));
         if !target.hint.is_empty() {
             text += &format!("    hint: {}\n", harmless(&target.hint));

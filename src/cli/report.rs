@@ -199,6 +199,8 @@ pub struct WatchStatus {
     pub coverage: f64,
     /// Why it is not all of them.
     pub note: Option<String>,
+    /// Where it is polled: a change is found after this time, at the latest (seconds).
+    pub late_s: Option<u64>,
 }
 
 /// By which means changes are noticed.
@@ -523,7 +525,7 @@ pub(super) mod tests {
             hard_links: 0,
             missed: 0,
             error: None,
-            watch: WatchStatus { mode: WatchMode::Inotify, coverage: 1.0, note: None },
+            watch: WatchStatus { mode: WatchMode::Inotify, coverage: 1.0, note: None, late_s: None },
             targets,
         }
     }
@@ -636,7 +638,7 @@ pub(super) mod tests {
                 "name": "projects", "path": "/srv/projects", "files": 12345, "bytes": 3650722201,
                 "state": "ok", "scanned": "2026-11-23T14:02:21Z", "problems": 0,
                 "notes": 0, "hard_links": 0, "missed": 0, "error": null,
-                "watch": { "mode": "inotify", "coverage": 1.0, "note": null },
+                "watch": { "mode": "inotify", "coverage": 1.0, "note": null, "late_s": null },
                 "targets": [{
                     "name": "efs", "kind": "directory", "state": "unresponsive", "files": 12345,
                     "bytes": 3650722201, "pending": 0, "pending_bytes": 0, "oldest_pending_s": 360,

@@ -1,10 +1,12 @@
 //! `status` for people, on one screen: the verdict with its date, the places, and what to do next.
 
+use std::time::Duration;
+
 use crate::cli::halt::render_halt;
 use crate::cli::report::{
     AgentState, Cost, Item, ItemKind, ShareState, ShareStatus, Status, TargetState, TargetStatus, Verdict, WatchMode,
 };
-use crate::cli::text::{Screen, Set, bytes, counted, cut, grouped, harmless, money, table};
+use crate::cli::text::{Screen, Set, bytes, counted, cut, grouped, harmless, money, span, table};
 
 /// The whole screen. Its first line is the verdict.
 pub fn render_status(status: &Status, screen: &Screen) -> String {
@@ -150,7 +152,7 @@ fn share_row(share: &ShareStatus, agent: AgentState) -> [String; 9] {
         (ShareState::Offline, _) => "offline",
         _ if agent == AgentState::Stopped => "not watched",
         (ShareState::Scanning, _) => "scanning",
-        (ShareState::Ok, WatchMode::Poll) => "polled",
+        (ShareState::Ok, WatchMode::Poll) => &polled(share.watch.late_s),
         (ShareState::Ok, WatchMode::Inotify | WatchMode::Fanotify) if share.watch.coverage < 1.0 => "partly watched",
         (ShareState::Ok, WatchMode::Inotify | WatchMode::Fanotify) => "watched",
     };
@@ -158,6 +160,11 @@ fn share_row(share: &ShareStatus, agent: AgentState) -> [String; 9] {
     let (name, none) = (harmless(&share.name), String::new());
     let (files, size) = (grouped(share.files), bytes(share.bytes));
     [name, none.clone(), state.to_owned(), files, size, none.clone(), none.clone(), none, trouble]
+}
+
+fn polled(late_s: Option<u64>) -> String {
+    late_s
+        .map_or_else(|| "polled".to_owned(), |late| format!("polled, {} late at most", span(Duration::from_secs(late))))
 }
 
 fn target_row(target: &TargetStatus, screen: &Screen) -> [String; 9] {

@@ -158,7 +158,7 @@ impl Core {
             self.unfinished |= lane.ask(&mut Turn::new(index, desk, &limits, now, &mut commands))?;
         }
         for desk in self.desks.values_mut() {
-            desk.ask(index, &self.limits, &mut commands)?;
+            desk.ask(index, &self.limits, now, &mut commands)?;
         }
         for lane in self.lanes.values_mut() {
             let Some(desk) = self.desks.get_mut(&lane.share()) else { continue };
@@ -215,6 +215,7 @@ impl Core {
             Event::Touched(share, paths) => self.with_desk(share, |desk| desk.touched(paths, now)),
             Event::LostTrack(share) => self.with_desk(share, Desk::lost_track),
             Event::RescanDue(share) => self.with_desk(share, Desk::rescan),
+            Event::GlanceDue(share) => self.with_desk(share, Desk::glance),
             Event::Scanned(share, page) => self.on_desk(share, |desk| desk.scanned(index, page, now)),
             Event::ScanEnded(share, under, end) => {
                 self.on_desk(share, |desk| desk.scan_ended(index, &under, end, &limits, now))

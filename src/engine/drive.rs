@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::engine::hands::{LaneJob, ShareJob, Tell};
+use crate::engine::polls::Blindness;
 use crate::engine::start::{LaneSeat, ShareSeat, Start, StartError};
 use crate::engine::state::{ErrorState, Heartbeat, ShareCondition, ShareState, TargetCondition, TargetState};
-use crate::engine::{Command, Core, Event, Failure, LaneReport, LaneState, clock};
+use crate::engine::{Command, Core, Event, Failure, LaneReport, LaneState, Thorough, clock};
 use crate::index::{Finding, Index, IndexError};
 use crate::model::{Moment, RelPath, ShareId, TargetId};
 use crate::plan::Keep;
@@ -29,10 +30,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const ROOT_CHECK: Duration = Duration::from_secs(10);
 /// The same for targets that are directories.
 const TARGET_CHECK: Duration = Duration::from_secs(30);
-/// How often folders that cannot be watched are scanned, at least that long apart...
-const POLL: Duration = Duration::from_secs(30);
-/// ... and at least this many times as long as a scan takes (factor).
-const POLL_REST: u32 = 20;
+/// A share on a file server without a sign of life for so long does not answer. Longer than a page of a scan takes.
+const SHARE_SILENCE: Duration = Duration::from_secs(15);
 /// How often history is pruned.
 const PRUNE: Duration = Duration::from_secs(86_400);
 /// A lane without a sign of life for so long is unresponsive.
@@ -328,8 +327,9 @@ impl Engine {
             Event::ScanEnded(share, under, _) if under.is_root() => {
                 let now = clock::moment();
                 if let Some(seat) = self.shares.iter_mut().find(|seat| seat.id == *share) {
-                    seat.scan_took = seat.scanning.take().map_or(Duration::ZERO, |since| now.since(since));
-                    seat.polled = now;
+                    if let Some((how, since)) = seat.scanning.take() {
+                        seat.polls.ended(how, now.since(since), now);
+                    }
                 }
             }
             Event::Probed(target, Ok(_)) | Event::Staged(target, _) => self.keep_house(*target),
@@ -357,13 +357,13 @@ impl Engine {
 
     fn send(&mut self, command: Command) {
         match command {
-            Command::Scan(share, under) => {
+            Command::Scan(share, under, how) => {
                 if under.is_root()
                     && let Some(seat) = self.shares.iter_mut().find(|seat| seat.id == share)
                 {
-                    seat.scanning = Some(clock::moment());
+                    seat.scanning = Some((how, clock::moment()));
                 }
-                self.ask_share(share, ShareJob::Scan(under));
+                self.ask_share(share, ShareJob::Scan(under, how));
             }
             Command::LookLocal(share, paths) => self.ask_share(share, ShareJob::Look(paths)),
             Command::Hash(share, job) => self.ask_share(share, ShareJob::Hash(job)),
@@ -391,7 +391,7 @@ impl Engine {
     fn ask_share(&self, share: ShareId, job: ShareJob) {
         if let Some(seat) = self.shares.iter().find(|seat| seat.id == share) {
             self.under_way.fetch_add(1, Ordering::Relaxed);
-            let queue = if matches!(job, ShareJob::Scan(_)) { &seat.scan_queue } else { &seat.queue };
+            let queue = if matches!(job, ShareJob::Scan(..)) { &seat.scan_queue } else { &seat.queue };
             queue.put(job);
         }
     }
@@ -484,18 +484,21 @@ impl Engine {
                 seat.checked = now;
                 looks.push(seat.id);
             }
-            let poll = POLL.max(seat.scan_took * POLL_REST);
-            if seat.scanning.is_none() && now.since(seat.polled) >= poll && !seat.is_covered() {
-                seat.polled = now;
-                rescans.push(seat.id);
+            if seat.scanning.is_none()
+                && let Some(how) = seat.polls.due(seat.blindness(), now)
+            {
+                rescans.push(match how {
+                    Thorough::Yes => Event::RescanDue(seat.id),
+                    Thorough::No => Event::GlanceDue(seat.id),
+                });
             }
         }
         for share in looks {
             self.ask_share(share, ShareJob::Look(Vec::new()));
         }
-        for share in rescans {
+        for rescan in rescans {
             // The inbox is this thread's own: with a full one there is work enough.
-            let _full = self.out.try_send(Input::Event(Event::RescanDue(share)));
+            let _full = self.out.try_send(Input::Event(rescan));
         }
         let mut probes = Vec::new();
         for seat in &mut self.lanes {
@@ -539,13 +542,14 @@ impl Engine {
 
     fn write_states(&mut self) -> Result<()> {
         let mut shares = Vec::new();
-        for seat in &self.shares {
-            let text = self.share_state(seat).to_json();
+        let now = clock::moment();
+        let hangs: Vec<_> = self.shares.iter_mut().map(|seat| hangs(seat, now)).collect();
+        for (seat, hangs) in self.shares.iter().zip(hangs) {
+            let text = self.share_state(seat, hangs).to_json();
             if text != seat.state {
                 shares.push((seat.id, text));
             }
         }
-        let now = clock::moment();
         let mut targets = Vec::new();
         for seat in &mut self.lanes {
             let silent = seat.monitor.silent_since(&seat.hands.pulse, now).map(|since| now.since(since));
@@ -597,12 +601,13 @@ impl Engine {
         self.index.commit()
     }
 
-    fn share_state(&self, seat: &ShareSeat) -> ShareState {
-        let why = self.core.offline(seat.id).map(str::to_owned);
+    fn share_state(&self, seat: &ShareSeat, hangs: bool) -> ShareState {
+        let silence = "a call to its file server has not come back: check the mount and the line; it goes on by itself";
+        let why = self.core.offline(seat.id).or(hangs.then_some(silence)).map(str::to_owned);
         let scanned = self.core.is_scanned(seat.id);
         let state = match () {
             () if why.is_some() => ShareCondition::Offline,
-            () if seat.scanning.is_some() => ShareCondition::Scanning,
+            () if seat.scanning.is_some_and(|(how, _)| how == Thorough::Yes) => ShareCondition::Scanning,
             () => ShareCondition::Ok,
         };
         ShareState { state, why, scanned, watch: seat.watch_state() }
@@ -684,6 +689,13 @@ impl Engine {
         }
         Ok(ending)
     }
+}
+
+/// A share on a file server does not answer.
+fn hangs(seat: &mut ShareSeat, now: Moment) -> bool {
+    let silent =
+        seat.monitor.silent_since(&seat.hands.pulse, now).is_some_and(|since| now.since(since) >= SHARE_SILENCE);
+    silent && seat.blindness() == Blindness::Far
 }
 
 /// Tells the audit trail when a share goes away and when it comes back.

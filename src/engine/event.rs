@@ -17,6 +17,8 @@ pub enum Event {
     LostTrack(ShareId),
     /// A full scan is wanted now.
     RescanDue(ShareId),
+    /// A full scan is wanted now, in which what is known of single files is believed.
+    GlanceDue(ShareId),
     /// A part of a scan.
     Scanned(ShareId, ScanPage),
     /// The scan below this path has ended.
@@ -53,7 +55,7 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Walk the share at and below a path.
-    Scan(ShareId, RelPath),
+    Scan(ShareId, RelPath, Thorough),
     /// Look at paths of the share.
     LookLocal(ShareId, Vec<RelPath>),
     /// Read a file of the share.
@@ -72,6 +74,15 @@ pub enum Command {
     Land(TargetId, Vec<LandJob>),
     /// Drop what was staged.
     Discard(TargetId, Vec<crate::target::Token>),
+}
+
+/// How a share is walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thorough {
+    /// A file server is asked about each file.
+    Yes,
+    /// About folders only.
+    No,
 }
 
 /// A path of a target to look at.

@@ -10,20 +10,23 @@ use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use crate::engine::drive::Input;
-use crate::engine::{Event, Failure, LandJob, LookJob, ReadJob, StageFailure, clock};
+use crate::engine::{Event, Failure, LandJob, LookJob, ReadJob, StageFailure, Thorough, clock};
 use crate::local::{Discard, How, Ignore, Reader, Recent, RootId, Scan, Watch, look, read_link};
 use crate::model::{Digest, Moment, ReadFault, Reading, RelPath, ShareId, Sink, TargetId};
 use crate::plan::{Keep, Lies};
+use crate::sys::fskind;
 use crate::target::{Bind, Change, Depth, Fault, Placed, Remote, StageError, Step, Target, TargetError, Token};
 
 /// Folders of a share that are read at once (count).
 const SCAN_THREADS: usize = 2;
+/// The same where each of them costs a round trip.
+const FAR_SCAN_THREADS: usize = 8;
 /// Entries of one page of a scan (count).
 const SCAN_PAGE: usize = 4096;
 
 /// Work for a share's threads.
 pub(super) enum ShareJob {
-    Scan(RelPath),
+    Scan(RelPath, Thorough),
     Look(Vec<RelPath>),
     Hash(ReadJob),
 }
@@ -75,7 +78,7 @@ impl<J> Queue<J> {
     }
 }
 
-/// Tells whether a lane's threads get on with their work.
+/// Tells whether the threads of a share or of a target get on with their work.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     busy: AtomicU64,
@@ -86,6 +89,16 @@ impl Pulse {
     /// Something was read, written or answered.
     pub(super) fn beat(&self) {
         self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn begin(&self) {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        self.beat();
+    }
+
+    fn end(&self) {
+        self.beat();
+        self.busy.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Calls under way, and a number that grows while they get on.
@@ -116,23 +129,28 @@ pub(super) struct ShareHands {
     pub(super) under_way: Arc<AtomicU64>,
     /// Something may have been touched: heard by the thread that takes it from the watch.
     pub(super) touched: Arc<(Mutex<bool>, Condvar)>,
+    pub(super) pulse: Pulse,
 }
 
 impl ShareHands {
     /// Works until the process ends.
     pub(super) fn work(&self, queue: &Queue<ShareJob>) {
         loop {
-            let event = match queue.take() {
-                ShareJob::Scan(under) => self.scan(under),
+            let job = queue.take();
+            self.pulse.begin();
+            let event = match job {
+                ShareJob::Scan(under, thorough) => self.scan(under, thorough),
                 ShareJob::Look(paths) => {
                     let found = look(&self.root, &self.root_id, &self.ignore, &paths);
                     Event::LookedLocal(self.id, paths, found)
                 }
                 ShareJob::Hash(job) => {
-                    let result = self.read(|reader, how| reader.read(&job.path, how, &mut Discard), job.insist);
+                    let mut sink = Beating { sink: &mut Discard, pulse: &self.pulse };
+                    let result = self.read(|reader, how| reader.read(&job.path, how, &mut sink), job.insist);
                     Event::Hashed(self.id, job.path, result)
                 }
             };
+            self.pulse.end();
             self.send(event);
             self.under_way.fetch_sub(1, Ordering::Relaxed);
         }
@@ -143,17 +161,22 @@ impl ShareHands {
         let _unheard = self.out.send(Input::Event(event));
     }
 
-    fn scan(&self, under: RelPath) -> Event {
+    fn scan(&self, under: RelPath, thorough: Thorough) -> Event {
         self.keep_watch(&under);
+        let is_far = fskind::kind(&self.root).is_ok_and(|kind| kind.is_network());
         let scan = Scan {
             root: self.root.clone(),
             id: self.root_id,
             under: under.clone(),
             ignore: Arc::clone(&self.ignore),
-            threads: SCAN_THREADS,
+            threads: if is_far { FAR_SCAN_THREADS } else { SCAN_THREADS },
             page_max: SCAN_PAGE,
+            afresh: is_far && thorough == Thorough::Yes,
         };
-        let out = |page| self.out.send(Input::Event(Event::Scanned(self.id, page))).is_ok();
+        let out = |page| {
+            self.pulse.beat();
+            self.out.send(Input::Event(Event::Scanned(self.id, page))).is_ok()
+        };
         Event::ScanEnded(self.id, under, scan.run(&self.stop, &out))
     }
 
@@ -241,11 +264,9 @@ impl LaneHands {
     pub(super) fn work(&self, queue: &Queue<LaneJob>) {
         loop {
             let job = queue.take();
-            self.pulse.busy.fetch_add(1, Ordering::Relaxed);
-            self.pulse.beat();
+            self.pulse.begin();
             let answer = self.carry_out(job);
-            self.pulse.beat();
-            self.pulse.busy.fetch_sub(1, Ordering::Relaxed);
+            self.pulse.end();
             if let Some(input) = answer {
                 // Nobody hears it only when the agent has ended.
                 let _unheard = self.share.out.send(input);
@@ -411,7 +432,7 @@ impl Sink for Beating<'_> {
     }
 }
 
-/// Says since when a lane's threads have not got on.
+/// Says since when threads have not got on.
 #[derive(Debug, Default)]
 pub(super) struct Monitor {
     last: Option<(u64, Moment)>,

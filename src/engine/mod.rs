@@ -14,6 +14,7 @@ mod findings;
 mod folder;
 mod hands;
 mod lane;
+mod polls;
 mod preview;
 pub mod restore;
 mod start;
@@ -23,7 +24,9 @@ mod strange;
 pub use self::bucket::{Seat, Used};
 pub use self::core::{Core, Limits, ShareSetup, TargetSetup};
 pub use self::drive::{Ending, Engine, LaneEnd, Mode, Snapshot, Stopper};
-pub use self::event::{Command, Event, Failure, LandFailure, LandJob, Landed, LookJob, ReadJob, StageFailure};
+pub use self::event::{
+    Command, Event, Failure, LandFailure, LandJob, Landed, LookJob, ReadJob, StageFailure, Thorough,
+};
 pub use self::findings::take_findings;
 pub use self::folder::{Keeper, StateFolder};
 pub use self::lane::{LaneReport, LaneState};

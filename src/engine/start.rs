@@ -11,8 +11,9 @@ use crate::engine::drive::{Input, Mode};
 use crate::engine::folder::SET_ASIDE;
 use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob};
 use crate::engine::lane::FAR_JOBS;
+use crate::engine::polls::{Blindness, Polls};
 use crate::engine::state::{WatchState, WatchWay};
-use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, bucket, clock, state};
+use crate::engine::{Core, Limits, Seat, ShareSetup, TargetSetup, Thorough, bucket, clock, state};
 use crate::index::{Index, IndexError, ShareInfo, TargetInfo};
 use crate::local::{Ignore, Mode as WatchedBy, Recent, RootId, root_id};
 use crate::model::{Digest, Moment, RelPath, Requests, ShareId, TargetId, Wall};
@@ -57,10 +58,10 @@ pub(super) struct ShareSeat {
     pub(super) hands: Arc<ShareHands>,
     pub(super) queue: Arc<Queue<ShareJob>>,
     pub(super) scan_queue: Arc<Queue<ShareJob>>,
-    pub(super) scanning: Option<Moment>,
+    pub(super) scanning: Option<(Thorough, Moment)>,
     pub(super) checked: Moment,
-    pub(super) polled: Moment,
-    pub(super) scan_took: Duration,
+    pub(super) polls: Polls,
+    pub(super) monitor: Monitor,
     pub(super) state: String,
 }
 
@@ -92,23 +93,29 @@ impl ShareSeat {
         self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    pub(super) fn is_covered(&self) -> bool {
+    /// How the changes of others have to be looked for.
+    pub(super) fn blindness(&self) -> Blindness {
         let watch = self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        watch.is_some_and(|watch| watch.mode() == WatchedBy::Inotify && watch.uncovered().is_empty())
+        match watch {
+            Some(watch) if watch.mode() == WatchedBy::Poll => Blindness::Far,
+            Some(watch) if watch.uncovered().is_empty() => Blindness::None,
+            Some(_) | None => Blindness::Here,
+        }
     }
 
     pub(super) fn watch_state(&self) -> WatchState {
         let watch = self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match watch {
             Some(watch) if watch.mode() == WatchedBy::Inotify => {
-                WatchState { mode: WatchWay::Inotify, coverage: watch.coverage(), note: None }
+                WatchState { mode: WatchWay::Inotify, coverage: watch.coverage(), note: None, late_s: None }
             }
             Some(_) => {
                 let note =
                     "a network file system tells nothing of changes made elsewhere: the share is polled".to_owned();
-                WatchState { mode: WatchWay::Poll, coverage: 0.0, note: Some(note) }
+                let late_s = self.polls.latest().map(|late| late.as_secs());
+                WatchState { mode: WatchWay::Poll, coverage: 0.0, note: Some(note), late_s }
             }
-            None => WatchState { mode: WatchWay::Poll, coverage: 0.0, note: None },
+            None => WatchState { mode: WatchWay::Poll, coverage: 0.0, note: None, late_s: None },
         }
     }
 }
@@ -183,6 +190,7 @@ impl Start<'_> {
             out: self.out.clone(),
             under_way: Arc::clone(self.under_way),
             touched: Arc::new((Mutex::new(false), Condvar::new())),
+            pulse: Pulse::default(),
         });
         let (queue, scan_queue) = (Queue::new(), Queue::new());
         spawn(&hands, "scan", &scan_queue)?;
@@ -204,8 +212,8 @@ impl Start<'_> {
             scan_queue,
             scanning: None,
             checked: now,
-            polled: now,
-            scan_took: Duration::ZERO,
+            polls: Polls::begin(now),
+            monitor: Monitor::default(),
             state: String::new(),
         };
         Ok((seat, info, setup))

@@ -202,6 +202,8 @@ pub struct WatchState {
     pub coverage: f64,
     /// Why it is not all of them.
     pub note: Option<String>,
+    /// Where it is polled: a change is found after this time, at the latest (seconds).
+    pub late_s: Option<u64>,
 }
 
 /// By which means changes are noticed.
@@ -392,8 +394,7 @@ mod tests {
 
     #[test]
     fn the_states_are_the_json_that_was_agreed() {
-        let json =
-            r#"{"state":"offline","why":"gone","scanned":true,"watch":{"mode":"inotify","coverage":0.5,"note":null}}"#;
+        let json = r#"{"state":"offline","why":"gone","scanned":true,"watch":{"mode":"poll","coverage":0.5,"note":null,"late_s":180}}"#;
         let share = ShareState::parse(json);
         assert_eq!(share.to_json(), json);
         let json = r#"{"state":"unreachable","error":{"message":"m","hint":"h","since":5},"since":null}"#;

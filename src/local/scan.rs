@@ -41,6 +41,9 @@ pub struct Scan {
     pub threads: usize,
     /// Entries on a page, at most; at least one is.
     pub page_max: usize,
+    /// Ask a file server about each file. Else a file is as this machine remembers it: what is new, renamed or gone is
+    /// seen all the same, because each folder is asked whether it changed, but not what others change inside a file.
+    pub afresh: bool,
 }
 
 impl Scan {
@@ -244,7 +247,7 @@ impl<'a> Listing<'a> {
         let gone_or = |doing: &str, error: &io::Error| {
             (cause(error) != Cause::Gone).then(|| Found::Troubled(trouble(doing, error)))
         };
-        let st = match folder::stat(self.fd.as_fd(), name) {
+        let st = match folder::stat(self.fd.as_fd(), name, self.walk.scan.afresh) {
             Ok(st) => st,
             Err(error) => return gone_or("look at it", &error),
         };

@@ -60,9 +60,10 @@ fn is_folder(kind: FileType) -> Option<bool> {
     }
 }
 
-/// `lstat` of one name, as the kernel has it: a network file system is not asked afresh.
-pub fn stat(folder: BorrowedFd<'_>, name: &CStr) -> io::Result<Statx> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+/// `lstat` of one name: as the kernel has it, or, with `afresh`, as a network file system has it now.
+pub fn stat(folder: BorrowedFd<'_>, name: &CStr, afresh: bool) -> io::Result<Statx> {
+    let sync = if afresh { AtFlags::STATX_FORCE_SYNC } else { AtFlags::STATX_DONT_SYNC };
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | sync;
     Ok(rustix::fs::statx(folder, name, flags, StatxFlags::BASIC_STATS)?)
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use crate::sys::beneath;
+use crate::sys::{beneath, mounts};
 
 /// What sort of file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +86,8 @@ pub fn kind(path: &Path) -> io::Result<FsKind> {
     if magic != FUSE {
         return Ok(by_magic(magic));
     }
-    let st = beneath::stat_fd(folder.as_fd())?;
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let device = format!("{}:{}", st.stx_dev_major, st.stx_dev_minor);
-    Ok(FsKind::Fuse(mounted_as(&mounts, &device).unwrap_or("fuse").to_owned()))
+    let mounted = mounts::of(folder.as_fd()).ok().flatten();
+    Ok(FsKind::Fuse(mounted.map_or_else(|| "fuse".to_owned(), |mounted| mounted.kind)))
 }
 
 /// The type is a machine word, and CIFS's number has the top bit of 32 set.
@@ -104,12 +102,6 @@ fn by_magic(magic: u32) -> FsKind {
     if MEMORIES.contains(&magic) { FsKind::Memory } else { FsKind::Local }
 }
 
-/// The type of what is mounted from `device` ("major:minor"), see `proc_pid_mountinfo(5)`.
-fn mounted_as<'a>(mounts: &'a str, device: &str) -> Option<&'a str> {
-    let mine = mounts.lines().rfind(|line| line.split(' ').nth(2) == Some(device))?;
-    mine.split_once(" - ")?.1.split(' ').next()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,15 +114,6 @@ mod tests {
         assert_eq!(by_magic(0x0102_1994), FsKind::Memory);
         assert!(by_magic(0x0102_1997).is_network());
         assert!(!by_magic(0xEF53).is_network());
-    }
-
-    #[test]
-    fn a_programs_file_system_is_known_by_its_own_name() {
-        let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
-                      40 22 0:51 / /mnt/a\\040b rw,nosuid shared:7 master:2 - fuse.sshfs me@there:/ rw\n";
-        assert_eq!(mounted_as(mounts, "0:51"), Some("fuse.sshfs"));
-        assert_eq!(mounted_as(mounts, "8:1"), Some("ext4"));
-        assert_eq!(mounted_as(mounts, "0:5"), None);
     }
 
     #[test]

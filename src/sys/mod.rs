@@ -10,6 +10,7 @@ pub mod folder;
 pub mod fskind;
 pub mod host;
 pub mod lease;
+pub mod mounts;
 pub mod publish;
 pub mod stat;
 

@@ -63,6 +63,12 @@ pub fn lstat(at: Spot<'_>) -> io::Result<Statx> {
     super::beneath::stat_name(at.folder, at.name)
 }
 
+/// Has a file server asked whether a folder changed, so that the names in it are not the ones that this machine remembers.
+pub fn ask_afresh(folder: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+    Ok(rustix::fs::statx(folder, "", flags, rustix::fs::StatxFlags::BASIC_STATS).map(drop)?)
+}
+
 /// Renames over whatever is at `to`.
 pub fn rename(from: Spot<'_>, to: Spot<'_>) -> io::Result<()> {
     Ok(rustix::fs::renameat(from.folder, from.name, to.folder, to.name)?)

@@ -21,8 +21,9 @@ BINARY = os.environ.get("DRIFTLINE_BIN", "driftline")
 # How long an agent is given for what it has to do by itself (s): its longest rest is a minute.
 PATIENCE = 150
 # What `status` is given (s). Elsewhere it answers within 0.3 s: in a guest a system call takes fifty times as long, the
-# program is not optimised, and there is one processor for all. What matters here is that it waits for nothing that hangs.
-STATUS_MAX = 5
+# program is not optimised, and there is one processor for all. What matters here is that it waits for nothing that hangs,
+# and no fault ends before it has answered. `singles.py hang` times it.
+STATUS_MAX = 15
 # TimeoutStopSec= of the service (s).
 STOP_MAX = 30
 
@@ -71,11 +72,33 @@ def tree(root):
             try:
                 st = path.lstat()
                 is_file = stat.S_ISREG(st.st_mode)
-                body = hashlib.sha1(path.read_bytes()).hexdigest() if is_file else ""
+                body = digest(path) if is_file else ""
             except FileNotFoundError:
                 continue
             found[str(path.relative_to(root))] = (stat.filemode(st.st_mode), body, st.st_mtime_ns if is_file else 0)
     return found
+
+
+def operations():
+    """NFS operations of the mount, as the kernel counts them: name -> how many were sent."""
+    lines = iter(open("/proc/self/mountstats"))
+    for line in lines:
+        if f"mounted on {MOUNT} " in line:
+            break
+    for line in lines:
+        if line.strip() == "per-op statistics":
+            break
+    counts = {}
+    for line in lines:
+        name, _, numbers = line.strip().partition(": ")
+        if not numbers:
+            break
+        counts[name] = int(numbers.split()[0])
+    return counts
+
+
+def digest(path):
+    return hashlib.sha1(path.read_bytes()).hexdigest()
 
 
 def difference(wanted, found):
@@ -86,19 +109,27 @@ def difference(wanted, found):
 
 
 class Office:
-    def __init__(self):
-        self.share, self.second, self.state = LOCAL / "share", LOCAL / "second", LOCAL / "state"
+    """`on_nas`: the share itself lies on the mount, and people work on the server's side of it; its one target is the disk.
+    `efs` and `of_share` are further lines of the configuration; `user` runs the agent, and owns what is there."""
+
+    config, log = LOCAL / "config.toml", LOCAL / "agent.log"
+
+    def __init__(self, on_nas=False, efs="", of_share="", user=0):
+        self.second, self.state = LOCAL / "second", LOCAL / "state"
         self.target, self.arrived = MOUNT / "office", SERVER / "office"
-        for folder in (self.share, self.second):
-            folder.mkdir(exist_ok=True)
+        self.share = SERVER / "share" if on_nas else LOCAL / "share"
+        self.places = [self.second] if on_nas else [self.arrived, self.second]
         # Not through the mount, which may not be there yet.
-        self.arrived.mkdir(exist_ok=True)
-        self.config, self.log = LOCAL / "config.toml", LOCAL / "agent.log"
-        self.config.write_text(
-            f'[agent]\nname = "lab"\nstate_dir = "{self.state}"\n\n[[share]]\nname = "office"\npath = "{self.share}"\n'
-            f'settle = "100ms"\n\n[[share.target]]\nname = "efs"\npath = "{self.target}"\n\n'
-            f'[[share.target]]\nname = "disk"\npath = "{self.second}"\n'
-        )
+        for folder in (self.share, self.state, *self.places):
+            folder.mkdir(exist_ok=True)
+            os.chown(folder, user, user)
+        self.user = user
+        share = MOUNT / "share" if on_nas else self.share
+        text = f'[agent]\nname = "lab"\nstate_dir = "{self.state}"\n\n[[share]]\nname = "office"\npath = "{share}"\n'
+        text += f'settle = "100ms"\n{of_share}\n\n[[share.target]]\nname = "disk"\npath = "{self.second}"\n'
+        if not on_nas:
+            text += f'\n[[share.target]]\nname = "efs"\npath = "{self.target}"\n{efs}\n'
+        self.config.write_text(text)
         self.agent = None
         self.slowest = 0.0
 
@@ -108,6 +139,8 @@ class Office:
         path = self.share / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body if body is not None else os.urandom(4096))
+        for made in (path, path.parent) if self.user else ():
+            os.chown(made, self.user, self.user)
 
     def fill(self, files, folders=10, size=8192):
         for number in range(files):
@@ -117,7 +150,16 @@ class Office:
 
     def start(self):
         log = open(self.log, "ab")
-        self.agent = subprocess.Popen([BINARY, "run", "--config", self.config], stdout=log, stderr=log)
+        self.agent = subprocess.Popen([*self.as_user(), BINARY, "run", "--config", self.config], stdout=log, stderr=log)
+
+    def as_user(self):
+        return ["setpriv", "--reuid", str(self.user), "--regid", str(self.user), "--clear-groups"] if self.user else []
+
+    def ask(self, *words, patience=60):
+        """What another command of driftline says, and its code."""
+        command = [*self.as_user(), BINARY, *words, "--config", self.config]
+        said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=patience)
+        return said.returncode, said.stdout
 
     def stop(self):
         """Seconds that it took to end after SIGTERM."""
@@ -145,6 +187,11 @@ class Office:
         need(said.stdout, f"`status` says nothing: {said.stderr.strip()}")
         return json.loads(said.stdout)
 
+    def time_of_status(self):
+        begun = time.monotonic()
+        self.ask("status")
+        return time.monotonic() - begun
+
     def lane(self, name):
         (share,) = self.status()["shares"]
         return next(target for target in share["targets"] if target["name"] == name)
@@ -169,7 +216,7 @@ class Office:
 
     def need_same(self):
         wanted = tree(self.share)
-        for place in (self.arrived, self.second):
+        for place in self.places:
             unlike = difference(wanted, tree(place))
             need(not unlike, f"{place} is not like the share: {unlike}")
 
@@ -178,6 +225,15 @@ class Office:
         history = self.arrived / ".driftline/history"
         found = sorted(str(path.parent.relative_to(history)) for path in history.rglob("*") if not path.is_dir())
         need(found == sorted(paths), f"versions of {found} instead of {sorted(paths)}")
+
+    def versions(self):
+        """Digests of all versions in history on the server, by path, the oldest first."""
+        history = self.arrived / ".driftline/history"
+        found = {}
+        for path in sorted(history.rglob("*")):
+            if path.is_file():
+                found.setdefault(str(path.parent.relative_to(history)), []).append(digest(path))
+        return found
 
     def need_clean_staging(self):
         def left():

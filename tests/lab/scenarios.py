@@ -11,11 +11,13 @@ no file is there twice, and history holds what was replaced or deleted and nothi
 
 import dataclasses
 import os
+import shutil
+import subprocess
 import sys
 import time
 import traceback
 
-from office import MOUNT, Failed, Office, await_that, count, fault, need, tree
+from office import BINARY, LOCAL, MOUNT, Failed, Office, await_that, count, fault, need, tree
 
 
 @dataclasses.dataclass
@@ -30,6 +32,7 @@ class Fault:
 
 
 HANG = ("unresponsive", "unreachable")
+HANGS = ["stop-server", "cut", "stale", "swap", "umount"]
 FAULTS = {
     "stop-server": Fault("stop-server", "start-server", HANG, "mount"),
     "cut": Fault("cut", "heal", HANG, "mount"),
@@ -95,6 +98,8 @@ def first(office, name):
     fault(FAULTS[name].begin)
     said = matter(office, FAULTS[name])
     second_is_complete(office)
+    again = office.told().count("works again")
+    need(again < 4, f"it was said {again} times that it works again, and it did not")
     after = mended(office, name)
     office.need_history()
     return said, after
@@ -169,20 +174,134 @@ def stop(office, name):
     return f"ended in {took:.0f} s, {said}", after
 
 
-PHASES = [first, put, rename, start, stop]
+def large(office, name):
+    """A large file is on its way."""
+    office.fill(4)
+    office.start()
+    office.await_safe()
+    office.save("film", os.urandom(100_000_000))
+    staging = office.arrived / ".driftline/staging"
+    await_that("it is on its way", lambda: any(path.stat().st_size > 4_000_000 for path in files_in(staging)))
+    fault(FAULTS[name].begin)
+    said = matter(office, FAULTS[name])
+    second_is_complete(office)
+    after = mended(office, name)
+    office.need_history()
+    return said, after
+
+
+def files_in(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def listing(office, name):
+    """The index is lost, and the agent lists the target anew."""
+    office.fill(600, folders=60)
+    office.start()
+    office.await_safe()
+    office.stop()
+    shutil.rmtree(office.state)
+    office.state.mkdir()
+    fault(FAULTS[name].begin)
+    office.start()
+    said = matter(office, FAULTS[name])
+    second_is_complete(office)
+    after = mended(office, name)
+    office.need_history()
+    return said, after
+
+
+def restore(office, name):
+    """A folder is restored from it."""
+    office.fill(40)
+    office.start()
+    office.await_safe()
+    fault(FAULTS[name].begin)
+    back = LOCAL / "back"
+    back.mkdir()
+    command = [BINARY, "restore", "folder 3", "--from", "efs", "--to", back, "--config", office.config]
+    with open(LOCAL / "restore.log", "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        code = process.wait(15)
+    except subprocess.TimeoutExpired:
+        code = None
+    office.status()
+    said = "it waits" if code is None else "it is done" if code == 0 else f"it says why not: {last_error()}"
+    need(code != 0 or whole(office, back), "it says that it is done, and it is not")
+    nothing_beneath(name)
+    begun = time.monotonic()
+    fault(FAULTS[name].end)
+    if code is None:
+        need(process.wait(100) == 0, f"it fails after the fault: {last_error()}")
+    elif code:
+        # The client may believe for a minute that nothing is there.
+        again = lambda: subprocess.run(command, capture_output=True, timeout=100).returncode == 0  # noqa: E731
+        await_that("the same command succeeds", again)
+    need(whole(office, back), "what it brought back is not what was there")
+    office.await_safe()
+    return said, f"all is back {time.monotonic() - begun:.0f} s after it"
+
+
+def whole(office, back):
+    """The folder is back, by itself or below its name."""
+    wanted = tree(office.share / "folder 3")
+    return any(tree(place) == wanted for place in (back, back / "folder 3") if place.is_dir())
+
+
+def last_error():
+    text = (LOCAL / "restore.log").read_text(errors="replace").strip().splitlines()
+    return next((line for line in text if line.startswith("error")), text[-1] if text else "nothing")[:120]
+
+
+def scan(office, name):
+    """The share itself lies on the mount, and is scanned."""
+    office.fill(600, folders=60)
+    office.start()
+    office.await_safe()
+    fault(FAULTS[name].begin)
+    office.save("folder 1/file 1", b"changed")
+
+    def said():
+        (share,) = office.status()["shares"]
+        return share["state"] == "offline" and share["error"]
+
+    why, took = await_that("the share is said to be away", said, 100)
+    need(office.status()["verdict"] != "safe", "it says safe")
+    need(count(office.second) - count(office.second / ".driftline") == 600, "something is missing on the target")
+    begun = time.monotonic()
+    fault(FAULTS[name].end)
+    await_that("the change has arrived", lambda: tree(office.share) == tree(office.second), 200)
+    return f"offline after {took:.0f} s: {why}", f"all is there {time.monotonic() - begun:.0f} s after it"
+
+
+PHASES = [first, large, put, rename, listing, start, stop, restore, scan]
+# Who only reads does not mind; and where nothing is left to do, nothing is refused.
+READING = {"listing": HANGS, "scan": HANGS}
 QUICK = ["put/cut", "first/stop-server", "stop/cut", "start/umount", "put/full", "rename/stale", "put/readonly"]
 
 
 def names(which):
-    matrix = [f"{phase.__name__}/{name}" for phase in PHASES for name in FAULTS]
-    # The server's file system cannot be made smaller while files pour into it.
-    matrix.remove("first/full")
+    cells = [(phase.__name__, name) for phase in PHASES for name in FAULTS]
+    matrix = [f"{phase}/{name}" for phase, name in cells if name in READING.get(phase, FAULTS)]
     return QUICK if which == "quick" else matrix
 
 
-def table(outcomes):
-    """The matrix from lines of `run`."""
+def known_before(matrix):
+    """Cells of a table that was written before: phase/fault -> text."""
+    rows = [line.strip("| \n").split(" | ") for line in open(matrix) if line.startswith("| ")] if matrix else []
+    phases = {phase.__doc__.strip("."): phase.__name__ for phase in PHASES}
     found = {}
+    for fault_name, *cells in rows[1:]:
+        for heading, cell in zip(rows[0], cells):
+            found[f"{phases.get(heading)}/{fault_name}"] = cell
+    return found
+
+
+def table(outcomes, before=None):
+    """The matrix from lines of `run`; what was not tried this time stays as it was found before."""
+    found = known_before(before)
+    untried = dict.fromkeys(names("all"), "not tried yet")
     for line in open(outcomes):
         verdict, _, rest = line.partition(" ")
         name, _, what = rest.partition(" ")
@@ -190,27 +309,30 @@ def table(outcomes):
         said = what.partition("): ")[2].strip().rpartition("; status")[0]
         found[name] = said.replace("; ", "<br>") if verdict == "PASS" else "**FAIL**"
     print("# What happens on an NFS mount\n")
-    print("Generated by `tests/lab/scenarios.py table` from what the scenarios found; not to be edited. In each cell: what `status`")
-    print("said and when, and when all was safe again after the fault had ended, by itself.\n")
+    print("Generated by `tests/lab/scenarios.py table` from what the scenarios found when they were last tried; not to be edited. In")
+    print("each cell: what `status` said and when, and when all was safe again after the fault had ended, by itself. A cell is")
+    print("empty where there is nothing that the fault could disturb.\n")
     print("| | " + " | ".join(phase.__doc__.strip(".") for phase in PHASES) + " |")
     print("|---" * (len(PHASES) + 1) + "|")
     for name in FAULTS:
-        print(f"| {name} | " + " | ".join(found.get(f"{phase.__name__}/{name}", "") for phase in PHASES) + " |")
+        cells = [f"{phase.__name__}/{name}" for phase in PHASES]
+        print(f"| {name} | " + " | ".join(found.get(cell) or untried.get(cell, "") for cell in cells) + " |")
 
 
 def main():
     if sys.argv[1] == "table":
-        table(sys.argv[2])
+        table(*sys.argv[2:])
         return 0
     if sys.argv[1] == "list":
         print("\n".join(names(sys.argv[2])))
         return 0
     phase_name, fault_name = sys.argv[1].split("/")
     phase = next(phase for phase in PHASES if phase.__name__ == phase_name)
-    office = Office()
+    office = Office(on_nas=True, of_share='rescan = "20s"') if phase is scan else Office()
     try:
         said, after = phase(office, fault_name)
-        office.need_clean_staging()
+        if phase is not scan:
+            office.need_clean_staging()
         print(f"PASS {said}; {after}; status within {office.slowest * 1000:.0f} ms")
         return 0
     except Failed as failed:

@@ -11,29 +11,11 @@ import subprocess
 import sys
 import time
 
-from office import BINARY, LOCAL, MOUNT, SERVER, need, tree
+from office import BINARY, LOCAL, MOUNT, SERVER, need, operations, tree
 
 FILES = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 3
 SHARE, STATE = LOCAL / "share", LOCAL / "state"
-
-
-def operations():
-    """Of the mount, as the kernel counts them: name -> how many were sent."""
-    lines = iter(open("/proc/self/mountstats"))
-    for line in lines:
-        if f"mounted on {MOUNT} " in line:
-            break
-    for line in lines:
-        if line.strip() == "per-op statistics":
-            break
-    counts = {}
-    for line in lines:
-        name, _, numbers = line.strip().partition(": ")
-        if not numbers:
-            break
-        counts[name] = int(numbers.split()[0])
-    return counts
 
 
 def measure(*command):

@@ -126,7 +126,9 @@ fn medium(kind: &FsKind) -> Finding {
 }
 
 fn polled(name: &str) -> Finding {
-    let what = format!("it lies on a network file system ({name}): what others change there is found by scans only");
+    let what = format!(
+        "it lies on a network file system ({name}): what others change there is found by scans only, minutes later"
+    );
     Finding::new(Level::Warning, what).hint("run the agent on the machine that holds the disk, if there is one")
 }
 
@@ -142,7 +144,7 @@ fn read(share: &Share, id: RootId) -> Result<Tally, Finding> {
         true
     };
     let (root, under, ignore) = (PathBuf::from(&share.path), RelPath::root(), Arc::new(ignore));
-    let scan = Scan { root, id, under, ignore, threads: THREADS, page_max: PAGE_MAX };
+    let scan = Scan { root, id, under, ignore, threads: THREADS, page_max: PAGE_MAX, afresh: false };
     let end = scan.run(&AtomicBool::new(false), &take);
     line.clear();
     match end {

@@ -17,7 +17,7 @@ fn pulse(liveness: Liveness, beat: Option<i64>) -> Pulse {
 }
 
 fn said(scanned: bool, state: ShareCondition) -> String {
-    let watch = WatchState { mode: WatchWay::Inotify, coverage: 1.0, note: None };
+    let watch = WatchState { mode: WatchWay::Inotify, coverage: 1.0, note: None, late_s: None };
     let why = (state == ShareCondition::Offline).then(|| "it went away".to_owned());
     state::ShareState { state, why, scanned, watch }.to_json()
 }
@@ -105,7 +105,7 @@ fn what_is_open_bounds_what_is_protected_by_when_it_was_made() {
 fn a_share_that_is_polled_is_known_up_to_its_last_scan_and_no_further() {
     let world = World::new();
     for (mode, coverage) in [(WatchWay::Poll, 0.0), (WatchWay::Inotify, 0.5)] {
-        let watch = WatchState { mode, coverage, note: None };
+        let watch = WatchState { mode, coverage, note: None, late_s: None };
         let said = state::ShareState { scanned: true, watch, ..state::ShareState::default() }.to_json();
         world.index.set_share_state(world.share, &said).expect("told");
         assert_eq!(world.protected(pulse(Liveness::Running, Some(0))), Some(at(-60)));

@@ -94,6 +94,25 @@ papers: same
 }
 
 #[test]
+fn of_what_someone_else_left_there_it_is_told_when_and_whose_it_is() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let asked = asked(dir.path());
+    let mut index = Index::open(&asked.dir.join(state::INDEX)).expect("opened");
+    index.begin(NOW).expect("begun");
+    let seen = Seen { shape: Shape { kind: Kind::File, len: 9 }, digest: None, meta: Meta { uid: 1003, ..meta() } };
+    let target = crate::model::TargetId(1);
+    let mut open = crate::index::OpenRow::new(NOW);
+    open.sight = Sight::Present((Stamp(b"other".as_slice().into()), seen));
+    index.put_open(target, &path("edited"), &open).expect("put");
+    index.commit().expect("committed");
+    drop(index);
+    let screen = Screen { width: 100, zone: jiff::tz::TimeZone::UTC, now: When(NOW) };
+    let text = render(&told(&asked, "edited"), &screen);
+    assert!(text.contains("\n    there now: file, 9 B, changed 2026-11-23T14:03:21Z, of user 1003\n"), "{text}");
+    assert_eq!(told(&asked, "same").targets[0].theirs, None);
+}
+
+#[test]
 fn where_a_target_waits_for_a_person_nothing_is_said_to_be_done() {
     let dir = tempfile::tempdir().expect("a folder");
     let asked = asked(dir.path());

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::core::{Limits, News, Now, ShareSetup};
 use crate::engine::desk::failing::Failing;
-use crate::engine::{Command, ReadJob};
+use crate::engine::{Command, ReadJob, Thorough};
 use crate::index::{Index, IndexError};
 use crate::model::{Moment, RelPath, ShareId, Wall};
 use crate::settle::{Ready, ReadyPath, Settler};
@@ -41,8 +41,12 @@ pub(super) struct Desk {
     setup: ShareSetup,
     settler: Settler,
     full_scan_due: bool,
+    glance_due: bool,
     subtrees: BTreeSet<RelPath>,
     scanning: Option<RelPath>,
+    /// How thorough that one is, and when it began.
+    thorough: Thorough,
+    scan_begun: Wall,
     /// The share went away while this scan was under way: what it still says counts for nothing.
     void_scan: bool,
     scanned: bool,
@@ -82,8 +86,11 @@ impl Desk {
             settler: Settler::new(setup.settle),
             setup,
             full_scan_due: true,
+            glance_due: false,
             subtrees: BTreeSet::new(),
             scanning: None,
+            thorough: Thorough::Yes,
+            scan_begun: Wall(0),
             void_scan: false,
             scanned: false,
             next_full: None,
@@ -144,7 +151,7 @@ impl Desk {
             && self.vanished.is_empty()
             && self.suppositions.is_empty()
             && self.suspects_after.is_none();
-        let scans_done = !self.full_scan_due && self.subtrees.is_empty();
+        let scans_done = !self.full_scan_due && !self.glance_due && self.subtrees.is_empty();
         nothing_runs && (self.offline.is_some() || (nothing_waits && nothing_hangs && scans_done))
     }
 
@@ -173,6 +180,10 @@ impl Desk {
 
     pub(super) fn rescan(&mut self) {
         self.full_scan_due = true;
+    }
+
+    pub(super) fn glance(&mut self) {
+        self.glance_due = true;
     }
 
     /// What time alone brings about.
@@ -232,8 +243,14 @@ impl Desk {
         self.handed_out.get(path).is_some_and(|handed| handed.insist)
     }
 
-    pub(super) fn ask(&mut self, index: &mut Index, limits: &Limits, commands: &mut Vec<Command>) -> Result<()> {
-        self.ask_scan(index, commands);
+    pub(super) fn ask(
+        &mut self,
+        index: &mut Index,
+        limits: &Limits,
+        now: Now,
+        commands: &mut Vec<Command>,
+    ) -> Result<()> {
+        self.ask_scan(index, now, commands);
         if self.offline.is_some() {
             return Ok(());
         }
@@ -257,18 +274,23 @@ impl Desk {
         Ok(())
     }
 
-    fn ask_scan(&mut self, index: &Index, commands: &mut Vec<Command>) {
+    fn ask_scan(&mut self, index: &Index, now: Now, commands: &mut Vec<Command>) {
         if self.scanning.is_some() {
             return;
         }
+        self.thorough = Thorough::Yes;
         let under = if std::mem::take(&mut self.full_scan_due) {
             // What lies below the root lies below all of these.
             self.subtrees.clear();
+            self.glance_due = false;
             let tally = index.share_tally(self.id);
             self.virgin = !self.scanned && tally.files + tally.folders + tally.links == 0;
             RelPath::root()
         } else if self.offline.is_some() {
             return;
+        } else if self.subtrees.is_empty() && std::mem::take(&mut self.glance_due) {
+            self.thorough = Thorough::No;
+            RelPath::root()
         } else {
             let Some(under) = self.subtrees.pop_first() else { return };
             under
@@ -276,7 +298,8 @@ impl Desk {
         (self.missed, self.paged, self.void_scan) = (0, None, false);
         self.failing.scan_begins(under.is_root());
         self.scanning = Some(under.clone());
-        commands.push(Command::Scan(self.id, under));
+        self.scan_begun = now.wall;
+        commands.push(Command::Scan(self.id, under, self.thorough));
     }
 
     fn ask_suspects(&mut self, index: &mut Index, limits: &Limits) -> Result<()> {

@@ -1,5 +1,6 @@
 //! What a scan says, compared with what the index has.
 
+use crate::engine::Thorough;
 use crate::engine::core::{Limits, Now};
 use crate::engine::desk::looks::By;
 use crate::engine::desk::{Desk, Result};
@@ -188,8 +189,10 @@ impl Desk {
             ScanEnd::Done => {
                 self.offline = None;
                 self.suspects_after = Some(None);
-                if under.is_root() {
-                    index.scan_ended(self.id, now.wall, self.missed)?;
+                // Of a glance nothing is known that follows from all of it: a file may have been changed in place.
+                if under.is_root() && self.thorough == Thorough::Yes {
+                    // What was changed while it went on may have been passed already.
+                    index.scan_ended(self.id, self.scan_begun, self.missed)?;
                     self.scanned = true;
                     self.known_since = self.known_since.or(Some(now.wall));
                     self.virgin = false;

@@ -89,12 +89,12 @@ impl Lane {
         files: Vec<(RelPath, std::result::Result<Staged, StageFailure>)>,
     ) -> Result<()> {
         self.jobs -= 1;
-        let mut rest = None;
+        let (mut rest, mut any) = (None, false);
         for (path, result) in files {
             self.done(&path);
             match result {
                 Ok(staged) => {
-                    self.recovered();
+                    any = true;
                     turn.desk.read(turn.index, &path, &staged.reading)?;
                     self.drop_staged(turn, &path);
                     self.staged.insert(path.clone(), staged);
@@ -111,11 +111,20 @@ impl Lane {
                 }
             }
         }
-        if let Some(failure) = rest {
-            self.rest(turn, failure);
-        }
+        self.conclude(turn, rest, any);
         self.unblock();
         Ok(())
+    }
+
+    /// Some of it was done, or it has to rest. What one call did while another was refused, or after that, says nothing:
+    /// it had begun before.
+    fn conclude(&mut self, turn: &mut Turn<'_>, rest: Option<Failure>, any: bool) {
+        let rests = self.rests_until.is_some_and(|until| turn.now.moment < until);
+        match rest {
+            Some(failure) => self.rest(turn, failure),
+            None if any && !rests => self.recovered(),
+            None => {}
+        }
     }
 
     /// Decides again, now that it is known what the file holds. What is not published now was staged in vain.
@@ -198,7 +207,7 @@ impl Lane {
         steps: Vec<(Step, std::result::Result<Placed, Failure>)>,
     ) -> Result<()> {
         self.jobs -= 1;
-        let mut rest = None;
+        let (mut rest, mut any) = (None, false);
         for (step, result) in steps {
             self.done(&step.path);
             if let Change::Move { from } = &step.change {
@@ -207,7 +216,7 @@ impl Lane {
             self.arrive(&step.path, result.is_ok());
             match result {
                 Ok(placed) => {
-                    self.recovered();
+                    any = true;
                     self.record(turn, &step, &placed)?;
                 }
                 Err(failure) => {
@@ -221,9 +230,7 @@ impl Lane {
                 }
             }
         }
-        if let Some(failure) = rest {
-            self.rest(turn, failure);
-        }
+        self.conclude(turn, rest, any);
         self.unblock();
         self.save_breaker(turn)?;
         debug_assert!(turn.batch.apply.is_empty() && turn.batch.stage.is_empty(), "an answer only teaches the index");

@@ -22,6 +22,7 @@ fn share() -> Share {
         ignore: Arc::new(Ignore::new(&["/build/".to_owned()]).expect("good")),
         threads: 2,
         page_max: PAGE_MAX,
+        afresh: false,
     };
     Share { dir, scan }
 }

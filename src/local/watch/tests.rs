@@ -72,6 +72,7 @@ impl Fixture {
             ignore: ignore(),
             threads: 1,
             page_max: PAGE_MAX,
+            afresh: false,
         };
         let found = Mutex::new(BTreeSet::new());
         scan.run(&AtomicBool::new(false), &|page| {

@@ -1,22 +1,23 @@
 //! What `check` says of a directory: there, ours, writable, roomy, and on what it lies.
 
-use std::io::{self, Write as _};
-use std::os::fd::AsFd;
+mod mount;
+mod tries;
+
+use std::io;
 
 use crate::config::Size;
 use crate::sys::fskind::{self, FsKind};
-use crate::sys::publish::{self as sys, Errno};
+use crate::sys::{mounts, publish as sys};
 use crate::target::{Finding, Level};
 
 use super::DirTarget;
-use super::fault::{Refusal, is};
+use super::fault::{Refusal, about_ours};
 use super::identity::Place;
 use super::staging::Staging;
+use tries::Tried;
 
 /// Less room than this is told as a risk (bytes).
 const ROOM_LOW: u64 = 1 << 30;
-/// Nobody's user and group: whether files can be given to others is tried with it.
-const NOBODY: u32 = 65_534;
 
 impl DirTarget {
     /// Leaves nothing behind, and nothing is tried in a place that bears no identity yet.
@@ -27,7 +28,7 @@ impl DirTarget {
         };
         let mut findings = vec![self.identity(bears)];
         findings.extend(if bears { self.tried(&place) } else { vec![permitted(&place)] });
-        findings.push(self.medium());
+        findings.extend(self.mount(&place));
         findings.push(room(&place));
         findings
     }
@@ -44,14 +45,9 @@ impl DirTarget {
     /// A file is staged and removed again.
     fn tried(&self, place: &Place) -> Vec<Finding> {
         match self.try_to_stage(place) {
-            Err(error) => vec![problem("nothing can be written there", error.into())],
-            Ok(gives) => {
-                let mut findings = vec![Finding::new(Level::Fine, "files can be written and made durable there")];
-                if self.setup.keep_owner && !gives {
-                    let what = "owner and group are not carried: the agent's user may not give files to others there";
-                    let hint = "run it as root (on NFS: with no_root_squash), or set ownership = \"ignore\"";
-                    findings.push(Finding::new(Level::Note, what).hint(hint));
-                }
+            Err(error) => vec![problem("nothing can be written there", about_ours(&error))],
+            Ok(tried) => {
+                let mut findings = tried.findings(self.setup.keep_owner);
                 if self.setup.keep_owner && !place.lists {
                     let what = "POSIX access control lists are not kept there: its file system knows none";
                     let hint = "they stay in the index, and a restore sets those of what lies there now";
@@ -62,20 +58,23 @@ impl DirTarget {
         }
     }
 
-    /// True if files can be given to their owners.
-    fn try_to_stage(&self, place: &Place) -> io::Result<bool> {
+    fn try_to_stage(&self, place: &Place) -> io::Result<Tried> {
         let staging = Staging::open(place)?;
         let (_, name) = self.fresh_name();
-        let mut file = sys::create(staging.spot(&name))?;
-        let written = file.write_all(b"driftline check\n").and_then(|()| file.sync_all());
-        let given = written.and_then(|()| match sys::set_owner(file.as_fd(), NOBODY, NOBODY) {
-            Err(error) if [Errno::PERM, Errno::INVAL, Errno::OPNOTSUPP].iter().any(|code| is(&error, *code)) => {
-                Ok(false)
-            }
-            result => result.map(|()| true),
-        });
+        let tried = tries::try_all(staging.spot(&name));
         self.drop_name(&staging, &name);
-        given
+        tried
+    }
+
+    /// What it lies on; of an NFS mount also its options, and how long its server takes.
+    fn mount(&self, place: &Place) -> Vec<Finding> {
+        let mounted = mounts::of(place.root()).ok().flatten();
+        let Some(mounted) = mounted.filter(|mounted| matches!(&*mounted.kind, "nfs" | "nfs4")) else {
+            return vec![self.medium()];
+        };
+        let mut findings = mount::judge(&mounted);
+        findings.extend(mount::round_trip(place.root(), self.setup.now));
+        findings
     }
 
     fn medium(&self) -> Finding {

@@ -7,9 +7,9 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys::publish::{
-    Errno, Medium, Spot, create, link, make_folder, medium, open_file, open_folder, rename, sync, unlink,
+    Errno, Medium, Spot, create, link, make_folder, medium, open_file, open_folder, rename, stat_known, sync, unlink,
 };
-use crate::sys::{acl, beneath};
+use crate::sys::{acl, beneath, stat};
 use crate::target::identity::Identity;
 use crate::target::{Bind, Bound, Fault, TargetError};
 
@@ -37,11 +37,15 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn new(root: OwnedFd, ways: Ways) -> Outcome<Self> {
         let medium = medium(root.as_fd())?;
+        Ok(Self::on(medium, root, ways))
+    }
+
+    fn on(medium: Medium, root: OwnedFd, ways: Ways) -> Self {
         // NFS knows no other ways, and refuses them only when it has locked both folders.
         let ways = if medium == Medium::Nfs && ways == Ways::Auto { Ways::Links } else { ways };
         let far = medium == Medium::Nfs || ways == Ways::Links;
         let lists = acl::are_known(root.as_fd());
-        Ok(Self { root, network: medium != Medium::Local, far, ways, lists })
+        Self { root, network: medium != Medium::Local, far, ways, lists }
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -70,7 +74,16 @@ impl DirTarget {
         let root = self.open_root()?;
         let found = read(&root)?.ok_or_else(|| self.unbound())?;
         self.compare(&found, Some(&bound))?;
-        Place::new(root, self.setup.ways)
+        self.place(root)
+    }
+
+    /// The place of an open root. What sort of file system it is costs a round trip to ask, and is asked when it is probed.
+    fn place(&self, root: OwnedFd) -> Outcome<Place> {
+        let device = stat::device(&stat_known(root.as_fd())?);
+        let known = self.state().medium.filter(|(known, _)| *known == device);
+        let medium = known.map_or_else(|| medium(root.as_fd()), |(_, medium)| Ok(medium))?;
+        self.state().medium = Some((device, medium));
+        Ok(Place::on(medium, root, self.setup.ways))
     }
 
     /// The open root, and whether it bears an identity; for a check, which binds nothing. Fails if it is another place.
@@ -103,7 +116,10 @@ impl DirTarget {
             self.join_writers(&root, identity.clone())?;
         }
         self.state().bound = Some(identity.target.clone());
-        let place = Place::new(root, self.setup.ways)?;
+        self.state().medium = None;
+        let place = self.place(root)?;
+        // Whoever wants to unmount it waits no longer than until the next probe.
+        self.let_go();
         if self.has_left() {
             self.drop_left(&Staging::open(&place)?);
         }

@@ -1,8 +1,8 @@
 //! A directory as a target: an EFS or NFS mount, or any file system.
 //!
-//! Every call opens the root anew and reads its identity first, so that nothing is held open between calls and a mount
-//! that went away or was swapped is noticed before anything is touched. All else goes through that open root, beneath
-//! it, and never through a symbolic link.
+//! Every call opens the root anew and reads its identity first, so that a mount that went away or was swapped is noticed
+//! before anything is touched. All else goes through that open root, beneath it, and never through a symbolic link.
+//! Nothing is kept open from call to call but what was staged over NFS, until it is published: see `staging`.
 //!
 //! Publication is a rename, so a reader sees the old version or the new one and never anything between. Where the file
 //! system can exchange two names in one step, the old version arrives in history by the very rename that shows the new
@@ -23,6 +23,7 @@ mod staging;
 mod touched;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::model::{Past, RelPath, Wall, Which};
 use crate::plan::Keep;
 use crate::sys;
+use crate::sys::publish::Medium;
 use crate::target::{
     AskLies, Bind, Bound, Depth, Finding, Page, Placed, Read, ReadError, Remote, StageError, Staged, Step, Take,
     Target, TargetError, Token,
@@ -104,10 +106,15 @@ struct State {
     /// It bears no identity, and is only looked at.
     pretend: bool,
     staged: HashMap<Token, StagedFile>,
+    /// Some of them, still open.
+    held: HashMap<Token, File>,
     /// Names in staging that could not be removed yet.
     left: Vec<Vec<u8>>,
-    /// Folders in staging that no call is using.
+    /// Folders in staging that no call is using, and how many there are with those that are used.
     benches: Vec<Vec<u8>>,
+    benches_made: usize,
+    /// Where the file system lies that has this device number, as long as its root is looked at now and then.
+    medium: Option<(u64, Medium)>,
 }
 
 impl DirTarget {

@@ -17,6 +17,7 @@ use super::change::open_any;
 use super::fault::{Outcome, Refusal, about_ours, is, says_absent, says_unsupported};
 use super::identity::Place;
 use super::listing::{is_version, stamp};
+use super::rename::rename_over;
 use super::staging::{Staging, io_again};
 use super::touched::{Flushed, Touched};
 
@@ -39,6 +40,8 @@ pub(super) struct Fresh {
     pub(super) name: Vec<u8>,
     pub(super) ino: u64,
     shape: Shape,
+    /// Still open; closed before its name in staging goes.
+    held: Option<File>,
 }
 
 /// Makes the steps, flushes what they touched, and only then answers.
@@ -156,10 +159,12 @@ impl Job<'_> {
             return Err(Refusal::unstaged("what was staged is not what was meant"));
         }
         let denied = if staged.meta == meta { staged.owner_denied } else { self.recarry(&staged.name, meta)? };
-        let fresh = Fresh { name: staged.name, ino: staged.ino, shape: content.shape };
-        let parent = self.put(step, &fresh)?;
+        let held = self.target.state().held.remove(&token);
+        let fresh = Fresh { name: staged.name, ino: staged.ino, shape: content.shape, held };
+        let ino = fresh.ino;
+        let parent = self.put(step, fresh)?;
         self.target.state().staged.remove(&token);
-        self.placed(Spot::new(&*parent, step.path.name()), fresh.ino, meta, denied)
+        self.placed(Spot::new(&*parent, step.path.name()), ino, meta, denied)
     }
 
     /// The share's mode or time changed after it was staged. True if we may not set the owner.
@@ -190,8 +195,9 @@ impl Job<'_> {
         let denied = self.target.carry_owner(sys::open_handle(spot)?.as_fd(), meta)?;
         sys::set_mtime_at(spot, meta.mtime)?;
         let fresh = fresh(name, &sys::lstat(spot)?)?;
-        let parent = self.put(step, &fresh)?;
-        self.placed(Spot::new(&*parent, step.path.name()), fresh.ino, meta, denied)
+        let ino = fresh.ino;
+        let parent = self.put(step, fresh)?;
+        self.placed(Spot::new(&*parent, step.path.name()), ino, meta, denied)
     }
 
     fn make_folder(&mut self, step: &Step, meta: Meta) -> Outcome<Placed> {
@@ -236,13 +242,14 @@ impl Job<'_> {
         let spot = self.staging.spot(name);
         let denied = self.target.carry(sys::open_folder(spot)?.as_fd(), meta)?;
         let fresh = fresh(name, &sys::lstat(spot)?)?;
-        let parent = self.put(step, &fresh)?;
+        let ino = fresh.ino;
+        let parent = self.put(step, fresh)?;
         self.touched.set_time(&step.path, meta.mtime);
-        self.placed(Spot::new(&*parent, step.path.name()), fresh.ino, meta, denied)
+        self.placed(Spot::new(&*parent, step.path.name()), ino, meta, denied)
     }
 
     /// Makes what is in staging visible at the step's path, if the guard holds. Returns the open parent.
-    fn put(&mut self, step: &Step, fresh: &Fresh) -> Outcome<Rc<OwnedFd>> {
+    fn put(&mut self, step: &Step, fresh: Fresh) -> Outcome<Rc<OwnedFd>> {
         let parent = match &step.guard {
             Guard::Absent => self.parent_to_be(&step.path)?,
             Guard::Unchanged(_) => self.parent(&step.path)?,
@@ -250,13 +257,14 @@ impl Job<'_> {
         let dest = Spot::new(&*parent, step.path.name());
         match &step.guard {
             Guard::Absent => {
-                let placed = self.place.ways.place(self.staging.spot(&fresh.name), dest);
+                let placed = self.place.ways.place_open(self.staging.spot(&fresh.name), dest, fresh.held);
                 placed.map_err(|err| if is(&err, Errno::EXIST) { occupied() } else { err.into() })?;
             }
             Guard::Unchanged(_) => {
                 let (st, wanted) = guarded(dest, &step.guard)?;
                 let over_folder = stat::shape(&st).is_ok_and(|shape| shape.kind == Kind::Folder);
-                if over_folder { self.over_folder(fresh, dest)? } else { self.over_file(step, fresh, dest, &wanted)? }
+                let fresh = Fresh { held: None, ..fresh };
+                if over_folder { self.over_folder(&fresh, dest)? } else { self.over_file(step, &fresh, dest, &wanted)? }
             }
         }
         Ok(parent)
@@ -312,12 +320,15 @@ impl Job<'_> {
         if fresh.shape.kind == Kind::Folder {
             return Ok(self.place.ways.place(from, dest)?);
         }
+        if self.place.far {
+            sys::ask_afresh(dest.folder)?;
+        }
         if !is_version(&sys::lstat(dest)?, wanted) {
             return Err(changed());
         }
         // RACE: a version that an outsider saves there between this look and the rename is lost. Worst case: his one
-        // version of these microseconds, where the file system cannot exchange names.
-        Ok(sys::rename(from, dest)?)
+        // version of these microseconds (over NFS: of one round trip), where the file system cannot exchange names.
+        Ok(rename_over(from, dest, fresh.ino)?)
     }
 
     /// The folder that `path` lies in; stale if it is missing. Noted as touched.
@@ -371,5 +382,5 @@ impl Job<'_> {
 
 pub(super) fn fresh(name: &[u8], st: &Statx) -> Outcome<Fresh> {
     let shape = stat::shape(st).map_err(Refusal::unstaged)?;
-    Ok(Fresh { name: name.to_vec(), ino: st.stx_ino, shape })
+    Ok(Fresh { name: name.to_vec(), ino: st.stx_ino, shape, held: None })
 }

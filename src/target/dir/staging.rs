@@ -1,5 +1,10 @@
 //! Files on their way: read from the share, durable on the target, not yet visible.
+//!
+//! Over NFS some of them stay open until they are published: a client that has closed a file after it set its time asks
+//! the server about its permissions again before it gives it a second name, which is a round trip for each file. All that
+//! was written is on the medium before, so that nothing depends on how it is closed.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,6 +28,10 @@ const LEFT_BEHIND: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Names in staging that wait to be removed, at most (count).
 const LEFT_MAX: usize = 4096;
+/// Staged files that stay open, at most (count): a process may often have no more than 1024 open.
+const HELD_MAX: usize = 384;
+/// Folders in staging that are made before one is used that is not empty (count).
+const BENCHES_MAX: usize = 64;
 /// Permission bits of a file in staging, until it is known what it is to have.
 pub(super) const FILE_MODE: u32 = 0o600;
 /// Permission bits that a write or another owner takes away.
@@ -138,8 +147,7 @@ impl DirTarget {
         if !place.far {
             return Ok(None);
         }
-        let known = self.state().benches.pop();
-        let name = known.unwrap_or_else(|| self.fresh_name().1);
+        let name = self.free_bench().unwrap_or_else(|| self.fresh_name().1);
         let at = staging.spot(&name);
         let folder = match sys::open_folder(at) {
             Err(err) if is(&err, Errno::NOENT) => {
@@ -150,6 +158,28 @@ impl DirTarget {
             result => result?,
         };
         Ok(Some(Bench { name, folder }))
+    }
+
+    /// One that no call is using, and on which nothing lies any more: names that are taken away from it are round trips too.
+    fn free_bench(&self) -> Option<Vec<u8>> {
+        let mut state = self.state();
+        let state = &mut *state;
+        let in_use: HashSet<_> = state.staged.values().filter_map(|staged| bench_of(&staged.name)).collect();
+        let free = state.benches.iter().position(|name| !in_use.contains(&name[..]));
+        match free {
+            Some(at) => Some(state.benches.swap_remove(at)),
+            None if state.benches_made >= BENCHES_MAX => state.benches.pop(),
+            None => {
+                state.benches_made += 1;
+                None
+            }
+        }
+    }
+
+    /// Closes what stays open.
+    pub(super) fn let_go(&self) {
+        let held = std::mem::take(&mut self.state().held);
+        drop(held);
     }
 
     /// The flush failed: nobody can say for which files, so none of them is staged.
@@ -185,12 +215,20 @@ impl DirTarget {
         if result.is_err() {
             self.drop_name(staging, &name);
         }
-        let (reading, owner_denied) = result?;
+        let (file, reading, owner_denied) = result?;
         let ino = new.stx_ino;
         let token = Token(number);
         let (content, meta) = (reading.content, reading.stat.meta);
         self.state().staged.insert(token, StagedFile { name, ino, content, meta, owner_denied });
+        let closed = if bench.is_some() { self.hold(token, file) } else { Some(file) };
+        drop(closed);
         Ok(Staged { token, reading })
+    }
+
+    /// The file, if there is no room for it.
+    fn hold(&self, token: Token, file: File) -> Option<File> {
+        let mut state = self.state();
+        if state.held.len() >= HELD_MAX { Some(file) } else { state.held.insert(token, file) }
     }
 
     fn fill(
@@ -200,7 +238,7 @@ impl DirTarget {
         path: &RelPath,
         read: Read<'_>,
         together: bool,
-    ) -> Result<(Reading, bool), StageError> {
+    ) -> Result<(File, Reading, bool), StageError> {
         let mut sink = StagingSink { file, end: 0, written: 0, failed: None };
         let answer = read(path, &mut sink);
         if let Some(err) = sink.failed.take() {
@@ -213,7 +251,7 @@ impl DirTarget {
         }
         let completed = self.complete(&sink, stat::meta(new), reading.stat.meta, together);
         let denied = completed.map_err(|err| on_target(path, err))?;
-        Ok((reading, denied))
+        Ok((sink.file, reading, denied))
     }
 
     /// Length, owner, mode and time, in the order in which none undoes another; then to the medium.
@@ -289,6 +327,9 @@ impl DirTarget {
     pub(super) fn discard_all(&self, tokens: &[Token]) {
         let names: Vec<_> = tokens.iter().filter_map(|token| self.state().staged.remove(token)).collect();
         self.state().left.extend(names.into_iter().map(|staged| staged.name));
+        // Before their names are taken away: an NFS client keeps a name for what is open.
+        let held: Vec<_> = tokens.iter().filter_map(|token| self.state().held.remove(token)).collect();
+        drop(held);
         if !self.has_left() {
             return;
         }
@@ -334,19 +375,20 @@ impl DirTarget {
         let mut removed = 0;
         for name in &left {
             let names = self.on_bench(&staging, name)?;
-            removed += names.iter().filter(|name| sys::unlink(staging.spot(name)).is_ok()).count() as u64;
+            let on_it = names.iter().flatten();
+            removed += on_it.filter(|name| sys::unlink(staging.spot(name)).is_ok()).count() as u64;
             let gone = staging.remove(name).is_ok();
-            removed += u64::from(gone && names.is_empty());
+            removed += u64::from(gone && names.is_none());
         }
         sys::sync(staging.folder.as_fd())?;
         Ok(removed)
     }
 
-    /// The files on a bench that was left behind, as names below staging; none of what is no bench.
-    fn on_bench(&self, staging: &Staging, bench: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    /// The files on a bench that was left behind, as names below staging; `None` of what is no bench.
+    fn on_bench(&self, staging: &Staging, bench: &[u8]) -> io::Result<Option<Vec<Vec<u8>>>> {
         let folder = match sys::open_folder(staging.spot(bench)) {
             Err(err) if [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].iter().any(|code| is(&err, *code)) => {
-                return Ok(Vec::new());
+                return Ok(None);
             }
             result => result?,
         };
@@ -357,7 +399,7 @@ impl DirTarget {
             }
             Ok(true)
         })?;
-        Ok(names)
+        Ok(Some(names))
     }
 
     /// Ours from an earlier run, or anyone's that nothing changed for long. A name that no agent gives is left alone.
@@ -373,6 +415,11 @@ impl DirTarget {
             Err(err) => Err(err),
         }
     }
+}
+
+/// The folder in staging that a file of this name lies in, if it lies in one.
+fn bench_of(name: &[u8]) -> Option<&[u8]> {
+    name.iter().position(|byte| *byte == b'/').map(|end| &name[..end])
 }
 
 fn parse_name(name: &[u8]) -> Option<(&str, &str)> {

@@ -234,7 +234,7 @@ impl World {
     pub(super) fn answer_command(&mut self, command: Command) -> Option<Event> {
         let dead = self.faults && self.dice.one_in(7);
         Some(match command {
-            Command::Scan(_, under) => {
+            Command::Scan(_, under, _) => {
                 self.pending.push(Pending::Scan { folders: vec![under.clone()], under });
                 return None;
             }

@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""What the matrix does not show of an NFS mount, in a guest: one scenario for each call.
+
+    singles.py list quick|all
+    singles.py NAME                prints "PASS what happened" or "FAIL why"
+"""
+
+import os
+import re
+import statistics
+import sys
+import time
+import traceback
+
+from office import MOUNT, SERVER, Failed, Office, await_that, fault, need, operations, tree
+
+
+def settled(**how):
+    """An office in which all is safe."""
+    office = Office(**how)
+    office.fill(40)
+    office.start()
+    office.await_safe()
+    return office
+
+
+# ---- others who write to the same export: they work on the server's side ----
+
+
+def meddle(office):
+    """What another machine does: it edits, renames, deletes, adds and holds open. Returns what is its own."""
+    theirs = {"folder 1/file 1": b"their edit", "their name": None, "folder 3/theirs": b"their own"}
+    (office.arrived / "folder 1/file 1").write_bytes(b"their edit")
+    (office.arrived / "folder 2/file 2").rename(office.arrived / "their name")
+    (office.arrived / "folder 4/file 4").unlink()
+    (office.arrived / "folder 3/theirs").write_bytes(b"their own")
+    theirs["their name"] = (office.arrived / "their name").read_bytes()
+    return theirs
+
+
+def need_untouched(office, theirs):
+    for name, body in theirs.items():
+        need((office.arrived / name).read_bytes() == body, f"{name}, which another machine left, was changed")
+
+
+def drift_keep():
+    """Foreign changes are found by an audit, kept, and told with who and when."""
+    office = settled(efs='audit = "3s"\ndrift = "keep"')
+    theirs = meddle(office)
+    held = open(office.arrived / "folder 5/file 5", "ab")
+    _, took = await_that("the foreign edit is held", lambda: office.lane("efs")["holds"], 60)
+    await_that("what was deleted is there again", lambda: (office.arrived / "folder 4/file 4").exists(), 60)
+    await_that("what was renamed away is there again", lambda: (office.arrived / "folder 2/file 2").exists(), 60)
+    office.save("folder 1/file 1", b"our edit")
+    office.save("folder 5/file 5", b"our edit of what they hold open")
+    await_that("the other target has it", lambda: tree(office.share) == tree(office.second), 60)
+    await_that("ours is put", lambda: (office.arrived / "folder 5/file 5").read_bytes().startswith(b"our edit"), 60)
+    held.write(b"their late words")
+    held.close()
+    need_untouched(office, theirs)
+    kept = b"".join(path.read_bytes() for path in (office.arrived / ".driftline/history/folder 5/file 5").iterdir())
+    need(kept.endswith(b"their late words"), "what was written into a file that was held open is lost")
+    code, said = office.ask("problems")
+    need(code == 1 and "folder 1/file 1" in said, f"`problems` does not name it: {said}")
+    code, explained = office.ask("explain", "folder 1/file 1")
+    return f"the edit held {took:.0f} s after it, the rest healed; `problems`: {told(said, 'folder 1/file 1')}", explained
+
+
+def told(said, name):
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    at = next((at for at, line in enumerate(lines) if name in line), 0)
+    return " / ".join(lines[at : at + 3])
+
+
+def drift_overwrite():
+    """Foreign changes give way, into history."""
+    office = settled(efs='audit = "3s"\ndrift = "overwrite"')
+    theirs = meddle(office)
+    _, took = await_that("ours is there again", lambda: difference_of(office) == [], 60)
+    history = office.arrived / ".driftline/history/folder 1/file 1"
+    kept = [path.read_bytes() for path in history.iterdir()]
+    need(kept == [b"their edit"], f"history holds {kept} instead of what they wrote")
+    need_untouched(office, {name: theirs[name] for name in ("their name", "folder 3/theirs")})
+    return f"ours was back {took:.0f} s after it, and theirs is in history", ""
+
+
+def difference_of(office):
+    wanted, found = tree(office.share), tree(office.arrived)
+    return [name for name in wanted if wanted[name] != found.get(name)]
+
+
+# ---- a share on a file server ----
+
+
+def nas():
+    """The share lies on the mount: another machine's changes are found by polling, and it is said how late."""
+    office = Office(on_nas=True)
+    office.fill(400, folders=40)
+    office.start()
+    office.await_safe()
+    (share,) = office.status()["shares"]
+    need(share["watch"]["mode"] == "poll", f"it is not said to be polled: {share['watch']}")
+    late = {}
+    deeds = {
+        "a new file": lambda: office.save("folder 7/new"),
+        "another file put in place": lambda: replace(office, "folder 8/file 8"),
+        "an edit in place, as long as before": lambda: edit(office, "folder 9/file 9"),
+        "a rename": lambda: (office.share / "folder 10").rename(office.share / "renamed"),
+        "a deletion": lambda: (office.share / "folder 11/file 11").unlink(),
+    }
+    for what, deed in deeds.items():
+        deed()
+        _, late[what] = await_that(f"{what} has arrived", lambda: tree(office.share) == tree(office.second), 150)
+    before, begun = operations(), time.monotonic()
+    time.sleep(70)
+    spent, took = spent_since(before), time.monotonic() - begun
+    total = sum(spent.values())
+    seen = ", ".join(f"{what} after {seconds:.0f} s" for what, seconds in late.items())
+    most = ", ".join(f"{name} {count}" for name, count in sorted(spent.items(), key=lambda pair: -pair[1])[:4])
+    return f"{seen}; idle for {took:.0f} s: {total} operations ({most}) for 400 files in 40 folders", office.ask("status")[1]
+
+
+def nas_edit():
+    """What another machine changes inside a file, which moves neither its folder nor its length, is found by a scan."""
+    office = Office(on_nas=True, of_share='rescan = "5s"')
+    office.fill(40)
+    office.start()
+    office.await_safe()
+    edit(office, "folder 9/file 9")
+    _, took = await_that("it has arrived", lambda: tree(office.share) == tree(office.second), 90)
+    return f"an edit in place was found {took:.0f} s after it", ""
+
+
+def replace(office, name):
+    draft = office.share / "draft"
+    draft.write_bytes(b"another")
+    draft.rename(office.share / name)
+
+
+def edit(office, name):
+    path = office.share / name
+    with open(path, "r+b") as file:
+        file.write(b"EDITED")
+
+
+def spent_since(before):
+    now = operations()
+    return {name: now[name] - before.get(name, 0) for name in now if now[name] != before.get(name, 0)}
+
+
+# ---- errors ----
+
+
+def quota():
+    """EDQUOT: the agent's user may have no more; all goes on once it may."""
+    user = 1000
+    office = settled(user=user)
+    fault("quota", str(user), "2048")
+    for number in range(30):
+        office.save(f"folder 1/more {number}", os.urandom(200_000))
+
+    def said():
+        lane = office.lane("efs")
+        return lane["state"] == "resting" and lane["error"]
+
+    error, took = await_that("the target rests", said, 60)
+    need("quota" in error["hint"], f"the quota is not in {error}")
+    await_that("the other target is complete", lambda: tree(office.share) == tree(office.second), 60)
+    fault("unquota", str(user))
+    begun = time.monotonic()
+    office.await_safe()
+    office.need_history()
+    return f"resting after {took:.0f} s: {error['message']}; safe {time.monotonic() - begun:.0f} s after it", ""
+
+
+def again():
+    """The server's answers are lost while changes are made, again and again: what was made already is known as ours."""
+    office = settled()
+    for turn in range(6):
+        for number in range(12):
+            office.save(f"folder {number % 4}/file {number}")
+            office.save(f"turn {turn}/new {number}")
+        (office.share / f"turn {turn}").rename(office.share / f"turned {turn}")
+        time.sleep(0.5)
+        # A server that begins anew has forgotten which requests it has answered.
+        fault("deaf")
+        time.sleep(0.4)
+        fault("stop-server")
+        fault("heal")
+        fault("start-server")
+    office.await_safe()
+    need(office.lane("efs")["holds"] == 0, "something is held")
+    for path, found in office.versions().items():
+        need(len(found) == len(set(found)), f"{path} has a version twice in history")
+    return "72 replacements, 72 new files and 6 renames through 6 lost conversations; nothing held, nothing twice", ""
+
+
+# ---- a hang, from outside ----
+
+
+def hang():
+    """`status` and the other target while the mount hangs, beside the same without a hang."""
+    office = settled()
+
+    def work(number):
+        begun = time.monotonic()
+        office.fill(600, folders=20, size=4000 + number)
+        await_that("the other target has it", lambda: tree(office.share) == tree(office.second), 120)
+        return time.monotonic() - begun
+
+    def ask():
+        return statistics.median(office.time_of_status() for _ in range(7))
+
+    usual, usual_work = ask(), work(1)
+    office.await_safe()
+    fault("cut")
+    office.save("folder 1/file 1", b"changed")
+    await_that("unresponsive is said", lambda: office.lane("efs")["state"] == "unresponsive", 60)
+    hung, hung_work = ask(), work(2)
+    fault("heal")
+    office.await_safe()
+    need(hung < usual + 0.3, f"`status` takes {hung:.2f} s while it hangs, and {usual:.2f} s else")
+    # The other target has the machine for itself then.
+    need(hung_work < usual_work * 1.5, f"the other target takes {hung_work:.1f} s while it hangs, and {usual_work:.1f} s else")
+    return (
+        f"status in {hung * 1000:.0f} ms ({usual * 1000:.0f} ms without a hang); 600 files on the other target in"
+        f" {hung_work:.1f} s ({usual_work:.1f} s without)",
+        "",
+    )
+
+
+# ---- check ----
+
+
+def check():
+    """`check` names what is wrong with a mount, and how to mend it."""
+    office = settled()
+    code, fine = office.ask("check")
+    need(code == 0, f"a mount as it should be has a problem: {fine}")
+    need("NFS 4.1" in fine, f"the version is not told: {fine}")
+    fault("deny")
+    code, said = office.ask("check")
+    need(code == 1 and "no_root_squash" in said, f"root squash is not told: {said}")
+    fault("allow")
+    office.stop()
+    fault("mount-as", "nfsvers=4.1,soft,timeo=50,retrans=1,rsize=65536,wsize=65536")
+    code, said = office.ask("check")
+    for word in ("soft", "wsize"):
+        need(re.search(rf"\b{word}\b", said), f"{word} is not told: {said}")
+    fault("mount-as", "nfsvers=4.1,hard,timeo=600,retrans=2,nolock,sync,noac,noresvport")
+    return "fine as it should be; root squash, soft and small requests are told with what to do", fine + said
+
+
+NAMES = [drift_keep, drift_overwrite, nas, nas_edit, quota, again, hang, check]
+QUICK = [drift_keep, nas_edit, check]
+
+
+def name_of(single):
+    return single.__name__.replace("_", "-")
+
+
+def main():
+    if sys.argv[1] == "list":
+        print("\n".join(name_of(single) for single in (QUICK if sys.argv[2] == "quick" else NAMES)))
+        return 0
+    single = next(single for single in NAMES if name_of(single) == sys.argv[1])
+    try:
+        said, more = single()
+        print(more)
+        print(f"PASS {said}")
+        return 0
+    except Failed as failed:
+        print(f"FAIL {failed}")
+    except Exception:  # the scenario itself is at fault
+        print(f"FAIL {traceback.format_exc()}")
+    log = Office.log
+    print(log.read_text(errors="replace")[-4000:] if log.exists() else "")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
