@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::cli::data::Format;
 use crate::config::LogFormat;
 
 /// Where the configuration lies, unless said otherwise.
@@ -176,11 +177,26 @@ pub struct CheckArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Output {
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output")]
     pub json: bool,
     /// Print what this JMESPath expression finds in the JSON
-    #[arg(long, value_name = "JMESPATH")]
+    #[arg(long, value_name = "JMESPATH", value_parser = crate::cli::out::query)]
     pub query: Option<String>,
+    /// Print data as json, as text with tabs between, or as a table
+    #[arg(long, value_name = "FORMAT", value_parser = data_format)]
+    pub output: Option<Format>,
+}
+
+impl Output {
+    /// How data is wanted; `None` for text that people read.
+    pub fn format(&self) -> Option<Format> {
+        self.output.or((self.json || self.query.is_some()).then_some(Format::Json))
+    }
+
+    /// Whether data is wanted.
+    pub fn is_data(&self) -> bool {
+        self.format().is_some()
+    }
 }
 
 /// `status`.
@@ -417,6 +433,15 @@ fn sample(text: &str) -> Result<f64, String> {
     }
 }
 
+fn data_format(text: &str) -> Result<Format, String> {
+    match text {
+        "json" => Ok(Format::Json),
+        "text" => Ok(Format::Text),
+        "table" => Ok(Format::Table),
+        _ => Err("write json, text or table".to_owned()),
+    }
+}
+
 fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),
@@ -469,6 +494,9 @@ mod tests {
             "driftline verify --sample 0%",
             "driftline restore",
             "driftline restore a --all",
+            "driftline status --query a[",
+            "driftline status --json --output text",
+            "driftline status --output yaml",
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
         }

@@ -10,11 +10,15 @@ mod asked;
 mod bind;
 mod check;
 mod collect;
+mod data;
 mod errors;
 mod explain;
+mod fault;
 mod halt;
 mod history;
+mod holders;
 mod init;
+pub mod item_text;
 mod log;
 mod logs;
 mod manual;
@@ -23,6 +27,7 @@ pub mod plan_text;
 pub mod progress;
 pub mod report;
 mod restore;
+mod settings;
 pub mod source;
 pub mod status_text;
 pub mod text;
@@ -36,9 +41,10 @@ use clap::Parser as _;
 
 use crate::cli::args::{Cli, Command};
 
+pub use data::Format;
 pub use errors::{Exit, Failure};
 pub use init::{Draft, Written, init};
-pub use out::{complain, json, say, say_json};
+pub use out::{complain, data, say, say_data};
 
 /// Reads the command line, does what it asks, and says how that ended.
 pub fn main() -> ExitCode {

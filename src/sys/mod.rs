@@ -9,9 +9,9 @@ pub mod folder;
 pub mod fskind;
 pub mod host;
 pub mod lease;
+pub mod openers;
 pub mod publish;
 pub mod stat;
-
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -19,6 +19,7 @@ mod mounts;
 mod office;
 mod people;
 mod read_back;
+mod reload;
 mod restore;
 mod roots;
 mod simulation;
