@@ -23,6 +23,7 @@ mod reload;
 mod restore;
 mod roots;
 mod simulation;
+mod status;
 mod stories;
 mod strangers;
 mod trail;

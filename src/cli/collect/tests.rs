@@ -121,7 +121,7 @@ fn before_a_scan_has_ended_in_this_run_nothing_is_claimed_of_now() {
     let running = world.status(pulse(Liveness::Running, Some(0)));
     assert_eq!((running.verdict, running.shares[0].scanned), (Verdict::Unknown, None));
     assert_eq!(running.shares[0].targets[0].protected_as_of, Some(When(at(-60))), "up to the last scan");
-    assert_eq!(world.status(pulse(Liveness::Stopped, Some(-50))).verdict, Verdict::Safe);
+    assert_eq!(world.status(pulse(Liveness::Stopped, Some(-50))).verdict, Verdict::Unknown, "it never looked");
     let starting = world.status(pulse(Liveness::Starting, Some(-50)));
     assert_eq!((starting.verdict, starting.agent.state), (Verdict::Unknown, AgentState::Running));
 }

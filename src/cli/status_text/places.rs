@@ -27,9 +27,9 @@ pub(super) fn places(status: &Status, screen: &Screen) -> String {
         (column("WAIT", r, 0, |row| &row.wait), true),
         (column("OLDEST", r, 1, |row| &row.oldest), false),
         (column("PROTECTED", l, 0, |row| &row.protected), true),
-        (column("VERIFIED", r, 3, |row| &row.verified), false),
+        (column("VERIFIED", r, 2, |row| &row.verified), false),
         (column("RATE", r, 4, |row| &row.rate), false),
-        (column("COST/MONTH", r, 2, |row| &row.cost), false),
+        (column("COST/MONTH", r, 3, |row| &row.cost), false),
         (column("TROUBLE", l, 0, |row| &row.trouble), false),
     ];
     let shown = all.into_iter().filter(|(column, always)| *always || column.has_something());
