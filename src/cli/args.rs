@@ -31,6 +31,7 @@ One line per entry: when, on which share and target, what, the path, and why or 
   halt, approve            a target that waits for a person, and who let it go on
   verify, repair           what a verification found wrong, and what was put right
   pause, resume, bind, start, stop, prune, index
+  config                   a change of the configuration: in effect, waiting or refused
 The trail lies in the index in the state folder. At least the newest 100,000 entries are kept, however old they are; older
 ones go. An index that is made anew begins a new trail. Contents of files and who saved them are not in it.";
 
@@ -86,7 +87,8 @@ pub enum Command {
     Log(LogArgs),
     /// Read back what the targets hold, and compare it with what was left there
     Verify(VerifyArgs),
-    /// Let a halted target go on, or take another folder or place for a share or target
+    /// Let a halted target go on, let a change of the configuration take effect, or take another folder or place for a share
+    /// or target
     Approve(ApproveArgs),
     /// Make no change on any target until `resume`
     Pause(StateArgs),
@@ -387,8 +389,8 @@ pub struct ManArgs {
 /// `approve`.
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
-    /// The halted target, as SHARE/TARGET; or, while no agent runs, the share or target that another folder or place has taken
-    /// the place of
+    /// The halted target, as SHARE/TARGET; or the share or target whose change in the configuration waits; or, while no agent
+    /// runs, the one that another folder or place has taken the place of
     #[arg(value_name = "SHARE[/TARGET]", value_parser = lane_name)]
     pub lane: LaneName,
     /// Whose index to ask.

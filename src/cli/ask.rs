@@ -7,9 +7,9 @@ use crate::cli::args::{ListArgs, Output, StatusArgs};
 use crate::cli::collect::{self, Found, patiently};
 use crate::cli::holders::Holders;
 use crate::cli::item_text::render_items;
-use crate::cli::report::{AgentState, Item, ItemKind, ShareState, Status, TargetState, When};
+use crate::cli::report::{AgentState, ConfigStatus, Item, ItemKind, ShareState, Status, TargetState, When};
 use crate::cli::source::{self, State};
-use crate::cli::status_text::{fit, in_colour, offline_hint, render_status};
+use crate::cli::status_text::{RELOAD, fit, in_colour, offline_hint, render_status};
 use crate::cli::text::{Screen, bytes, counted, grouped, harmless};
 use crate::cli::{Exit, Failure, say, say_data};
 use crate::config::Span;
@@ -96,6 +96,7 @@ pub(super) fn problems(args: &ListArgs) -> Result<Exit, Failure> {
         read(&asked.dir, |reader| Ok((reader.holds(ITEMS_MAX)?, reader.troubles(ITEMS_MAX)?, reader.bad(ITEMS_MAX)?)))?;
     let (holds, troubles, bad) = lists.unwrap_or_default();
     let mut items = places(&status);
+    items.extend(status.config.iter().flat_map(|config| of_the_configuration(config)));
     items.extend(troubles.iter().map(trouble_item).filter(|item| is_asked(&status, &item.share, None)));
     let bad = bad.iter().filter(|matter| is_asked(&status, &matter.share, Some(&matter.target)));
     items.extend(bad.map(bad_item));
@@ -227,6 +228,34 @@ fn places(status: &Status) -> Vec<Item> {
     items
 }
 
+/// What of the configuration needs a person.
+fn of_the_configuration(config: &ConfigStatus) -> Vec<Item> {
+    let item = |share: &str, target: Option<String>, message: String, hint: String, since| Item {
+        kind: ItemKind::Place,
+        share: share.to_owned(),
+        target,
+        path: String::new(),
+        message,
+        by: None,
+        hint,
+        since,
+    };
+    let refused = config.error.iter().map(|error| {
+        let message = format!("the file is not taken: {}", error.message);
+        item("configuration", None, message, error.hint.clone(), error.since)
+    });
+    let waiting = config.waiting.iter().map(|one| {
+        let hint =
+            format!("if that is meant: driftline approve {}; if not, undo it in the file, then: {RELOAD}", one.place());
+        item(&one.share, one.target.clone(), format!("{}: {}", one.change, one.effect), hint, one.since)
+    });
+    let blocked = config
+        .blocked
+        .iter()
+        .map(|what| item("configuration", None, what.clone(), format!("once that is mended: {RELOAD}"), config.taken));
+    refused.chain(waiting).chain(blocked).collect()
+}
+
 fn trouble_item(matter: &TroubleMatter) -> Item {
     Item {
         kind: if matter.is_problem { ItemKind::Problem } else { ItemKind::Note },
@@ -331,6 +360,9 @@ fn way_on(matter: &OpenMatter, status: &Status) -> String {
         (AgentState::Running, Some(TargetState::Unresponsive | TargetState::Unreachable)) => {
             "see driftline status; it goes on by itself once the target answers".to_owned()
         }
-        (AgentState::Running, Some(TargetState::Ok | TargetState::Resting) | None) => String::new(),
+        (AgentState::Running, Some(TargetState::Resting)) => {
+            "see driftline status; it is tried again by itself".to_owned()
+        }
+        (AgentState::Running, Some(TargetState::Ok) | None) => String::new(),
     }
 }

@@ -49,10 +49,7 @@ fn waits(asked: &State, lane: &LaneName) -> Result<bool, Failure> {
 
 /// What lies where a share or a target was is another one: from now on it is that. Said aloud; nothing is changed there.
 fn take_place(asked: &State, lane: &LaneName, overview: &Overview) -> Result<Exit, Failure> {
-    let config = asked.config.as_ref().ok_or_else(|| {
-        Failure::cannot(Exit::Usage, format!("approve {lane}"), "only the state folder is named")
-            .hint("name the configuration with --config, or --share and --target")
-    })?;
+    let config = asked.configured(&format!("approve {lane}"))?;
     let runs = matches!(feel(&asked.dir, now())?.liveness, Liveness::Running | Liveness::Starting);
     if runs && lane.target.is_some() {
         let how = "To take another place for it, stop the agent first.";

@@ -147,28 +147,31 @@ fn configured(
         let mut waiting = waiting.filter(|_| pulse.liveness != Liveness::Stopped);
         waiting.any(|one| one.share == share && (target.is_none() || one.target.as_deref() == target))
     };
+    // What an agent that runs has not begun is told with its configuration.
+    let begins = pulse.liveness != Liveness::Running || settings.is_none();
     let one = |share: &config::Share| {
         let known = overview.shares.iter().find(|known| known.name == share.name);
         let mut status = match known {
             Some(known) => share_status(known, &config.prices, pulse, now),
-            None => unseen_share(share),
+            None if begins => unseen_share(share),
+            None => return None,
         };
         let mut seen = std::mem::take(&mut status.targets);
-        status.targets = share.targets.iter().map(|target| take(&mut seen, target)).collect();
+        status.targets = share.targets.iter().filter_map(|target| take(&mut seen, target, begins)).collect();
         status.targets.extend(seen.into_iter().filter(|target| goes_on(&share.name, Some(&target.name))));
-        status
+        Some(status)
     };
-    let mut shares: Vec<_> = config.shares.iter().map(one).collect();
+    let mut shares: Vec<_> = config.shares.iter().filter_map(one).collect();
     let is_named = |name: &str| config.shares.iter().any(|share| share.name == name);
     let others = overview.shares.iter().filter(|known| !is_named(&known.name) && goes_on(&known.name, None));
     shares.extend(others.map(|known| share_status(known, &config.prices, pulse, now)));
     shares
 }
 
-fn take(seen: &mut Vec<TargetStatus>, target: &config::Target) -> TargetStatus {
+fn take(seen: &mut Vec<TargetStatus>, target: &config::Target, begins: bool) -> Option<TargetStatus> {
     match seen.iter().position(|known| known.name == target.name) {
-        Some(at) => seen.swap_remove(at),
-        None => unseen_target(&target.name, kind(&target.place.to_string())),
+        Some(at) => Some(seen.swap_remove(at)),
+        None => begins.then(|| unseen_target(&target.name, kind(&target.place.to_string()))),
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) fn config_status(asked: &State, found: &Found, now: Wall) -> Option<C
             error: Some(error),
             waiting: Vec::new(),
             at_restart: Vec::new(),
+            blocked: Vec::new(),
         });
     };
     let unread = asked.digest.as_ref().is_some_and(|digest| !said.digest.is_empty() && *digest != said.digest);
@@ -37,7 +38,7 @@ pub(super) fn config_status(asked: &State, found: &Found, now: Wall) -> Option<C
         since: When(Wall(one.since)),
     });
     let (taken, at_restart) = (When(Wall(said.taken)), said.at_restart);
-    Some(ConfigStatus { taken, unread, error, waiting: waiting.collect(), at_restart })
+    Some(ConfigStatus { taken, unread, error, waiting: waiting.collect(), at_restart, blocked: said.blocked })
 }
 
 fn trouble(error: &ErrorState) -> Trouble {

@@ -36,6 +36,21 @@ pub struct State {
     pub digest: Option<String>,
 }
 
+impl State {
+    /// The configuration, for a command that has to know where the places are: to do `what`.
+    pub fn configured(&self, what: &str) -> Result<&Config, Failure> {
+        match (&self.config, &self.refused) {
+            (Some(config), _) => Ok(config),
+            (None, Some(refused)) => Err(Failure::cannot(Exit::Config, what, &refused.message).hint(&refused.hint)),
+            (None, None) => {
+                let cause = "a state folder alone does not say how shares and targets are reached";
+                let hint = "name the configuration with --config, or --share and --target";
+                Err(Failure::cannot(Exit::Usage, what, cause).hint(hint))
+            }
+        }
+    }
+}
+
 /// A configuration file, as it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileRead {

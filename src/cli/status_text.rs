@@ -13,7 +13,7 @@ use crate::cli::report::{
 use crate::cli::text::{Screen, cut, harmless, wrap};
 
 /// What makes the agent read its file again.
-const RELOAD: &str = "systemctl reload driftline, or send the agent SIGHUP where it is no service";
+pub(super) const RELOAD: &str = "systemctl reload driftline, or send the agent SIGHUP where it is no service";
 
 /// The whole screen. It begins with the verdict.
 pub fn render_status(status: &Status, screen: &Screen) -> String {
@@ -124,6 +124,10 @@ fn config_advice(config: &ConfigStatus, agent: AgentState, screen: &Screen) -> V
     if agent == AgentState::Running {
         let later = |what: &String| format!("  takes effect when the agent is started anew: {}", harmless(what));
         lines.extend(config.at_restart.iter().map(later));
+        for what in &config.blocked {
+            lines.push(format!("  not in effect: {}", harmless(what)));
+            lines.push(format!("    once that is mended: {RELOAD}"));
+        }
     }
     if config.unread && config.error.is_none() && agent == AgentState::Running {
         lines.push(format!("  the configuration file was changed and is not read yet: {RELOAD}"));

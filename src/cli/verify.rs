@@ -87,10 +87,7 @@ impl Lane {
 /// `verify`.
 pub(super) fn verify(cli: &Cli, args: &VerifyArgs) -> Result<Exit, Failure> {
     let (asked, picked) = source::choice(&args.choice)?;
-    let config = asked.config.clone().ok_or_else(|| {
-        Failure::cannot(Exit::Usage, "verify", "a state folder alone does not say how the targets are opened")
-            .hint("name the configuration with --config, or --share and --target")
-    })?;
+    let config = asked.configured("verify")?.clone();
     logs::begin(cli, &config, logs::Quiet::Yes);
     let index = asked.dir.join(state::INDEX);
     let internal = |error| unreadable(&asked.dir, &error);

@@ -22,6 +22,13 @@ pub struct Change {
     pub effect: Effect,
 }
 
+impl Change {
+    /// A share or a target more.
+    pub fn is_new(&self) -> bool {
+        self.what == SHARE_NEW || self.what == TARGET_NEW
+    }
+}
+
 /// Whether a change takes effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -66,6 +73,8 @@ pub fn merge(old: &Config, new: &Config, facts: &Facts<'_>) -> (Config, Vec<Chan
     (config, merge.changes)
 }
 
+const SHARE_NEW: &str = "the share is new";
+const TARGET_NEW: &str = "the target is new";
 const SHARE_GONE: &str = "it is watched no more and not told of; what lies on its targets stays there as it is";
 const TARGET_GONE: &str = "nothing more is copied there and it is not told of; what lies there stays as it is";
 
@@ -261,7 +270,7 @@ impl Merge<'_> {
     }
 
     fn add(&mut self, config: &mut Config, wider: Config, share: &str, target: Option<&str>) {
-        let what = if target.is_some() { "the target is new" } else { "the share is new" };
+        let what = if target.is_some() { TARGET_NEW } else { SHARE_NEW };
         match check::check(&wider, &Lines::default()) {
             Ok(()) => {
                 self.note(share, target, what, Effect::Now);

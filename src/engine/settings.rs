@@ -19,8 +19,10 @@ pub struct Settings {
     pub error: Option<ErrorState>,
     /// Changes that wait for a person.
     pub waiting: Vec<Waiting>,
-    /// Changes that no running agent can make, and those that others block.
+    /// Changes that no running agent can make.
     pub at_restart: Vec<String>,
+    /// What is new in it and cannot begin yet, each with its reason.
+    pub blocked: Vec<String>,
 }
 
 /// A change that waits for a person.

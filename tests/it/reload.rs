@@ -276,3 +276,30 @@ fn the_service_manager_is_told_when_it_begins_and_when_it_is_done() {
     hear("RELOADING=1");
     hear("READY=1");
 }
+
+#[test]
+fn what_is_new_and_cannot_begin_is_told_and_begins_once_it_can() {
+    let office = office();
+    let agent = office.start();
+    office.wait_safe();
+    let (share, target) = (office.path("plans"), office.path("plans-copy"));
+    fs::create_dir(&target).unwrap();
+    let plans = format!(
+        "\n[[share]]\nname = \"plans\"\npath = {share:?}\n[[share.target]]\nname = \"copy\"\npath = {target:?}\n"
+    );
+    let path = office.path("driftline.toml");
+    let whole = fs::read_to_string(&path).unwrap() + &plans;
+    fs::write(&path, whole).unwrap();
+    agent.hang_up();
+    let blocked = |status: &Value| status["config"]["blocked"].as_array().map_or(0, Vec::len);
+    let status = wait_for(&office, "it cannot begin", |status| blocked(status) == 1);
+    assert_eq!(status["verdict"], "attention", "{status:#}");
+    let said = office.tell(&["status"]);
+    assert!(said.out.contains("something new in the configuration cannot begin; all files are safe"), "{said}");
+    fs::create_dir(&share).unwrap();
+    fs::write(share.join("house.dwg"), "a house").unwrap();
+    agent.hang_up();
+    office.wait_until("it begins", || target.join("house.dwg").exists());
+    let status = office.wait_safe();
+    assert_eq!((blocked(&status), status["shares"].as_array().map(Vec::len)), (0, Some(2)), "{status:#}");
+}

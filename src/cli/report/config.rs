@@ -17,6 +17,8 @@ pub struct ConfigStatus {
     pub waiting: Vec<WaitingChange>,
     /// Changes that take effect when the agent is started anew, and not before.
     pub at_restart: Vec<String>,
+    /// What is new in the file and cannot begin, each with its reason: it is tried again when the file is read again.
+    pub blocked: Vec<String>,
 }
 
 /// A change of the configuration that waits for a person.
@@ -47,6 +49,6 @@ impl WaitingChange {
 impl ConfigStatus {
     /// Whether somebody has to do something about it.
     pub fn needs_a_person(&self) -> bool {
-        self.error.is_some() || !self.waiting.is_empty()
+        self.error.is_some() || !self.waiting.is_empty() || !self.blocked.is_empty()
     }
 }

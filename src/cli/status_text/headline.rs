@@ -43,6 +43,7 @@ pub(super) fn headline(status: &Status, screen: &Screen) -> String {
 fn of_the_configuration(status: &Status) -> String {
     match &status.config {
         Some(config) if config.error.is_some() => "the configuration file is not taken".to_owned(),
+        Some(config) if config.waiting.is_empty() => "something new in the configuration cannot begin".to_owned(),
         Some(config) if config.waiting.len() == 1 => "a change of the configuration waits for a person".to_owned(),
         Some(config) => format!("{} changes of the configuration wait for a person", config.waiting.len()),
         None => String::new(),

@@ -68,7 +68,14 @@ fn config() -> ConfigStatus {
         since: at(-60),
     };
     let at_restart = vec!["[agent] state_dir".to_owned()];
-    ConfigStatus { taken: at(-3600), unread: false, error: None, waiting: vec![waiting], at_restart }
+    ConfigStatus {
+        taken: at(-3600),
+        unread: false,
+        error: None,
+        waiting: vec![waiting],
+        at_restart,
+        blocked: Vec::new(),
+    }
 }
 
 fn refused() -> ConfigStatus {

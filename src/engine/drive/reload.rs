@@ -95,7 +95,7 @@ impl Engine {
 
     /// Says that it begins with a configuration whose text has this digest.
     pub fn begin_with(&mut self, digest: &str) -> Result<()> {
-        if self.mode == Mode::Run {
+        if self.mode != Mode::Plan {
             let said = Settings { taken: clock::wall().0, digest: digest.to_owned(), ..Settings::default() };
             self.say_settings(said)?;
         }
@@ -185,11 +185,13 @@ impl Engine {
         let hidden = self.reloads.hidden.clone();
         let facts = Facts { hides: &|share| hidden.get(share).copied(), approved };
         let (config, changes) = merge(&self.reloads.current, &wanted, &facts);
-        let mut failed = Vec::new();
-        self.put_into_effect(config, &mut failed)?;
-        self.tell_changes(&changes)?;
-        let mut said =
-            Settings { taken: clock::wall().0, waiting: Vec::new(), at_restart: failed, ..self.reloads.said.clone() };
+        let failed = self.put_into_effect(config)?;
+        let begins = |change: &&Change| !(change.is_new() && failed.iter().any(|(share, _)| *share == change.share));
+        self.tell_changes(&changes.iter().filter(begins).collect::<Vec<_>>())?;
+        let failed = failed.into_iter().map(|(share, why)| format!("{share}: {why}")).collect();
+        let said = self.reloads.said.clone();
+        let (taken, waiting, at_restart) = (clock::wall().0, Vec::new(), Vec::new());
+        let mut said = Settings { taken, waiting, at_restart, blocked: failed, ..said };
         for Change { share, target, what, effect } in changes {
             match effect {
                 Effect::Now => {}
@@ -201,7 +203,7 @@ impl Engine {
                 }
                 Effect::Restart => said.at_restart.push(what),
                 Effect::Blocked(why) => {
-                    said.at_restart.push(format!("{}: {what}, but {why}", place(&share, target.as_deref())))
+                    said.blocked.push(format!("{}: {what}, but {why}", place(&share, target.as_deref())));
                 }
             }
         }
@@ -210,7 +212,7 @@ impl Engine {
         Ok(())
     }
 
-    fn tell_changes(&mut self, changes: &[Change]) -> Result<()> {
+    fn tell_changes(&mut self, changes: &[&Change]) -> Result<()> {
         if changes.is_empty() {
             tracing::info!("the configuration was read, and nothing in it has changed");
         }
@@ -259,7 +261,9 @@ impl Engine {
 
     // ---- carrying it out ----
 
-    fn put_into_effect(&mut self, mut config: Config, failed: &mut Vec<String>) -> Result<()> {
+    /// Gives back what could not begin: the share, and why.
+    fn put_into_effect(&mut self, mut config: Config) -> Result<Vec<(String, String)>> {
+        let mut failed = Vec::new();
         let old = std::mem::replace(&mut self.reloads.current, config.clone());
         self.retire(&config);
         say_served(&self.index, &self.lanes)?;
@@ -272,7 +276,9 @@ impl Engine {
         for share in &mut config.shares {
             let known = old.shares.iter().find(|known| known.name == share.name);
             if let Err(error) = self.begin_places(share, known) {
-                failed.push(format!("{}: {error}; {}", share.name, error.hint));
+                // What it had begun to write down of it.
+                self.index.rollback()?;
+                failed.push((share.name.clone(), format!("{error}; {}", error.hint)));
                 tracing::error!(share = share.name, hint = error.hint, "{error}");
                 match known {
                     Some(known) => share.targets.retain(|t| known.targets.iter().any(|other| other.name == t.name)),
@@ -282,7 +288,8 @@ impl Engine {
         }
         config.shares.retain(|share| !share.targets.is_empty());
         self.reloads.current = config;
-        self.turn(vec![Event::Tick])
+        self.turn(vec![Event::Tick])?;
+        Ok(failed)
     }
 
     /// Lets go of shares and targets that are configured no more. What they are at comes to its end and is not heard.
