@@ -195,6 +195,10 @@ impl Core {
         for desk in self.desks.values_mut() {
             desk.ask(index, &self.limits, &mut commands)?;
         }
+        for lane in self.lanes.values_mut() {
+            let Some(desk) = self.desks.get_mut(&lane.share()) else { continue };
+            self.unfinished |= lane.weigh(&mut Turn::new(index, desk, &self.limits, now, &mut commands))?;
+        }
         Ok(commands)
     }
 

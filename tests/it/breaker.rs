@@ -113,9 +113,13 @@ fn documents_renamed_and_encrypted_halt_before_most_are_gone() {
     let office = office_of(400);
     encrypt_and_rename(&office, 0..200);
     let halt = sync_halts(&office, "encryption");
-    assert_eq!(halt["counts"]["scrambled"], 61, "a tenth of the old files and the new ones passes: {halt:#}");
+    let count = |name: &str| halt["counts"][name].as_u64().unwrap();
+    // How many of the new files lie there by then is chance.
+    assert!((400..=600).contains(&count("files")), "the old files and some of the new ones: {halt:#}");
+    assert_eq!(count("limit"), count("files") / 10, "a tenth of them passes: {halt:#}");
+    assert_eq!(count("scrambled"), count("limit") + 1, "the next one halts: {halt:#}");
     assert!(halt["samples"][0].as_str().unwrap().ends_with(".docx"), "what is lost is named: {halt:#}");
-    assert_eq!(intact(&office, 0..200), 140);
+    assert_eq!(intact(&office, 0..200), 200 - count("limit"));
 }
 
 #[test]
@@ -206,8 +210,7 @@ fn a_share_that_was_emptied_takes_nothing_away_and_goes_on_when_it_is_filled_aga
     let halt = sync_halts(&office, "removals");
     assert_eq!((&halt["counts"]["removed"], intact(&office, 0..40)), (&40.into(), 40), "{halt:#}");
     furnish(&office, 40);
-    // A single pass may end before it has compared everything: then the halt is lifted by the next one.
-    office.wait_until("the halt is lifted", || office.sync().code == Some(0));
+    office.sync_well();
     office.assert_same();
     assert_eq!(office.history(document(0)), Vec::<Vec<u8>>::new(), "nothing was replaced");
 }

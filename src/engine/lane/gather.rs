@@ -32,12 +32,18 @@ impl Lane {
             return Ok(false);
         }
         self.take_delayed(turn.now);
-        let more = self.gather(turn)?;
-        if self.halt.is_some() && !more {
-            self.lift(turn)?;
-            return Ok(self.halt.is_none());
+        self.gather(turn)
+    }
+
+    /// Looks whether a halt has lost its cause, once the desk has nothing left to ask either. True if it goes on.
+    pub(in crate::engine) fn weigh(&mut self, turn: &mut Turn<'_>) -> Result<bool> {
+        let all_decided = self.fresh.is_empty() && self.sweep.is_none() && !self.sweep_again;
+        let may_go_on = all_decided && self.bound && self.listed_once && !self.paused;
+        if self.halt.is_none() || !may_go_on || turn.desk.offline().is_some() {
+            return Ok(false);
         }
-        Ok(more)
+        self.lift(turn)?;
+        Ok(self.halt.is_none())
     }
 
     fn ask_who(&mut self, turn: &mut Turn<'_>) {
