@@ -198,4 +198,22 @@ mod tests {
         let wait = meter.allow(0, NOW).expect_err("used up").wait;
         assert_eq!(wait, Duration::from_secs(6 * 86_400 + 6 * 3600));
     }
+
+    #[test]
+    fn a_dial_that_is_turned_counts_from_the_next_request_on() {
+        let place = |budget: Option<&str>, rate: &[&str]| {
+            let request_budget = budget.map(|text| text.parse().expect("a budget"));
+            let rate_limit = Timetable::parse(rate.iter().copied()).expect("a timetable");
+            Place::Bucket(Box::new(Bucket { request_budget, rate_limit, ..Bucket::default() }))
+        };
+        let dials = Dials::new(&place(None, &[]));
+        let (rate, allowed) = (dials.rate(), dials.allowed(Used::default()));
+        let made = crate::model::Requests { put: 1000, ..crate::model::Requests::default() };
+        assert_eq!((rate(), allowed(&made)), (None, Ok(())));
+        dials.turn_to(&place(Some("100/day"), &["1 MB/s"]));
+        assert!(allowed(&made).is_err(), "what was made before counts");
+        assert_eq!(rate(), Some(1_000_000));
+        dials.turn_to(&place(Some("2000/day"), &[]));
+        assert_eq!((rate(), allowed(&made)), (None, Ok(())));
+    }
 }

@@ -108,9 +108,9 @@ impl Stopper {
 /// Under this name it is a fact of the index which targets were served last.
 const SERVED: &str = "served";
 
-fn served(index: &Index) -> Result<Option<Vec<i64>>> {
-    let said = index.fact(SERVED)?;
-    Ok(said.map(|said| said.split(' ').filter_map(|id| id.parse().ok()).collect()))
+fn served(index: &Index) -> Result<Vec<i64>> {
+    let said = index.fact(SERVED)?.unwrap_or_default();
+    Ok(said.split(' ').filter_map(|id| id.parse().ok()).collect())
 }
 
 fn say_served(index: &Index, lanes: &[LaneSeat]) -> Result<()> {

@@ -126,8 +126,8 @@ pub(super) struct Start<'a> {
     pub(super) out: &'a SyncSender<Input>,
     pub(super) stop: &'a Arc<AtomicBool>,
     pub(super) under_way: &'a Arc<AtomicU64>,
-    /// Targets that the run before served; `None` if that is not known.
-    pub(super) served: Option<Vec<i64>>,
+    /// Targets that the run before served, as far as that is known.
+    pub(super) served: Vec<i64>,
 }
 
 impl Start<'_> {
@@ -266,7 +266,7 @@ impl Start<'_> {
         let place = target.place.to_string();
         let info: TargetInfo = self.index.register_target(share.id, &target.name, &place).map_err(fault)?;
         self.index.commit().map_err(fault)?;
-        if self.served.as_ref().is_some_and(|served| !served.contains(&info.id.0)) {
+        if !self.served.contains(&info.id.0) {
             // While nobody served it, nobody noticed what it lacks.
             self.index.begin(clock::wall()).map_err(fault)?;
             self.index.compare_subtree(info.id, &RelPath::root()).map_err(fault)?;
