@@ -96,7 +96,7 @@ pub(super) fn problems(args: &ListArgs) -> Result<Exit, Failure> {
         read(&asked.dir, |reader| Ok((reader.holds(ITEMS_MAX)?, reader.troubles(ITEMS_MAX)?, reader.bad(ITEMS_MAX)?)))?;
     let (holds, troubles, bad) = lists.unwrap_or_default();
     let mut items = places(&status);
-    items.extend(status.config.iter().flat_map(|config| of_the_configuration(config)));
+    items.extend(status.config.iter().flat_map(of_the_configuration));
     items.extend(troubles.iter().map(trouble_item).filter(|item| is_asked(&status, &item.share, None)));
     let bad = bad.iter().filter(|matter| is_asked(&status, &matter.share, Some(&matter.target)));
     items.extend(bad.map(bad_item));

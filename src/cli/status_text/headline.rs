@@ -134,11 +134,11 @@ fn complete(status: &Status) -> Option<String> {
     };
     let lanes = status.lanes().filter(|(share, target)| is_complete(share, target));
     let names: Vec<_> = lanes.map(|(share, target)| lane(status, share, target)).collect();
-    match names.len() {
-        0 => None,
-        1 => Some(format!("{} is complete", names[0])),
-        ..=COMPLETE_MAX => Some(format!("{} are complete", names.join(" and "))),
-        count => Some(format!("{count} targets are complete")),
+    match &names[..] {
+        [] => None,
+        [one] => Some(format!("{one} is complete")),
+        few if few.len() <= COMPLETE_MAX => Some(format!("{} are complete", few.join(" and "))),
+        many => Some(format!("{} targets are complete", many.len())),
     }
 }
 
