@@ -36,13 +36,16 @@ fn a_status_of_every_kind_is_as_its_schema_says() {
     assert!(wanted.iter().zip(&states).all(|(wanted, seen)| (&wanted.0, &wanted.1) == *seen), "{states:?}");
 }
 
+/// What is spoiled, and how.
+type Spoiled = (&'static str, fn(&mut Value));
+
 #[test]
 fn what_is_not_as_the_schema_says_is_noticed() {
     let office = Office::configured("settle = \"100ms\"", "");
     office.sync_well();
     let status = office.status();
     assert_eq!(faults_of_status(&status), Vec::<String>::new());
-    let spoiled: [(&str, fn(&mut Value)); 6] = [
+    let spoiled: [Spoiled; 6] = [
         ("a word that is no verdict", |status| status["verdict"] = "fine".into()),
         ("a field that nobody knows", |status| status["agent"]["mood"] = "good".into()),
         ("a field that is missing", |status| drop(status["agent"].as_object_mut().unwrap().remove("pid"))),
