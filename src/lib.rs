@@ -75,7 +75,9 @@
 //! 8. What is published is one consistent version, and success is reported after it is durable.
 //! 9. No call on a network file system from the core: each lane has threads of its own, and waits for no other.
 //! 10. Everything has a bound with a name and a unit. A lost watch event costs a rescan, never a file.
-//! 11. The index is disposable: without it the truth is found again from the targets, without conflicts or deletes.
+//! 11. A configuration that is read while the agent runs is compared with the one in effect ([`config::merge`]): what would hide
+//!     or destroy files waits for a person, and a file that is wrong changes nothing.
+//! 12. The index is disposable: without it the truth is found again from the targets, without conflicts or deletes.
 //!
 //! # What differs from what one might expect
 //!

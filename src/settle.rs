@@ -66,6 +66,11 @@ impl Settler {
         Self { limits, restless, queue, snapshots, lost_track: false }
     }
 
+    /// From the next event on.
+    pub fn change(&mut self, limits: SettleLimits) {
+        self.limits = limits;
+    }
+
     /// Takes note of an event at `path`, or of a reading that found it still in use.
     pub fn touch(&mut self, path: RelPath, now: Moment) {
         if self.lost_track {

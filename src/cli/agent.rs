@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::cli::args::{Cli, Output, RunArgs, SyncArgs};
+use crate::cli::args::{Cli, Output, Places, RunArgs, SyncArgs};
 use crate::cli::plan_text::{PlanGroup, PlanSummary, render_plans};
 use crate::cli::progress::{Progress, ProgressLine};
 use crate::cli::report::When;
 use crate::cli::text::{Screen, bytes, counted};
-use crate::cli::{Exit, Failure, complain, logs, say, say_json, source};
+use crate::cli::{Exit, Failure, complain, logs, say, say_data, source};
 use crate::config::Config;
-use crate::engine::state::{Beat, Heartbeat};
+use crate::engine::settings::Settings;
+use crate::engine::state::{Beat, Heartbeat, ShareState};
 use crate::engine::{
-    Ending, Engine, Keeper, LaneEnd, LaneState, Mode, Snapshot, StartError, StateFolder, Stopper, clock, preview,
+    Ending, Engine, Keeper, LaneEnd, LaneState, Mode, Reloader, Snapshot, StartError, StateFolder, Stopper, clock,
+    preview,
 };
 use crate::model::Moment;
 
@@ -22,13 +24,15 @@ const SHOW: Duration = Duration::from_millis(100);
 
 /// The agent, until it is told to stop.
 pub(super) fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
-    let config = source::config(&args.places)?;
+    let (config, digest) = source::to_run(&args.places)?;
     logs::begin(cli, &config, logs::Quiet::No);
     if config.agent.metrics.is_some() {
         tracing::warn!("this version serves no metrics: the key \"metrics\" is accepted, and nothing is served");
     }
     let mut told = Told::default();
-    let Pass { ending, .. } = work(&config, Mode::Run, &mut |engine| told.systemd(engine))?;
+    // Without a file there is nothing to read again: then SIGHUP ends it, as it ends other programs.
+    let file = digest.map(|digest| File { places: args.places.clone(), digest });
+    let Pass { ending, .. } = work(&config, Mode::Run, file.as_ref(), &mut |engine| told.systemd(engine))?;
     told.stopping();
     for lane in ending.lanes.iter().filter(|lane| lane.pending > 0) {
         tracing::info!(share = lane.share, target = lane.name, pending = lane.pending, "stopped with changes waiting");
@@ -45,10 +49,10 @@ pub(super) fn sync(cli: &Cli, args: &SyncArgs) -> Result<Exit, Failure> {
     }
     let line = ProgressLine::on_terminal();
     let mut shown = Shown::default();
-    let Pass { ending, .. } = work(&config, Mode::Sync, &mut |engine| shown.show(&line, engine))?;
+    let Pass { ending, .. } = work(&config, Mode::Sync, None, &mut |engine| shown.show(&line, engine))?;
     line.clear();
-    if args.output.json || args.output.query.is_some() {
-        say_json(&summary(&ending), args.output.query.as_deref())?;
+    if args.output.is_data() {
+        say_data(&summary(&ending), &args.output)?;
     } else {
         say(&in_words(&ending))?;
         failures(&ending).iter().for_each(complain);
@@ -60,7 +64,7 @@ pub(super) fn sync(cli: &Cli, args: &SyncArgs) -> Result<Exit, Failure> {
 pub(super) fn pass(config: &Config) -> Result<String, Failure> {
     let line = ProgressLine::on_terminal();
     let mut shown = Shown::default();
-    let Pass { ending, .. } = work(config, Mode::Sync, &mut |engine| shown.show(&line, engine))?;
+    let Pass { ending, .. } = work(config, Mode::Sync, None, &mut |engine| shown.show(&line, engine))?;
     line.clear();
     failures(&ending).iter().for_each(complain);
     Ok(in_words(&ending))
@@ -69,11 +73,11 @@ pub(super) fn pass(config: &Config) -> Result<String, Failure> {
 fn plan(config: &Config, output: &Output) -> Result<Exit, Failure> {
     let line = ProgressLine::on_terminal();
     let mut shown = Shown::default();
-    let Pass { mut engine, ending, _keeper } = work(config, Mode::Plan, &mut |engine| shown.show(&line, engine))?;
+    let Pass { mut engine, ending, _keeper } = work(config, Mode::Plan, None, &mut |engine| shown.show(&line, engine))?;
     line.clear();
     let plans = plans(config, &mut engine)?;
-    if output.json || output.query.is_some() {
-        say_json(&plans, output.query.as_deref())?;
+    if output.is_data() {
+        say_data(&plans, output)?;
     } else {
         say(&render_plans(&plans, &Screen::here(When(clock::wall()))))?;
         failures(&ending).iter().filter(|_| !ending.offline.is_empty()).for_each(complain);
@@ -108,8 +112,14 @@ struct Pass {
     _keeper: Keeper,
 }
 
+/// The configuration file that the agent runs with.
+struct File {
+    places: Places,
+    digest: String,
+}
+
 /// Opens the state folder, runs the engine, and hears signals meanwhile.
-fn work(config: &Config, mode: Mode, tell: &mut dyn FnMut(&Engine)) -> Result<Pass, Failure> {
+fn work(config: &Config, mode: Mode, file: Option<&File>, tell: &mut dyn FnMut(&Engine)) -> Result<Pass, Failure> {
     crate::sys::lease::ignore_lease_breaks();
     let agent = config.agent.name.clone().unwrap_or_else(crate::sys::host::name);
     let dir = &config.agent.state_dir;
@@ -117,6 +127,12 @@ fn work(config: &Config, mode: Mode, tell: &mut dyn FnMut(&Engine)) -> Result<Pa
     loop {
         let folder = StateFolder::open(dir, mode).map_err(not_started)?;
         let (index, guard) = folder.split();
+        let internal = |error| Failure::cannot(Exit::Internal, format!("keep the index in {}", dir.display()), error);
+        if mode != Mode::Plan {
+            // Before anybody can take what an earlier run said for what this one says.
+            let beat = Heartbeat::read(dir).ok().flatten().map(|(_, at)| at);
+            index.begin_states(|said| ShareState::begun(said, beat).to_json()).map_err(internal)?;
+        }
         let heartbeat = match mode {
             Mode::Run | Mode::Sync => Some(Heartbeat::start(dir, &beat(&agent), clock::wall()).map_err(|error| {
                 Failure::cannot(Exit::Internal, format!("write the heartbeat in {}", dir.display()), error)
@@ -124,7 +140,8 @@ fn work(config: &Config, mode: Mode, tell: &mut dyn FnMut(&Engine)) -> Result<Pa
             Mode::Plan => None,
         };
         let mut engine = Engine::new(config, &agent, index, mode).map_err(not_started)?;
-        listen(engine.stopper())?;
+        engine.begin_with(file.map_or("", |file| &file.digest)).map_err(internal)?;
+        listen(engine.stopper(), file.map(|file| (engine.reloader(), file.places.clone())))?;
         match engine.run(heartbeat.as_ref(), tell) {
             Ok(ending) => {
                 return Ok(Pass { engine, ending, _keeper: guard });
@@ -152,8 +169,9 @@ pub(super) fn not_started(error: StartError) -> Failure {
     Failure::cannot(exit, error.what, error.cause).hint(error.hint)
 }
 
-/// Hears SIGTERM and SIGINT on a thread of its own: the first ends the run in order, the second at once.
-fn listen(stopper: Stopper) -> Result<(), Failure> {
+/// Hears signals on a thread of its own: the first SIGTERM or SIGINT ends the run in order, the second at once; SIGHUP has
+/// the configuration file read again, where there is one.
+fn listen(stopper: Stopper, file: Option<(Reloader, Places)>) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let fault = |error: std::io::Error| Failure::cannot(Exit::Internal, "listen for signals", error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
@@ -161,6 +179,19 @@ fn listen(stopper: Stopper) -> Result<(), Failure> {
         let _within = runtime.enter();
         (signal(SignalKind::terminate()).map_err(fault)?, signal(SignalKind::interrupt()).map_err(fault)?)
     };
+    if let Some((reloader, places)) = file {
+        let mut hup = {
+            let _within = runtime.enter();
+            signal(SignalKind::hangup()).map_err(fault)?
+        };
+        runtime.spawn(async move {
+            while hup.recv().await.is_some() {
+                tracing::info!("the configuration file is read again");
+                reloading();
+                reloader.reload(source::anew(&places));
+            }
+        });
+    }
     let hear = move || {
         runtime.block_on(async {
             tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
@@ -178,12 +209,16 @@ struct Told {
     ready: bool,
     beaten: Moment,
     status: String,
+    reloads: u64,
 }
 
 impl Told {
     fn systemd(&mut self, engine: &Engine) {
         let now = clock::moment();
-        if self.ready && now.since(self.beaten) < Duration::from_secs(1) {
+        if self.reloads != engine.reloads_done() && self.ready {
+            self.reloads = engine.reloads_done();
+            notify(&[NotifyState::Ready]);
+        } else if self.ready && now.since(self.beaten) < Duration::from_secs(1) {
             return;
         }
         self.beaten = now;
@@ -195,7 +230,9 @@ impl Told {
         notify(&[NotifyState::Watchdog]);
         let Snapshot { scanning, files, pending, .. } = engine.snapshot();
         let doing = if scanning { "scanning, " } else { "" };
-        let status = format!("{doing}{} known, {} waiting", counted(files, "file"), counted(pending, "change"));
+        let settings = of_settings(engine.settings());
+        let status =
+            format!("{settings}{doing}{} known, {} waiting", counted(files, "file"), counted(pending, "change"));
         if status != self.status {
             notify(&[NotifyState::Status(&status)]);
             self.status = status;
@@ -204,6 +241,23 @@ impl Told {
 
     fn stopping(&self) {
         notify(&[NotifyState::Stopping]);
+    }
+}
+
+/// What of its configuration a person has to know, before everything else.
+fn of_settings(said: &Settings) -> String {
+    match &said.error {
+        Some(error) => format!("the configuration file is NOT TAKEN: {}; ", error.message),
+        None if said.waiting.is_empty() => String::new(),
+        None => format!("{} of the configuration waiting for approval; ", counted(said.waiting.len() as u64, "change")),
+    }
+}
+
+/// Says that the configuration is being read again; [`NotifyState::Ready`] says that this is over.
+fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!("the clock that systemd asks for cannot be read: {error}"),
     }
 }
 

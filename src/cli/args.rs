@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::cli::data::Format;
 use crate::config::LogFormat;
 
 /// Where the configuration lies, unless said otherwise.
@@ -30,6 +31,7 @@ One line per entry: when, on which share and target, what, the path, and why or 
   halt, approve            a target that waits for a person, and who let it go on
   verify, repair           what a verification found wrong, and what was put right
   pause, resume, bind, start, stop, prune, index
+  config                   a change of the configuration: in effect, waiting or refused
 The trail lies in the index in the state folder. At least the newest 100,000 entries are kept, however old they are; older
 ones go. An index that is made anew begins a new trail. Contents of files and who saved them are not in it.";
 
@@ -85,7 +87,8 @@ pub enum Command {
     Log(LogArgs),
     /// Read back what the targets hold, and compare it with what was left there
     Verify(VerifyArgs),
-    /// Let a halted target go on, or take another folder or place for a share or target
+    /// Let a halted target go on, let a change of the configuration take effect, or take another folder or place for a share
+    /// or target
     Approve(ApproveArgs),
     /// Make no change on any target until `resume`
     Pause(StateArgs),
@@ -179,11 +182,26 @@ pub struct CheckArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Output {
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output")]
     pub json: bool,
     /// Print what this JMESPath expression finds in the JSON
-    #[arg(long, value_name = "JMESPATH")]
+    #[arg(long, value_name = "JMESPATH", value_parser = crate::cli::out::query)]
     pub query: Option<String>,
+    /// Print data as json, as text with tabs between, or as a table
+    #[arg(long, value_name = "FORMAT", value_parser = data_format)]
+    pub output: Option<Format>,
+}
+
+impl Output {
+    /// How data is wanted; `None` for text that people read.
+    pub fn format(&self) -> Option<Format> {
+        self.output.or((self.json || self.query.is_some()).then_some(Format::Json))
+    }
+
+    /// Whether data is wanted.
+    pub fn is_data(&self) -> bool {
+        self.format().is_some()
+    }
 }
 
 /// `status`.
@@ -374,8 +392,8 @@ pub struct ManArgs {
 /// `approve`.
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
-    /// The halted target, as SHARE/TARGET; or, while no agent runs, the share or target that another folder or place has taken
-    /// the place of
+    /// The halted target, as SHARE/TARGET; or the share or target whose change in the configuration waits; or, while no agent
+    /// runs, the one that another folder or place has taken the place of
     #[arg(value_name = "SHARE[/TARGET]", value_parser = lane_name)]
     pub lane: LaneName,
     /// Whose index to ask.
@@ -417,6 +435,15 @@ fn sample(text: &str) -> Result<f64, String> {
     match number {
         Some(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent / 100.0),
         Some(_) | None => Err("write a percentage above 0 and up to 100, such as 5%".to_owned()),
+    }
+}
+
+fn data_format(text: &str) -> Result<Format, String> {
+    match text {
+        "json" => Ok(Format::Json),
+        "text" => Ok(Format::Text),
+        "table" => Ok(Format::Table),
+        _ => Err("write json, text or table".to_owned()),
     }
 }
 
@@ -472,6 +499,9 @@ mod tests {
             "driftline verify --sample 0%",
             "driftline restore",
             "driftline restore a --all",
+            "driftline status --query a[",
+            "driftline status --json --output text",
+            "driftline status --output yaml",
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
         }

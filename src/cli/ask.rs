@@ -1,16 +1,18 @@
 //! `status`, `pending` and `problems`: what people ask of the index.
 
-use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::args::{ListArgs, Output, StatusArgs};
 use crate::cli::collect::{self, Found, patiently};
-use crate::cli::report::{AgentState, Item, ItemKind, ShareState, Status, TargetState, When};
+use crate::cli::holders::Holders;
+use crate::cli::item_text::render_items;
+use crate::cli::report::{AgentState, ConfigStatus, Item, ItemKind, ShareState, Status, TargetState, When};
 use crate::cli::source::{self, State};
-use crate::cli::status_text::{in_colour, offline_hint, render_items, render_status};
+use crate::cli::status_text::{RELOAD, fit, in_colour, offline_hint, render_status};
 use crate::cli::text::{Screen, bytes, counted, grouped, harmless};
-use crate::cli::{Exit, Failure, say, say_json};
+use crate::cli::{Exit, Failure, say, say_data};
+use crate::config::Span;
 use crate::engine::clock::wall as now;
 use crate::engine::{Strange, state};
 use crate::index::{BadMatter, IndexError, OpenMatter, Reader, TroubleMatter};
@@ -24,31 +26,37 @@ const REPAINT: Duration = Duration::from_secs(1);
 /// `status`.
 pub(super) fn status(args: &StatusArgs) -> Result<Exit, Failure> {
     let asked = source::state(&args.state)?;
+    if !args.watch {
+        let status = known(&asked)?.0;
+        show_status(&status, &args.output)?;
+        return Ok(status.exit());
+    }
+    let mut first = true;
     loop {
         let status = known(&asked)?.0;
-        if args.watch && !wants_json(&args.output) {
-            clear()?;
+        match crate::sys::terminal::rows(std::io::stdout()) {
+            Some(rows) if !args.output.is_data() => repaint(&status, usize::from(rows), first)?,
+            Some(_) | None => show_status(&status, &args.output)?,
         }
-        show_status(&status, &args.output)?;
-        if !args.watch {
-            return Ok(status.exit());
-        }
+        first = false;
         std::thread::sleep(REPAINT);
     }
 }
 
-fn wants_json(output: &Output) -> bool {
-    output.json || output.query.is_some()
-}
-
-/// An empty screen, with the cursor at its top.
-fn clear() -> Result<(), Failure> {
-    if std::io::stdout().is_terminal() { say("\x1b[H\x1b[2J\x1b[3J") } else { Ok(()) }
+/// Paints over what was there, line by line: a screen that is emptied first flickers. What was above it stays in the
+/// terminal's memory.
+fn repaint(status: &Status, rows: usize, first: bool) -> Result<(), Failure> {
+    let screen = Screen::here(When(now()));
+    // The last row stays free for the cursor.
+    let text = in_colour(status, &fit(&render_status(status, &screen), rows.saturating_sub(1)));
+    let lines: String = text.lines().map(|line| format!("{line}\x1b[K\n")).collect();
+    let begin = if first { "\x1b[2J\x1b[H" } else { "\x1b[H" };
+    say(&format!("{begin}{lines}\x1b[J"))
 }
 
 fn show_status(status: &Status, output: &Output) -> Result<(), Failure> {
-    if wants_json(output) {
-        return say_json(status, output.query.as_deref());
+    if output.is_data() {
+        return say_data(status, output);
     }
     say(&in_colour(status, &render_status(status, &Screen::here(When(now())))))
 }
@@ -62,10 +70,14 @@ fn known(asked: &State) -> Result<(Status, Found), Failure> {
 /// `pending`.
 pub(super) fn pending(args: &ListArgs) -> Result<Exit, Failure> {
     let asked = source::state(&args.state)?;
-    let status = known(&asked)?.0;
+    let (status, found) = known(&asked)?;
     let matters = read(&asked.dir, |reader| reader.pending(ITEMS_MAX))?.unwrap_or_default();
     let items = matters.iter().filter(|matter| is_asked(&status, &matter.share, Some(&matter.target)));
-    let items: Vec<_> = items.map(|matter| pending_item(matter, &status)).collect();
+    let items: Vec<_> = items.collect();
+    // To look into other processes takes time: only if there is anything that one may keep waiting.
+    let overview = found.overview.ok().flatten().filter(|_| !items.is_empty()).unwrap_or_default();
+    let holders = Holders::look(&overview);
+    let items: Vec<_> = items.iter().map(|matter| pending_item(matter, &status, &holders, &asked)).collect();
     let all: u64 = status.lanes().map(|(_, target)| target.pending).sum();
     let holds: u64 = status.lanes().map(|(_, target)| target.holds).sum();
     let fine = match holds {
@@ -84,6 +96,7 @@ pub(super) fn problems(args: &ListArgs) -> Result<Exit, Failure> {
         read(&asked.dir, |reader| Ok((reader.holds(ITEMS_MAX)?, reader.troubles(ITEMS_MAX)?, reader.bad(ITEMS_MAX)?)))?;
     let (holds, troubles, bad) = lists.unwrap_or_default();
     let mut items = places(&status);
+    items.extend(status.config.iter().flat_map(of_the_configuration));
     items.extend(troubles.iter().map(trouble_item).filter(|item| is_asked(&status, &item.share, None)));
     let bad = bad.iter().filter(|matter| is_asked(&status, &matter.share, Some(&matter.target)));
     items.extend(bad.map(bad_item));
@@ -122,6 +135,7 @@ fn strange_items(share: &str, target: &str, strange: &Strange) -> Vec<Item> {
         target: Some(target.to_owned()),
         path,
         message: message.to_owned(),
+        by: None,
         hint: hint.to_owned(),
         since: When(Wall(strange.seen)),
     };
@@ -162,8 +176,8 @@ fn nothing(status: &Status, fine: &str) -> String {
 }
 
 fn show_items(items: &[Item], all: u64, nothing: &str, output: &Output) -> Result<(), Failure> {
-    if wants_json(output) {
-        return say_json(&items, output.query.as_deref());
+    if output.is_data() {
+        return say_data(&items, output);
     }
     let mut text = render_items(items, nothing, &Screen::here(When(now())));
     let left = all.saturating_sub(u64::try_from(items.len()).unwrap_or(u64::MAX));
@@ -187,7 +201,16 @@ fn places(status: &Status) -> Vec<Item> {
         let hint = offline_hint(&share.path, &share.name);
         let since = share.scanned.unwrap_or(status.as_of);
         let share = share.name.clone();
-        items.push(Item { kind: ItemKind::Place, share, target: None, path: String::new(), message, hint, since });
+        items.push(Item {
+            kind: ItemKind::Place,
+            share,
+            target: None,
+            path: String::new(),
+            message,
+            by: None,
+            hint,
+            since,
+        });
     }
     for (share, target) in status.lanes() {
         let Some(error) = &target.error else { continue };
@@ -197,11 +220,40 @@ fn places(status: &Status) -> Vec<Item> {
             target: Some(target.name.clone()),
             path: String::new(),
             message: error.message.clone(),
+            by: None,
             hint: error.hint.clone(),
             since: error.since,
         });
     }
     items
+}
+
+/// What of the configuration needs a person.
+fn of_the_configuration(config: &ConfigStatus) -> Vec<Item> {
+    let item = |share: &str, target: Option<String>, message: String, hint: String, since| Item {
+        kind: ItemKind::Place,
+        share: share.to_owned(),
+        target,
+        path: String::new(),
+        message,
+        by: None,
+        hint,
+        since,
+    };
+    let refused = config.error.iter().map(|error| {
+        let message = format!("the file is not taken: {}", error.message);
+        item("configuration", None, message, error.hint.clone(), error.since)
+    });
+    let waiting = config.waiting.iter().map(|one| {
+        let hint =
+            format!("if that is meant: driftline approve {}; if not, undo it in the file, then: {RELOAD}", one.place());
+        item(&one.share, one.target.clone(), format!("{}: {}", one.change, one.effect), hint, one.since)
+    });
+    let blocked = config
+        .blocked
+        .iter()
+        .map(|what| item("configuration", None, what.clone(), format!("once that is mended: {RELOAD}"), config.taken));
+    refused.chain(waiting).chain(blocked).collect()
 }
 
 fn trouble_item(matter: &TroubleMatter) -> Item {
@@ -211,6 +263,7 @@ fn trouble_item(matter: &TroubleMatter) -> Item {
         target: None,
         path: matter.path.to_string(),
         message: matter.trouble.message.clone(),
+        by: None,
         hint: matter.trouble.hint.clone(),
         since: When(matter.since),
     }
@@ -223,6 +276,7 @@ fn bad_item(matter: &BadMatter) -> Item {
         target: Some(matter.target.clone()),
         path: matter.path.to_string(),
         message: "was read back there, and is not what was left".to_owned(),
+        by: None,
         hint: format!("driftline verify --repair --share {} --target {}", matter.share, matter.target),
         since: When(matter.since),
     }
@@ -236,9 +290,23 @@ fn hold_item(matter: &OpenMatter) -> Item {
     item(ItemKind::Hold, matter, message, hint)
 }
 
-fn pending_item(matter: &OpenMatter, status: &Status) -> Item {
-    let message = format!("{}{}", waits_for(matter), obstacle(matter, status));
+fn pending_item(matter: &OpenMatter, status: &Status, holders: &Holders, asked: &State) -> Item {
+    let obstacle = obstacle(matter, status);
+    if obstacle.is_empty()
+        && let Some(by) = holders.of(&matter.share, &matter.path)
+    {
+        let message = "held: open for writing on the share".to_owned();
+        return Item { by: Some(by), ..item(ItemKind::Pending, matter, message, once_closed(&matter.share, asked)) };
+    }
+    let message = format!("{}{obstacle}", waits_for(matter));
     item(ItemKind::Pending, matter, message, way_on(matter, status))
+}
+
+fn once_closed(share: &str, asked: &State) -> String {
+    let shares = asked.config.iter().flat_map(|config| &config.shares);
+    let patience = shares.filter(|known| known.name == share).map(|share| Span(share.patience)).next();
+    let patience = patience.map(|patience| format!(" (patience = {patience})")).unwrap_or_default();
+    format!("it is copied once nobody writes to it; and as it is then, once its patience is over{patience}")
 }
 
 fn item(kind: ItemKind, matter: &OpenMatter, message: String, hint: String) -> Item {
@@ -248,6 +316,7 @@ fn item(kind: ItemKind, matter: &OpenMatter, message: String, hint: String) -> I
         target: Some(matter.target.clone()),
         path: matter.path.to_string(),
         message,
+        by: None,
         hint,
         since: When(matter.open.since),
     }
@@ -291,6 +360,9 @@ fn way_on(matter: &OpenMatter, status: &Status) -> String {
         (AgentState::Running, Some(TargetState::Unresponsive | TargetState::Unreachable)) => {
             "see driftline status; it goes on by itself once the target answers".to_owned()
         }
-        (AgentState::Running, Some(TargetState::Ok | TargetState::Resting) | None) => String::new(),
+        (AgentState::Running, Some(TargetState::Resting)) => {
+            "see driftline status; it is tried again by itself".to_owned()
+        }
+        (AgentState::Running, Some(TargetState::Ok) | None) => String::new(),
     }
 }

@@ -6,6 +6,7 @@ use crate::cli::collect::{feel, never_ran};
 use crate::cli::source::{self, State};
 use crate::cli::{Exit, Failure, bind, say};
 use crate::engine::clock::wall as now;
+use crate::engine::settings::{SETTINGS, Settings};
 use crate::engine::state::{self, Liveness};
 use crate::index::{Overview, Reader, Request, Requests, TargetOverview};
 
@@ -14,20 +15,41 @@ pub(super) fn approve(args: &ApproveArgs) -> Result<Exit, Failure> {
     let asked = source::state(&args.state)?;
     let lane = args.lane.to_string();
     let overview = overview(&asked, &format!("approve {lane}"))?;
-    let Some(name) = &args.lane.target else { return take_place(&asked, &args.lane, &overview) };
+    let waits = waits(&asked, &args.lane)?;
+    let Some(name) = &args.lane.target else {
+        let share = overview.shares.iter().find(|known| known.name == args.lane.share);
+        return match share.filter(|_| waits) {
+            Some(share) => request(&asked, Request::ApproveShare(share.id), &in_effect(&lane)),
+            None => take_place(&asked, &args.lane, &overview),
+        };
+    };
     let target = find(&overview, &args.lane.share, name).ok_or_else(|| no_such_lane(&lane, &overview))?;
+    if waits && target.halt.is_none() {
+        return request(&asked, Request::Approve(target.id), &in_effect(&lane));
+    }
     if target.halt.is_none() {
         return take_place(&asked, &args.lane, &overview);
     }
     request(&asked, Request::Approve(target.id), &format!("{lane} may go on"))
 }
 
+fn in_effect(lane: &str) -> String {
+    format!("What was changed of {lane} in the configuration takes effect")
+}
+
+/// Whether a change of the configuration waits there, of an agent that runs: one that starts takes the file as it is.
+fn waits(asked: &State, lane: &LaneName) -> Result<bool, Failure> {
+    if feel(&asked.dir, now())?.liveness == Liveness::Stopped {
+        return Ok(false);
+    }
+    let said = read(&asked.dir, |reader| reader.fact(SETTINGS))?.flatten().and_then(|said| Settings::parse(&said));
+    let waiting = said.map(|said| said.waiting).unwrap_or_default();
+    Ok(waiting.iter().any(|one| one.share == lane.share && one.target == lane.target))
+}
+
 /// What lies where a share or a target was is another one: from now on it is that. Said aloud; nothing is changed there.
 fn take_place(asked: &State, lane: &LaneName, overview: &Overview) -> Result<Exit, Failure> {
-    let config = asked.config.as_ref().ok_or_else(|| {
-        Failure::cannot(Exit::Usage, format!("approve {lane}"), "only the state folder is named")
-            .hint("name the configuration with --config, or --share and --target")
-    })?;
+    let config = asked.configured(&format!("approve {lane}"))?;
     let runs = matches!(feel(&asked.dir, now())?.liveness, Liveness::Running | Liveness::Starting);
     if runs && lane.target.is_some() {
         let how = "To take another place for it, stop the agent first.";

@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::cli::args::LaneName;
 use crate::cli::ask::unreadable;
 use crate::cli::collect::{shown, shown_place};
+use crate::cli::fault::Fault;
 use crate::cli::{Exit, Failure};
 use crate::config::{Config, Share, Target};
 use crate::engine::clock::wall as now;
@@ -97,26 +98,6 @@ fn with_index<T>(config: &Config, work: impl FnOnce(&mut Index, &str) -> Result<
     let mut index = Index::open(&dir.join(state::INDEX)).map_err(broken)?;
     let writer = config.agent.name.clone().unwrap_or_else(crate::sys::host::name);
     work(&mut index, &writer).map_err(|fault| fault.told(dir))
-}
-
-enum Fault {
-    Index(IndexError),
-    Told(Failure),
-}
-
-impl Fault {
-    fn told(self, dir: &Path) -> Failure {
-        match self {
-            Self::Index(error) => unreadable(dir, &error),
-            Self::Told(failure) => failure,
-        }
-    }
-}
-
-impl From<IndexError> for Fault {
-    fn from(error: IndexError) -> Self {
-        Self::Index(error)
-    }
 }
 
 fn bind_share(index: &mut Index, share: &Share, writer: &str, lines: &mut Vec<String>) -> Result<ShareInfo, Fault> {

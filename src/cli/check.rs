@@ -14,7 +14,7 @@ use crate::cli::args::CheckArgs;
 use crate::cli::ask::read;
 use crate::cli::collect::{shown, shown_place};
 use crate::cli::text::{counted, harmless};
-use crate::cli::{Exit, Failure, bind, say, say_json, source};
+use crate::cli::{Exit, Failure, bind, say, say_data, source};
 use crate::config::{Config, Share};
 use crate::engine::share_uid;
 use crate::index::{Overview, Reader, ShareOverview};
@@ -62,8 +62,8 @@ struct Line {
 pub(super) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
     let config = source::config(&args.places)?;
     let report = report(&config);
-    if args.output.json || args.output.query.is_some() {
-        say_json(&report, args.output.query.as_deref())?;
+    if args.output.is_data() {
+        say_data(&report, &args.output)?;
     } else {
         say(&render(&report))?;
     }

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use crate::cli::halt::halt_status;
 use crate::cli::report::{
-    self, AgentState, AgentStatus, HaltStatus, Notice, ShareState, ShareStatus, Status, TargetKind, TargetState,
-    TargetStatus, TargetTrouble, Verified, WatchMode, WatchStatus, When,
+    self, AgentState, AgentStatus, ConfigStatus, HaltStatus, Notice, ShareState, ShareStatus, Status, TargetKind,
+    TargetState, TargetStatus, Trouble, Verified, WatchMode, WatchStatus, When,
 };
+use crate::cli::settings::config_status;
 use crate::cli::source::State;
 use crate::cli::{Exit, Failure};
 use crate::config::{self, Config, Prices, is_url};
+use crate::engine::settings::SETTINGS;
 use crate::engine::state::{self, Liveness, Pulse, ShareCondition, TargetCondition, WatchWay};
 use crate::index::{IndexError, Oldest, Overview, Reader, ShareOverview, TargetOverview};
 use crate::model::{RelPath, Requests, Wall};
@@ -32,17 +34,23 @@ pub(super) struct Found {
     pub(super) pulse: Pulse,
     /// What the index knows; `Ok(None)` if there is none.
     pub(super) overview: Result<Option<Overview>, IndexError>,
+    /// What the agent says of its configuration, as it wrote it.
+    pub(super) settings: Option<String>,
 }
 
 impl Found {
     /// Looks into a state folder, without ever waiting for long.
     pub(super) fn look(dir: &Path, now: Wall) -> Result<Self, Failure> {
         let pulse = feel(dir, now)?;
-        let overview = patiently(|| match Reader::open(&dir.join(state::INDEX))? {
-            Some(reader) => reader.overview().map(Some),
-            None => Ok(None),
+        let known = patiently(|| match Reader::open(&dir.join(state::INDEX))? {
+            Some(reader) => Ok((Some(reader.overview()?), reader.fact(SETTINGS)?)),
+            None => Ok((None, None)),
         });
-        Ok(Self { pulse, overview })
+        let (overview, settings) = match known {
+            Ok((overview, settings)) => (Ok(overview), settings),
+            Err(error) => (Err(error), None),
+        };
+        Ok(Self { pulse, overview, settings })
     }
 }
 
@@ -96,14 +104,15 @@ pub(super) fn status(asked: &State, found: &Found, now: Wall) -> Status {
         Ok(None) => (&none, None),
         Err(error) => (&none, Some(index_notice(error))),
     };
+    let settings = config_status(asked, found, now);
     let shares = match &asked.config {
-        Some(config) => configured(config, overview, &found.pulse, now),
+        Some(config) => configured(config, overview, settings.as_ref(), &found.pulse, now),
         None => {
             let prices = Prices::default();
             overview.shares.iter().map(|share| share_status(share, &prices, &found.pulse, now)).collect()
         }
     };
-    let status = Status::new(agent, shares, When(now));
+    let status = Status::new(agent, settings, shares, When(now));
     match error {
         Some(error) => status.with_error(error),
         None => status,
@@ -125,25 +134,44 @@ fn agent(asked: &State, pulse: &Pulse) -> AgentStatus {
 }
 
 /// What is configured, in its order; of what no agent has seen yet nothing is known. What is configured no more is left
-/// out.
-fn configured(config: &Config, overview: &Overview, pulse: &Pulse, now: Wall) -> Vec<ShareStatus> {
+/// out, unless the agent goes on with it until a person has said that it may go.
+fn configured(
+    config: &Config,
+    overview: &Overview,
+    settings: Option<&ConfigStatus>,
+    pulse: &Pulse,
+    now: Wall,
+) -> Vec<ShareStatus> {
+    let goes_on = |share: &str, target: Option<&str>| {
+        let waiting = settings.into_iter().flat_map(|settings| &settings.waiting);
+        let mut waiting = waiting.filter(|_| pulse.liveness != Liveness::Stopped);
+        waiting.any(|one| one.share == share && (target.is_none() || one.target.as_deref() == target))
+    };
+    // What an agent that runs has not begun is told with its configuration.
+    let begins = pulse.liveness != Liveness::Running || settings.is_none();
     let one = |share: &config::Share| {
         let known = overview.shares.iter().find(|known| known.name == share.name);
         let mut status = match known {
             Some(known) => share_status(known, &config.prices, pulse, now),
-            None => unseen_share(share),
+            None if begins => unseen_share(share),
+            None => return None,
         };
         let mut seen = std::mem::take(&mut status.targets);
-        status.targets = share.targets.iter().map(|target| take(&mut seen, target)).collect();
-        status
+        status.targets = share.targets.iter().filter_map(|target| take(&mut seen, target, begins)).collect();
+        status.targets.extend(seen.into_iter().filter(|target| goes_on(&share.name, Some(&target.name))));
+        Some(status)
     };
-    config.shares.iter().map(one).collect()
+    let mut shares: Vec<_> = config.shares.iter().filter_map(one).collect();
+    let is_named = |name: &str| config.shares.iter().any(|share| share.name == name);
+    let others = overview.shares.iter().filter(|known| !is_named(&known.name) && goes_on(&known.name, None));
+    shares.extend(others.map(|known| share_status(known, &config.prices, pulse, now)));
+    shares
 }
 
-fn take(seen: &mut Vec<TargetStatus>, target: &config::Target) -> TargetStatus {
+fn take(seen: &mut Vec<TargetStatus>, target: &config::Target, begins: bool) -> Option<TargetStatus> {
     match seen.iter().position(|known| known.name == target.name) {
-        Some(at) => seen.swap_remove(at),
-        None => unseen_target(&target.name, kind(&target.place.to_string())),
+        Some(at) => Some(seen.swap_remove(at)),
+        None => begins.then(|| unseen_target(&target.name, kind(&target.place.to_string()))),
     }
 }
 
@@ -180,6 +208,7 @@ fn unseen_target(name: &str, kind: TargetKind) -> TargetStatus {
         pending: 0,
         pending_bytes: 0,
         oldest_pending_s: None,
+        rate: None,
         protected_as_of: None,
         problems: 0,
         holds: 0,
@@ -214,7 +243,7 @@ pub(super) fn shown_place(place: &config::Place) -> String {
 /// What the agent last said of a share; nothing if one has just started and has not said anything.
 fn said_of_share(share: &ShareOverview, pulse: &Pulse) -> state::ShareState {
     match pulse.liveness {
-        Liveness::Starting => state::ShareState::default(),
+        Liveness::Starting => state::ShareState::begun(&share.state, pulse.beat.as_ref().map(|(_, at)| *at)),
         Liveness::Running | Liveness::Hung | Liveness::Stopped => state::ShareState::parse(&share.state),
     }
 }
@@ -228,10 +257,8 @@ fn said_of_target(target: &TargetOverview, pulse: &Pulse) -> state::TargetState 
 
 fn share_status(share: &ShareOverview, prices: &Prices, pulse: &Pulse, now: Wall) -> ShareStatus {
     let said = said_of_share(share, pulse);
-    let scanned = match pulse.liveness {
-        Liveness::Stopped => share.scanned,
-        Liveness::Running | Liveness::Starting | Liveness::Hung => share.scanned.filter(|_| said.scanned),
-    };
+    // What another run saw says nothing of now.
+    let scanned = share.scanned.filter(|_| said.scanned);
     let state = match said.state {
         ShareCondition::Ok => ShareState::Ok,
         ShareCondition::Scanning => ShareState::Scanning,
@@ -268,10 +295,9 @@ fn share_status(share: &ShareOverview, prices: &Prices, pulse: &Pulse, now: Wall
 fn seen_until(share: &ShareOverview, said: &state::ShareState, pulse: &Pulse) -> Option<Wall> {
     let scanned = share.scanned?;
     // What is not watched is known as far as the last scan saw it, and no further.
-    let watched = said.watch.mode == WatchWay::Inotify && said.watch.coverage >= 1.0;
-    let follows = said.scanned && watched && said.state != ShareCondition::Offline;
     let beat = pulse.beat.as_ref().map(|(_, at)| *at);
-    Some(if follows { beat.unwrap_or(scanned) } else { scanned })
+    let earlier = said.followed.map_or(scanned, |followed| scanned.max(Wall(followed)));
+    Some(if said.follows() { beat.unwrap_or(scanned) } else { earlier })
 }
 
 fn target_status(
@@ -300,6 +326,7 @@ fn target_status(
         pending: unsigned(target.tally.pending),
         pending_bytes: unsigned(target.tally.pending_bytes),
         oldest_pending_s: target.oldest_pending.map(|since| now.since(since).as_secs()),
+        rate: said.rate.filter(|_| pulse.liveness == Liveness::Running),
         protected_as_of: protected.map(When),
         problems: u64::from(state == TargetState::Resting && lasts) + target.read_back.bad,
         verified: Verified {
@@ -358,14 +385,14 @@ fn target_trouble(
     state: TargetState,
     said: &state::TargetState,
     now: Wall,
-) -> Option<TargetTrouble> {
+) -> Option<Trouble> {
     if let Some(HaltStatus { message, hint, since, .. }) = halt_status(share, target) {
         let since = since.map(|since| since.0).or(said.since.map(Wall)).or(target.oldest_pending).unwrap_or(now);
-        return Some(TargetTrouble { message, hint, since: When(since) });
+        return Some(Trouble { message, hint, since: When(since) });
     }
     let error = said.error.as_ref().filter(|_| state != TargetState::Ok)?;
     let (message, hint) = (error.message.clone(), error.hint.clone());
-    Some(TargetTrouble { message, hint, since: When(Wall(error.since)) })
+    Some(Trouble { message, hint, since: When(Wall(error.since)) })
 }
 
 fn unsigned(count: i64) -> u64 {

@@ -8,10 +8,11 @@ use serde::Serialize;
 use crate::cli::args::ExplainArgs;
 use crate::cli::ask::read;
 use crate::cli::collect::{never_ran, shown};
+use crate::cli::holders::Holders;
 use crate::cli::report::When;
 use crate::cli::source::{self, State};
 use crate::cli::text::{Screen, bytes, harmless};
-use crate::cli::{Exit, Failure, say, say_json};
+use crate::cli::{Exit, Failure, say, say_data};
 use crate::engine::clock::wall as now;
 use crate::engine::state::TargetState;
 use crate::index::{HoldRow, PathStory, Presence, Reader, ShareOverview, TargetStory};
@@ -28,6 +29,8 @@ pub(super) struct Explanation {
     pub path: String,
     /// The pattern that hides it, if one does.
     pub ignored_by: Option<String>,
+    /// Who has it open for writing, as far as that can be seen from here.
+    pub open_by: Option<String>,
     /// As it was last seen on the share, in words.
     pub local: String,
     /// What it permits beyond its mode, as `setfacl --set` takes it; `None` if nothing, or if nobody told.
@@ -86,9 +89,11 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
         return Err(failure.hint("name a path in it; of the share as a whole tells `driftline status`"));
     }
     let mut told = Vec::new();
+    let holders = Holders::look(&overview);
     for (share, path) in &places {
         let story = read(&asked.dir, |reader| reader.story(share.id, path))?;
-        told.extend(story.map(|story| explained(&asked, share, path, &story)));
+        let open_by = holders.of(&share.name, path);
+        told.extend(story.map(|story| Explanation { open_by, ..explained(&asked, share, path, &story) }));
     }
     // A relative path may be one of several shares: those that know nothing of it are left out, unless none does.
     let is_known = |one: &Explanation| one.local != NOT_KNOWN || one.targets.iter().any(|target| target.at.is_some());
@@ -100,8 +105,8 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
         let failure = Failure::cannot(Exit::Usage, what, "it lies in no share");
         return Err(failure.hint(format!("the shares are {}", roots.join(", "))));
     }
-    if args.output.json || args.output.query.is_some() {
-        say_json(&told, args.output.query.as_deref())?;
+    if args.output.is_data() {
+        say_data(&told, &args.output)?;
     } else {
         let screen = Screen::here(When(now()));
         say(&told.iter().map(|one| render(one, &screen)).collect::<Vec<_>>().join("\n"))?;
@@ -159,6 +164,7 @@ fn explained(asked: &State, share: &ShareOverview, path: &RelPath, story: &PathS
         ignored_by,
         local: local_words(story),
         access_list: access_list(story),
+        open_by: None,
         troubles: story
             .troubles
             .iter()
@@ -344,7 +350,8 @@ fn render(one: &Explanation, screen: &Screen) -> String {
     if let Some(rule) = &one.ignored_by {
         text += &format!("  it is left out: the pattern {} hides it\n", harmless(rule));
     }
-    text += &format!("  on the share: {}\n", one.local);
+    let open = one.open_by.as_ref().map(|by| format!("; open for writing ({})", harmless(by))).unwrap_or_default();
+    text += &format!("  on the share: {}{open}\n", one.local);
     if let Some(list) = &one.access_list {
         text += &format!("    access list: {list}\n");
     }

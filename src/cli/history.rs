@@ -10,7 +10,7 @@ use crate::cli::collect::shown;
 use crate::cli::report::When;
 use crate::cli::text::{Screen, Set, bytes, harmless, table};
 use crate::cli::wanted::{Chosen, Open, choose};
-use crate::cli::{Exit, Failure, say, say_json};
+use crate::cli::{Exit, Failure, say, say_data};
 use crate::engine::clock;
 use crate::model::{Kept, Kind, Past, RelPath, Seen, Wall, Was, Which};
 use crate::target::{Depth, Piece, Target, TargetError};
@@ -77,8 +77,8 @@ pub(super) fn history(args: &HistoryArgs) -> Result<Exit, Failure> {
             error,
         });
     }
-    if args.output.json || args.output.query.is_some() {
-        say_json(&all, args.output.query.as_deref())?;
+    if args.output.is_data() {
+        say_data(&all, &args.output)?;
     } else {
         say(&render(&all, &chosen, &Screen::here(When(clock::wall()))))?;
     }

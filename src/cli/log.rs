@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::cli::args::LogArgs;
-use crate::cli::ask::{read, unreadable};
+use crate::cli::ask::read;
 use crate::cli::collect::{never_ran, patiently, shown};
 use crate::cli::explain::places;
+use crate::cli::fault::Fault;
 use crate::cli::report::When;
 use crate::cli::source::{self, Picked};
 use crate::cli::text::harmless;
@@ -170,20 +171,6 @@ fn json_line(entry: &JournalEntry) -> String {
         detail: &entry.detail,
     };
     serde_json::to_string(&line).expect("plain values and text are always JSON") + "\n"
-}
-
-enum Fault {
-    Index(IndexError),
-    Told(Failure),
-}
-
-impl Fault {
-    fn told(self, dir: &Path) -> Failure {
-        match self {
-            Self::Index(error) => unreadable(dir, &error),
-            Self::Told(failure) => failure,
-        }
-    }
 }
 
 /// The index's file, which may be replaced by another while it is followed.

@@ -10,11 +10,15 @@ mod asked;
 mod bind;
 mod check;
 mod collect;
+mod data;
 mod errors;
 mod explain;
+mod fault;
 mod halt;
 mod history;
+mod holders;
 mod init;
+pub mod item_text;
 mod log;
 mod logs;
 mod manual;
@@ -24,6 +28,7 @@ pub mod progress;
 pub mod report;
 mod restore;
 mod service;
+mod settings;
 mod setup;
 pub mod source;
 pub mod status_text;
@@ -38,9 +43,10 @@ use clap::Parser as _;
 
 use crate::cli::args::{Cli, Command};
 
+pub use data::Format;
 pub use errors::{Exit, Failure};
 pub use init::{Draft, Written, init};
-pub use out::{complain, json, say, say_json};
+pub use out::{complain, data, say, say_data};
 
 /// Reads the command line, does what it asks, and says how that ended.
 pub fn main() -> ExitCode {

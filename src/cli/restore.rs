@@ -14,7 +14,7 @@ use crate::cli::report::When;
 use crate::cli::text::{Screen, bytes, counted, harmless, span};
 use crate::cli::wanted::{Chosen, Open, choose};
 use crate::cli::when;
-use crate::cli::{Exit, Failure, say, say_json, source};
+use crate::cli::{Exit, Failure, say, say_data, source};
 use crate::engine::clock;
 use crate::engine::restore::{Counts, Known, RestoreError, Restored, Wanted, restore as bring};
 use crate::engine::state::INDEX;
@@ -109,8 +109,8 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<Exit, Failure> {
         .map_err(|error| Failure::cannot(Exit::Problems, &what, &error.message).hint(&error.hint))?;
     let took = clock::moment().since(begun);
     let report = report(&chosen, &open, args, (as_of, &root, &called), outcome, took);
-    if args.output.json || args.output.query.is_some() {
-        say_json(&report, args.output.query.as_deref())?;
+    if args.output.is_data() {
+        say_data(&report, &args.output)?;
     } else {
         say(&render(&report, &Screen::here(When(now)), took))?;
     }

@@ -4,17 +4,17 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::{CONFIG, Choice, Places, StateArgs};
+use crate::cli::report::Notice;
 use crate::cli::{Exit, Failure};
 use crate::config::{Config, is_url};
+use crate::engine::Reading;
+use crate::engine::state::INDEX;
+use crate::model::Digest;
 
 /// The configuration that a command works with.
 pub fn config(places: &Places) -> Result<Config, Failure> {
     if places.share.is_empty() {
-        let mut config = read(places.config.as_deref().unwrap_or(Path::new(CONFIG)))?;
-        if let Some(state_dir) = &places.state_dir {
-            config.agent.state_dir = absolute(state_dir)?;
-        }
-        return Ok(config);
+        return Ok(to_run(places)?.0);
     }
     let state_dir = match &places.state_dir {
         Some(dir) => absolute(dir)?,
@@ -28,18 +28,110 @@ pub fn config(places: &Places) -> Result<Config, Failure> {
 pub struct State {
     /// The folder that holds it.
     pub dir: PathBuf,
-    /// What it was made for, unless only the folder was named.
+    /// What it was made for, unless only the folder was named, or the file is refused.
     pub config: Option<Config>,
+    /// Why the configuration file is refused: the agent may go on with what it read before.
+    pub refused: Option<Notice>,
+    /// The digest of the file's text, if there is a file.
+    pub digest: Option<String>,
+}
+
+impl State {
+    /// The configuration, for a command that has to know where the places are: to do `what`.
+    pub fn configured(&self, what: &str) -> Result<&Config, Failure> {
+        match (&self.config, &self.refused) {
+            (Some(config), _) => Ok(config),
+            (None, Some(refused)) => Err(Failure::cannot(Exit::Config, what, &refused.message).hint(&refused.hint)),
+            (None, None) => {
+                let cause = "a state folder alone does not say how shares and targets are reached";
+                let hint = "name the configuration with --config, or --share and --target";
+                Err(Failure::cannot(Exit::Usage, what, cause).hint(hint))
+            }
+        }
+    }
+}
+
+/// A configuration file, as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileRead {
+    /// What it holds.
+    pub config: Config,
+    /// The digest of its text.
+    pub digest: String,
 }
 
 /// The state folder that a command asks, and the configuration where one was named or is needed to find it.
 pub fn state(args: &StateArgs) -> Result<State, Failure> {
     let places = &args.places;
+    let known = |dir: PathBuf, config| State { dir, config, refused: None, digest: None };
     if let (Some(dir), None, []) = (&places.state_dir, &places.config, &places.share[..]) {
-        return Ok(State { dir: absolute(dir)?, config: None });
+        return Ok(known(absolute(dir)?, None));
     }
-    let config = config(places)?;
-    Ok(State { dir: config.agent.state_dir.clone(), config: Some(config) })
+    if !places.share.is_empty() {
+        let config = config(places)?;
+        return Ok(known(config.agent.state_dir.clone(), Some(config)));
+    }
+    let path = file(places);
+    let named = places.state_dir.as_deref().map(absolute).transpose()?;
+    let text = text(path)?;
+    let digest = Some(digest(&text));
+    match Config::parse(&text) {
+        Ok(config) => {
+            let dir = named.unwrap_or_else(|| config.agent.state_dir.clone());
+            Ok(State { dir, config: Some(config), refused: None, digest })
+        }
+        Err(error) => {
+            // Where an agent works, it can be asked all the same.
+            let dir = named.unwrap_or_else(|| Config::state_dir_of(&text));
+            if !dir.join(INDEX).exists() {
+                return Err(Failure::config_file(path, &error));
+            }
+            let refused = Notice { message: format!("{}: {error}", path.display()), hint: error.hint };
+            Ok(State { dir, config: None, refused: Some(refused), digest })
+        }
+    }
+}
+
+fn digest(text: &str) -> String {
+    Digest::of(text.as_bytes()).to_string()
+}
+
+/// The file that these name.
+fn file(places: &Places) -> &Path {
+    places.config.as_deref().unwrap_or(Path::new(CONFIG))
+}
+
+/// The configuration to run with, and the digest of its text if it comes from a file.
+pub fn to_run(places: &Places) -> Result<(Config, Option<String>), Failure> {
+    if !places.share.is_empty() {
+        return Ok((config(places)?, None));
+    }
+    let FileRead { mut config, digest } = read(file(places))?;
+    if let Some(state_dir) = &places.state_dir {
+        config.agent.state_dir = absolute(state_dir)?;
+    }
+    Ok((config, Some(digest)))
+}
+
+/// The file as it is now, for an agent that runs with it: what it holds, or what is wrong with it and what to do.
+pub fn anew(places: &Places) -> Reading {
+    let path = file(places);
+    let told = |failure: Failure| match failure {
+        Failure::Told { message, hint, .. } => (message, hint.unwrap_or_default()),
+        Failure::NobodyReads => (String::new(), String::new()),
+    };
+    let text = match text(path) {
+        Ok(text) => text,
+        Err(failure) => return Reading { config: Err(told(failure)), digest: String::new() },
+    };
+    let config = Config::parse(&text).map_err(|error| (format!("{}: {error}", path.display()), error.hint));
+    let config = config.and_then(|mut config| {
+        if let Some(state_dir) = &places.state_dir {
+            config.agent.state_dir = absolute(state_dir).map_err(told)?;
+        }
+        Ok(config)
+    });
+    Reading { config, digest: digest(&text) }
 }
 
 /// A share and targets picked by their names; all of them where none is named.
@@ -106,16 +198,21 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::cannot(Exit::Usage, format!("use the path {:?}", path.to_string_lossy()), error))
 }
 
-fn read(path: &Path) -> Result<Config, Failure> {
+fn read(path: &Path) -> Result<FileRead, Failure> {
+    let text = text(path)?;
+    let config = Config::parse(&text).map_err(|error| Failure::config_file(path, &error))?;
+    Ok(FileRead { config, digest: digest(&text) })
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
     let bytes = std::fs::read(path).map_err(|error| {
         Failure::cannot(Exit::Config, format!("read {}", path.display()), error)
             .hint("name another file with --config, write one with `driftline init`, or name --share and --target")
     })?;
-    let text = String::from_utf8(bytes).map_err(|_| {
+    String::from_utf8(bytes).map_err(|_| {
         Failure::cannot(Exit::Config, format!("use {}", path.display()), "it is not text in UTF-8")
             .hint("save it as UTF-8, or name another file with --config")
-    })?;
-    Config::parse(&text).map_err(|error| Failure::config_file(path, &error))
+    })
 }
 
 /// The user's state folder after the XDG rules: an empty or relative variable counts as unset.
@@ -162,7 +259,7 @@ mod tests {
             let places = Places { config: None, share: paths(share), target: paths(target), state_dir };
             state(&StateArgs { places }).expect("found")
         };
-        assert_eq!(named(&[], &[]), State { dir: dir.path().join("state"), config: None });
+        assert_eq!(named(&[], &[]), State { dir: dir.path().join("state"), config: None, refused: None, digest: None });
         let quick = named(&["papers"], &["copy"]);
         assert_eq!(quick.dir, dir.path().join("state"));
         assert_eq!(quick.config.map(|config| config.shares[0].name.clone()), Some("papers".to_owned()));

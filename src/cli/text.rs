@@ -37,6 +37,18 @@ impl Screen {
         shown.strftime(format).to_string()
     }
 
+    /// In few columns: the time of day if it is today's, else the day; with its year if that is another one.
+    pub fn short_time(&self, when: When) -> String {
+        let local = |when: When| when.timestamp().to_zoned(self.zone.clone());
+        let (shown, now) = (local(when), local(self.now));
+        let format = match () {
+            () if shown.date() == now.date() => "%H:%M:%S",
+            () if shown.year() == now.year() => "%b %d %H:%M",
+            () => "%Y-%m-%d",
+        };
+        shown.strftime(format).to_string()
+    }
+
     /// Date and time, as commands take it.
     pub fn full_time(&self, when: When) -> String {
         when.timestamp().to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
@@ -120,6 +132,79 @@ pub fn table<const N: usize>(set: [Set; N], rows: &[[String; N]], width: usize) 
     text
 }
 
+/// A column of a table whose columns are not always the same.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// What stands above it.
+    pub head: &'static str,
+    /// How it is set.
+    pub set: Set,
+    /// 0 to keep it whatever the width; else the column with the highest number is left out first where there is no room.
+    pub keep: u8,
+    /// One cell for each row.
+    pub cells: Vec<String>,
+}
+
+impl Column {
+    /// Whether any cell holds anything.
+    pub fn has_something(&self) -> bool {
+        self.cells.iter().any(|cell| !cell.is_empty())
+    }
+
+    fn width(&self) -> usize {
+        let cells = self.cells.iter().map(|cell| cell.chars().count());
+        cells.chain([self.head.chars().count()]).max().unwrap_or(0)
+    }
+
+    fn line(&self, cell: &str) -> String {
+        let width = self.width();
+        match self.set {
+            Set::Left => format!("{cell:<width$}"),
+            Set::Right => format!("{cell:>width$}"),
+        }
+    }
+}
+
+/// As many of these columns as fit, aligned like [`table`], below their heads.
+pub fn columns(mut columns: Vec<Column>, width: usize) -> String {
+    loop {
+        let whole = columns.iter().map(|column| column.width() + 2).sum::<usize>().saturating_sub(2);
+        let least = columns.iter().map(|column| column.keep).max().unwrap_or(0);
+        if whole <= width || least == 0 {
+            break;
+        }
+        columns.retain(|column| column.keep != least);
+    }
+    let line = |cells: Vec<String>| cut(cells.join("  ").trim_end(), width) + "\n";
+    let mut text = line(columns.iter().map(|column| column.line(column.head)).collect());
+    for row in 0..columns.first().map_or(0, |column| column.cells.len()) {
+        text += &line(columns.iter().map(|column| column.line(&column.cells[row])).collect());
+    }
+    text
+}
+
+/// The text in lines of at most `width` columns, broken between words; all but the first begin with `indent`. A word that is
+/// longer stays whole.
+pub fn wrap(text: &str, width: usize, indent: &str) -> String {
+    let mut lines = vec![String::new()];
+    // Spaces at its beginning stay: they are an indent of its own.
+    let begin = text.len() - text.trim_start().len();
+    lines[0].push_str(&text[..begin]);
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        let last = lines.last_mut().expect("there is always a line");
+        if !empty && last.chars().count() + 1 + word.chars().count() > width {
+            lines.push(format!("{indent}{word}"));
+            continue;
+        }
+        if !std::mem::take(&mut empty) {
+            last.push(' ');
+        }
+        last.push_str(word);
+    }
+    lines.join("\n")
+}
+
 /// The text, or as much of it as fits, with an ellipsis.
 pub fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
@@ -179,6 +264,22 @@ mod tests {
     }
 
     #[test]
+    fn what_matters_least_is_left_out_where_there_is_no_room() {
+        let column = |head, keep| Column { head, set: Set::Left, keep, cells: vec!["x".into()] };
+        let all = || vec![column("AAAA", 0), column("BBBB", 2), column("CCCC", 1)];
+        assert_eq!(columns(all(), 16), "AAAA  BBBB  CCCC\nx     x     x\n");
+        assert_eq!(columns(all(), 15), "AAAA  CCCC\nx     x\n");
+        assert_eq!(columns(all(), 3), "AA…\nx\n");
+    }
+
+    #[test]
+    fn long_lines_are_broken_between_words_and_lose_none() {
+        assert_eq!(wrap("one two three", 80, "  "), "one two three");
+        assert_eq!(wrap("one two three", 8, "  "), "one two\n  three");
+        assert_eq!(wrap("  a longlonglong b", 6, "    "), "  a\n    longlonglong\n    b");
+    }
+
+    #[test]
     fn a_time_of_another_day_has_its_date() {
         let at = |text: &str| serde_json::from_value::<When>(text.into()).expect("a time");
         let zone = TimeZone::fixed(jiff::tz::offset(1));
@@ -186,5 +287,8 @@ mod tests {
         assert_eq!(screen.time(at("2026-11-22T23:30:00Z")), "00:30:00");
         assert_eq!(screen.time(at("2026-11-22T22:30:00Z")), "2026-11-22 23:30:00");
         assert_eq!(screen.ago(at("2026-11-23T13:54:00Z")), "6 min");
+        assert_eq!(screen.short_time(at("2026-11-22T23:30:00Z")), "00:30:00");
+        assert_eq!(screen.short_time(at("2026-11-22T22:30:00Z")), "Nov 22 23:30");
+        assert_eq!(screen.short_time(at("2025-11-23T14:00:00Z")), "2025-11-23");
     }
 }

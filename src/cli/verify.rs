@@ -15,7 +15,7 @@ use crate::cli::progress::{Progress, ProgressLine};
 use crate::cli::source::{self, State};
 use crate::cli::text::{bytes, counted, harmless, span};
 use crate::cli::verify::read::{Reading, Stopped, Task};
-use crate::cli::{Exit, Failure, agent, complain, logs, say, say_json};
+use crate::cli::{Exit, Failure, agent, complain, logs, say, say_data};
 use crate::config::{self, Config};
 use crate::engine::state::{self, Liveness};
 use crate::engine::{Seat, Used, clock, open_target, take_findings};
@@ -87,10 +87,7 @@ impl Lane {
 /// `verify`.
 pub(super) fn verify(cli: &Cli, args: &VerifyArgs) -> Result<Exit, Failure> {
     let (asked, picked) = source::choice(&args.choice)?;
-    let config = asked.config.clone().ok_or_else(|| {
-        Failure::cannot(Exit::Usage, "verify", "a state folder alone does not say how the targets are opened")
-            .hint("name the configuration with --config, or --share and --target")
-    })?;
+    let config = asked.configured("verify")?.clone();
     logs::begin(cli, &config, logs::Quiet::Yes);
     let index = asked.dir.join(state::INDEX);
     let internal = |error| unreadable(&asked.dir, &error);
@@ -112,8 +109,8 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs) -> Result<Exit, Failure> {
     report.fine = report.targets.iter().all(Lane::is_fine);
     let wrong = report.targets.iter().map(Lane::wrong).sum();
     let next = post.hand_over(&config, &asked, wrong)?;
-    if args.output.json || args.output.query.is_some() {
-        say_json(&report, args.output.query.as_deref())?;
+    if args.output.is_data() {
+        say_data(&report, &args.output)?;
     } else {
         say(&render(&report))?;
         report.targets.iter().filter_map(failure).for_each(|failure| complain(&failure));

@@ -4,6 +4,7 @@
 //! exists (`cli`), whether an `ignore` pattern is well formed (`local`).
 
 mod bucket;
+mod change;
 mod check;
 mod nearest;
 mod parse;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use crate::plan::{Deletes, Drift, Nature, Policy};
 
 pub use bucket::{Adopt, BadBudget, Bucket, Budget, Period, Place, Sse};
+pub use change::{Change, Effect, Facts, merge};
 pub use prices::{Estimate, Prices};
 pub use quick::is_url;
 pub use timetable::{BadTimetable, Timetable, Weekday};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
@@ -160,6 +161,20 @@ impl Config {
         let (config, lines) = reader.file(raw)?;
         check::check(&config, &lines)?;
         Ok(config)
+    }
+}
+
+impl Config {
+    /// Where the index lies according to a text that need not be right otherwise: whoever asks an agent that read a better one
+    /// finds it.
+    pub fn state_dir_of(text: &str) -> PathBuf {
+        let lines = text.lines().map(str::trim).skip_while(|line| *line != "[agent]").skip(1);
+        let mut lines = lines.take_while(|line| !line.starts_with('['));
+        let value = |line: &str| {
+            let table: toml::Table = toml::from_str(line).ok()?;
+            Some(PathBuf::from(table.get("state_dir")?.as_str()?))
+        };
+        lines.find_map(value).unwrap_or_else(|| STATE_DIR.into())
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::config::{Adopt, Bucket, Budget, Period, Timetable};
+use crate::config::{Adopt, Bucket, Budget, Period, Place, Timetable};
 use crate::engine::clock;
 use crate::index::{Index, IndexError};
 use crate::model::{Digest, TargetId, Wall};
@@ -34,8 +34,60 @@ pub struct Used {
     pub this_month: u64,
 }
 
+/// What of a bucket may be turned while it is used: how fast may be sent, and how much may be asked.
+#[derive(Clone, Default)]
+pub(super) struct Dials {
+    rate: Arc<Mutex<Timetable>>,
+    budget: Arc<Mutex<Option<Budget>>>,
+}
+
+impl Dials {
+    pub(super) fn new(place: &Place) -> Self {
+        let dials = Self::default();
+        dials.turn_to(place);
+        dials
+    }
+
+    /// From the next request on.
+    pub(super) fn turn_to(&self, place: &Place) {
+        if let Place::Bucket(bucket) = place {
+            *self.rate.lock().unwrap_or_else(PoisonError::into_inner) = bucket.rate_limit.clone();
+            *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = bucket.request_budget;
+        }
+    }
+
+    fn rate(&self) -> Arc<dyn Fn() -> Option<u64> + Send + Sync> {
+        let timetable = Arc::clone(&self.rate);
+        Arc::new(move || {
+            let timetable = timetable.lock().unwrap_or_else(PoisonError::into_inner);
+            if timetable.is_unlimited() {
+                return None;
+            }
+            let (weekday, minute) = clock::local();
+            timetable.rate(weekday, minute)
+        })
+    }
+
+    fn allowed(&self, used: Used) -> Allowed {
+        let budget = Arc::clone(&self.budget);
+        let meter: Mutex<Option<Meter>> = Mutex::default();
+        let begun = clock::wall();
+        Arc::new(move |made| {
+            let Some(budget) = *budget.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
+            let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
+            if meter.is_none_or(|meter| meter.budget.per != budget.per) {
+                // All that this run has made counts, as far as it began in this period.
+                *meter = Some(Meter::new(budget, used, begun));
+            }
+            let meter = meter.get_or_insert_with(|| Meter::new(budget, used, begun));
+            meter.budget = budget;
+            meter.allow(made.total(), clock::wall())
+        })
+    }
+}
+
 /// Opens a bucket; sends nothing yet.
-pub(super) fn open(bucket: &Bucket, seat: &Seat<'_>) -> S3Target {
+pub(super) fn open(bucket: &Bucket, seat: &Seat<'_>, dials: &Dials) -> S3Target {
     let sse = bucket.sse.as_ref().map(|sse| match sse {
         crate::config::Sse::S3 => Sse::S3,
         crate::config::Sse::Kms { key } => Sse::Kms { key: key.clone() },
@@ -57,33 +109,14 @@ pub(super) fn open(bucket: &Bucket, seat: &Seat<'_>) -> S3Target {
         writer: seat.agent.to_owned(),
         state: seat.state_dir.map(|state| own_folder(state, bucket, seat.share_uid)),
         clock: Clock { wall: clock::wall, moment: clock::moment, chance: clock::chance },
-        rate: rate(bucket.rate_limit.clone()),
-        allowed: bucket.request_budget.map_or_else(unlimited, |budget| within(budget, seat.used)),
+        rate: dials.rate(),
+        allowed: dials.allowed(seat.used),
         sizes: Sizes::default(),
     })
 }
 
 fn own_folder(state: &Path, bucket: &Bucket, share_uid: &str) -> PathBuf {
     state.join("buckets").join(Digest::of(format!("{bucket} {share_uid}").as_bytes()).short())
-}
-
-fn rate(timetable: Timetable) -> Arc<dyn Fn() -> Option<u64> + Send + Sync> {
-    if timetable.is_unlimited() {
-        return Arc::new(|| None);
-    }
-    Arc::new(move || {
-        let (weekday, minute) = clock::local();
-        timetable.rate(weekday, minute)
-    })
-}
-
-fn unlimited() -> Allowed {
-    Arc::new(|_| Ok(()))
-}
-
-fn within(budget: Budget, used: Used) -> Allowed {
-    let meter = Mutex::new(Meter::new(budget, used, clock::wall()));
-    Arc::new(move |made| meter.lock().unwrap_or_else(PoisonError::into_inner).allow(made.total(), clock::wall()))
 }
 
 /// Counts the requests of one period of the calendar.
@@ -164,5 +197,23 @@ mod tests {
         let mut meter = Meter::new(budget, Used { today: 0, this_month: 1 }, NOW);
         let wait = meter.allow(0, NOW).expect_err("used up").wait;
         assert_eq!(wait, Duration::from_secs(6 * 86_400 + 6 * 3600));
+    }
+
+    #[test]
+    fn a_dial_that_is_turned_counts_from_the_next_request_on() {
+        let place = |budget: Option<&str>, rate: &[&str]| {
+            let request_budget = budget.map(|text| text.parse().expect("a budget"));
+            let rate_limit = Timetable::parse(rate.iter().copied()).expect("a timetable");
+            Place::Bucket(Box::new(Bucket { request_budget, rate_limit, ..Bucket::default() }))
+        };
+        let dials = Dials::new(&place(None, &[]));
+        let (rate, allowed) = (dials.rate(), dials.allowed(Used::default()));
+        let made = crate::model::Requests { put: 1000, ..crate::model::Requests::default() };
+        assert_eq!((rate(), allowed(&made)), (None, Ok(())));
+        dials.turn_to(&place(Some("100/day"), &["1 MB/s"]));
+        assert!(allowed(&made).is_err(), "what was made before counts");
+        assert_eq!(rate(), Some(1_000_000));
+        dials.turn_to(&place(Some("2000/day"), &[]));
+        assert_eq!((rate(), allowed(&made)), (None, Ok(())));
     }
 }

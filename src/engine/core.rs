@@ -132,6 +132,41 @@ impl Core {
         self
     }
 
+    /// One share more: the next turn asks for its scan.
+    pub fn add_share(&mut self, setup: ShareSetup) {
+        self.desks.insert(setup.id, Desk::new(setup));
+    }
+
+    /// One target more: the next turn asks who it is.
+    pub fn add_target(&mut self, setup: TargetSetup) {
+        self.lanes.insert(setup.id, Lane::new(setup));
+    }
+
+    /// A share is served no more. Answers that are still under way are not heard.
+    pub fn remove_share(&mut self, share: ShareId) {
+        self.desks.remove(&share);
+        self.lanes.retain(|_, lane| lane.share() != share);
+    }
+
+    /// A target is served no more. Answers that are still under way are not heard.
+    pub fn remove_target(&mut self, target: TargetId) {
+        self.lanes.remove(&target);
+    }
+
+    /// A share waits otherwise for quiet, or is scanned more or less often.
+    pub fn change_share(&mut self, share: ShareId, settle: SettleLimits, rescan: Duration, now: Moment) {
+        if let Some(desk) = self.desks.get_mut(&share) {
+            desk.change(settle, rescan, now);
+        }
+    }
+
+    /// A target is treated otherwise.
+    pub fn change_target(&mut self, target: TargetId, policy: Policy, audit: Option<Duration>, now: Moment) {
+        if let Some(lane) = self.lanes.get_mut(&target) {
+            lane.change(policy, audit, now);
+        }
+    }
+
     /// Takes in events and says what to do next. The caller has begun a turn of the index, and sends the commands only
     /// after it has committed it.
     pub fn handle(

@@ -53,25 +53,32 @@ pub(super) enum Tell {
 
 /// A queue that several threads take from. It is short: the core bounds what is under way.
 pub(super) struct Queue<J> {
-    jobs: Mutex<VecDeque<J>>,
+    jobs: Mutex<(VecDeque<J>, bool)>,
     filled: Condvar,
 }
 
 impl<J> Queue<J> {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { jobs: Mutex::new(VecDeque::new()), filled: Condvar::new() })
+        Arc::new(Self { jobs: Mutex::new((VecDeque::new(), false)), filled: Condvar::new() })
     }
 
     pub(super) fn put(&self, job: J) {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).0.push_back(job);
         self.filled.notify_one();
     }
 
-    fn take(&self) -> J {
+    /// Nothing more comes: what waits is still done, then those who take from it end.
+    pub(super) fn close(&self) {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.filled.notify_all();
+    }
+
+    fn take(&self) -> Option<J> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match jobs.pop_front() {
-                Some(job) => return job,
+            match jobs.0.pop_front() {
+                Some(job) => return Some(job),
+                None if jobs.1 => return None,
                 None => jobs = self.filled.wait(jobs).unwrap_or_else(PoisonError::into_inner),
             }
         }
@@ -83,6 +90,7 @@ impl<J> Queue<J> {
 pub(super) struct Pulse {
     busy: AtomicU64,
     beats: AtomicU64,
+    sent: AtomicU64,
 }
 
 impl Pulse {
@@ -101,6 +109,11 @@ impl Pulse {
         self.busy.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Bytes of the share that were read to be sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     /// Calls under way, and a number that grows while they get on.
     pub(super) fn read(&self) -> (u64, u64) {
         (self.busy.load(Ordering::Relaxed), self.beats.load(Ordering::Relaxed))
@@ -113,13 +126,11 @@ pub(super) struct ShareHands {
     pub(super) name: String,
     pub(super) root: PathBuf,
     pub(super) root_id: RootId,
-    pub(super) ignore: Arc<Ignore>,
     /// What an earlier run left unfinished on the share was removed.
     pub(super) swept: Once,
+    pub(super) settings: Mutex<ShareSettings>,
     /// What its targets have just read.
     pub(super) recent: Recent,
-    /// Files changed within this time are asked whether somebody writes.
-    pub(super) probe_within: Duration,
     pub(super) watch: Mutex<Option<Arc<Watch>>>,
     /// Watch at all: not in a single pass.
     pub(super) watches: bool,
@@ -132,20 +143,47 @@ pub(super) struct ShareHands {
     pub(super) pulse: Pulse,
 }
 
+/// What may be changed while they work.
+#[derive(Clone)]
+pub(super) struct ShareSettings {
+    pub(super) ignore: Arc<Ignore>,
+    /// Files changed within this time are asked whether somebody writes.
+    pub(super) probe_within: Duration,
+}
+
+impl ShareSettings {
+    pub(super) fn new(ignore: Ignore, probe_within: Duration) -> Mutex<Self> {
+        Mutex::new(Self { ignore: Arc::new(ignore), probe_within })
+    }
+}
+
 impl ShareHands {
-    /// Works until the process ends.
+    /// Changes what they go by, from the next job on.
+    pub(super) fn change(&self, by: impl FnOnce(&mut ShareSettings)) {
+        by(&mut self.settings.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn settings(&self) -> ShareSettings {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stops watching: the next full scan begins it anew.
+    pub(super) fn end_watch(&self) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Works until nothing more comes.
     pub(super) fn work(&self, queue: &Queue<ShareJob>) {
-        loop {
-            let job = queue.take();
+        while let Some(job) = queue.take() {
             self.pulse.begin();
             let event = match job {
                 ShareJob::Scan(under, thorough) => self.scan(under, thorough),
                 ShareJob::Look(paths) => {
-                    let found = look(&self.root, &self.root_id, &self.ignore, &paths);
+                    let found = look(&self.root, &self.root_id, &self.settings().ignore, &paths);
                     Event::LookedLocal(self.id, paths, found)
                 }
                 ShareJob::Hash(job) => {
-                    let mut sink = Beating { sink: &mut Discard, pulse: &self.pulse };
+                    let mut sink = Beating { sink: &mut Discard, pulse: &self.pulse, sends: false };
                     let result = self.read(|reader, how| reader.read(&job.path, how, &mut sink), job.insist);
                     Event::Hashed(self.id, job.path, result)
                 }
@@ -168,7 +206,7 @@ impl ShareHands {
             root: self.root.clone(),
             id: self.root_id,
             under: under.clone(),
-            ignore: Arc::clone(&self.ignore),
+            ignore: self.settings().ignore,
             threads: if is_far { FAR_SCAN_THREADS } else { SCAN_THREADS },
             page_max: SCAN_PAGE,
             afresh: is_far && thorough == Thorough::Yes,
@@ -199,7 +237,7 @@ impl ShareHands {
             *touched.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
             touched.1.notify_one();
         });
-        match Watch::start(&self.root, Arc::clone(&self.ignore), crate::local::Limits::default(), wake) {
+        match Watch::start(&self.root, self.settings().ignore, crate::local::Limits::default(), wake) {
             Ok(watch) => *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(watch)),
             Err(error) => tracing::warn!(share = self.name, hint = error.hint, "{error}"),
         }
@@ -244,7 +282,7 @@ impl ShareHands {
         insist: bool,
     ) -> Result<T, ReadFault> {
         let mut reader = Reader::open(&self.root, &self.root_id).map_err(ReadFault::Offline)?;
-        let since = Some(clock::wall().before(self.probe_within));
+        let since = Some(clock::wall().before(self.settings().probe_within));
         f(&mut reader, &How { probe_writers_since: since, insist, known: None, now: &clock::wall, stop: &self.stop })
     }
 }
@@ -260,10 +298,9 @@ pub(super) struct LaneHands {
 }
 
 impl LaneHands {
-    /// Works until the process ends.
+    /// Works until nothing more comes.
     pub(super) fn work(&self, queue: &Queue<LaneJob>) {
-        loop {
-            let job = queue.take();
+        while let Some(job) = queue.take() {
             self.pulse.begin();
             let answer = self.carry_out(job);
             self.pulse.end();
@@ -332,7 +369,10 @@ impl LaneHands {
         };
         let found = match self.target.look(&job.path, Depth::Stamp) {
             Ok(Some(remote)) if wanted(&remote) => self.target.compare(&job.path, &mut |path, sink| {
-                self.share.read(|reader, how| reader.read(path, how, &mut Beating { sink, pulse: &self.pulse }), false)
+                self.share.read(
+                    |reader, how| reader.read(path, how, &mut Beating { sink, pulse: &self.pulse, sends: false }),
+                    false,
+                )
             }),
             found => found,
         };
@@ -344,13 +384,13 @@ impl LaneHands {
         let special: BTreeMap<_, _> = special.map(|job| (job.path.clone(), (job.insist, job.known))).collect();
         let paths: Vec<_> = jobs.into_iter().map(|job| job.path).collect();
         let mut reader = Reader::open(&self.share.root, &self.share.root_id);
-        let since = Some(clock::wall().before(self.share.probe_within));
+        let since = Some(clock::wall().before(self.share.settings().probe_within));
         let mut read = |path: &RelPath, sink: &mut dyn Sink| -> Result<Reading, ReadFault> {
             self.pulse.beat();
             let reader = reader.as_mut().map_err(|why| ReadFault::Offline(why.clone()))?;
             let (insist, known) = special.get(path).copied().unwrap_or_default();
             let how = How { probe_writers_since: since, insist, known, now: &clock::wall, stop: &self.share.stop };
-            self.share.recent.read(reader, path, &how, &mut Beating { sink, pulse: &self.pulse })
+            self.share.recent.read(reader, path, &how, &mut Beating { sink, pulse: &self.pulse, sends: true })
         };
         let staged = self.target.stage(&paths, &mut read);
         let failure = |error| match error {
@@ -411,11 +451,16 @@ fn silence() -> crate::target::TargetError {
 struct Beating<'a> {
     sink: &'a mut dyn Sink,
     pulse: &'a Pulse,
+    /// What passes goes to the target.
+    sends: bool,
 }
 
 impl Sink for Beating<'_> {
     fn bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.pulse.beat();
+        if self.sends {
+            self.pulse.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
         self.sink.bytes(bytes)
     }
 

@@ -11,19 +11,21 @@ mod desk;
 mod drive;
 mod event;
 mod findings;
+mod flow;
 mod folder;
 mod hands;
 mod lane;
 mod polls;
 mod preview;
 pub mod restore;
+pub mod settings;
 mod start;
 pub mod state;
 mod strange;
 
 pub use self::bucket::{Seat, Used};
 pub use self::core::{Core, Limits, ShareSetup, TargetSetup};
-pub use self::drive::{Ending, Engine, LaneEnd, Mode, Snapshot, Stopper};
+pub use self::drive::{Ending, Engine, LaneEnd, Mode, Reading, Reloader, Snapshot, Stopper};
 pub use self::event::{
     Command, Event, Failure, LandFailure, LandJob, Landed, LookJob, ReadJob, StageFailure, Thorough,
 };

@@ -7,9 +7,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config::{Config, Ownership, Place};
+use crate::engine::bucket::Dials;
 use crate::engine::drive::{Input, Mode};
+use crate::engine::flow::Flow;
 use crate::engine::folder::SET_ASIDE;
-use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob};
+use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob, ShareSettings};
 use crate::engine::lane::FAR_JOBS;
 use crate::engine::polls::{Blindness, Polls};
 use crate::engine::state::{WatchState, WatchWay};
@@ -75,6 +77,8 @@ pub(super) struct LaneSeat {
     pub(super) queue: Arc<Queue<LaneJob>>,
     pub(super) bound_before: bool,
     pub(super) monitor: Monitor,
+    pub(super) dials: Dials,
+    pub(super) rate: Flow,
     pub(super) history: Duration,
     /// Versions of each path that stay, however old.
     pub(super) history_floor: usize,
@@ -129,6 +133,8 @@ pub(super) struct Start<'a> {
     pub(super) out: &'a SyncSender<Input>,
     pub(super) stop: &'a Arc<AtomicBool>,
     pub(super) under_way: &'a Arc<AtomicU64>,
+    /// Targets that the run before served, as far as that is known.
+    pub(super) served: Vec<i64>,
 }
 
 impl Start<'_> {
@@ -152,7 +158,20 @@ impl Start<'_> {
         Ok((shares, lanes, core))
     }
 
-    fn share(&mut self, share: &crate::config::Share) -> Result<(ShareSeat, ShareInfo, ShareSetup), StartError> {
+    /// A share that is served already, as the index knows it.
+    pub(super) fn known_share(&mut self, share: &crate::config::Share) -> Result<ShareInfo, StartError> {
+        let fault = |error: IndexError| StartError::index(&error);
+        self.index.begin(clock::wall()).map_err(fault)?;
+        let uid = share_uid(self.agent, &share.name, &share.path);
+        let info = self.index.register_share(&share.name, path_bytes(&share.path), &uid).map_err(fault)?;
+        self.index.commit().map_err(fault)?;
+        Ok(info)
+    }
+
+    pub(super) fn share(
+        &mut self,
+        share: &crate::config::Share,
+    ) -> Result<(ShareSeat, ShareInfo, ShareSetup), StartError> {
         let fault = |error: IndexError| StartError::index(&error);
         self.index.begin(clock::wall()).map_err(fault)?;
         let uid = share_uid(self.agent, &share.name, &share.path);
@@ -180,10 +199,9 @@ impl Start<'_> {
             name: share.name.clone(),
             root: share.path.clone(),
             root_id: bound,
-            ignore: Arc::new(ignore),
             swept: std::sync::Once::new(),
+            settings: ShareSettings::new(ignore, share.patience * 2),
             recent: Recent::new(share.targets.len()),
-            probe_within: share.patience * 2,
             watch: Mutex::new(None),
             watches: self.mode == Mode::Run,
             stop: Arc::clone(self.stop),
@@ -201,8 +219,8 @@ impl Start<'_> {
             let watcher = Arc::clone(&hands);
             thread("watch", move || watcher.pass_on())?;
         }
-        let settle = SettleLimits { quiet: share.settle, patience: share.patience, paths_max: RESTLESS_MAX };
-        let setup = ShareSetup { id: info.id, name: share.name.clone(), settle, rescan: share.rescan };
+        let (settle, rescan) = (settle_limits(share), share.rescan);
+        let setup = ShareSetup { id: info.id, name: share.name.clone(), settle, rescan };
         let now = clock::moment();
         let seat = ShareSeat {
             id: info.id,
@@ -214,7 +232,7 @@ impl Start<'_> {
             checked: now,
             polls: Polls::begin(now),
             monitor: Monitor::default(),
-            state: String::new(),
+            state: self.index.share_state(info.id).map_err(fault)?,
         };
         Ok((seat, info, setup))
     }
@@ -246,7 +264,7 @@ impl Start<'_> {
         Ok(found)
     }
 
-    fn target(
+    pub(super) fn target(
         &mut self,
         seat: &ShareSeat,
         share: &ShareInfo,
@@ -257,6 +275,12 @@ impl Start<'_> {
         let place = target.place.to_string();
         let info: TargetInfo = self.index.register_target(share.id, &target.name, &place).map_err(fault)?;
         self.index.commit().map_err(fault)?;
+        if !self.served.contains(&info.id.0) {
+            // While nobody served it, nobody noticed what it lacks.
+            self.index.begin(clock::wall()).map_err(fault)?;
+            self.index.compare_subtree(info.id, &RelPath::root()).map_err(fault)?;
+            self.index.commit().map_err(fault)?;
+        }
         let at = Seat {
             share_uid: &share.uid,
             bound: info.bound.clone(),
@@ -264,13 +288,12 @@ impl Start<'_> {
             state_dir: (self.mode != Mode::Plan).then_some(&self.config.agent.state_dir),
             used: bucket::used(self.index, info.id).map_err(fault)?,
         };
-        let opened = open_target(target, &at);
+        let dials = Dials::new(&target.place);
+        let opened = open(target, &at, &dials);
         if !target.policy().nature.moves_folders() {
             self.index.rename_piecemeal(info.id);
         }
-        if target.policy().drift == Drift::Take {
-            self.index.take_changes(info.id);
-        }
+        self.index.take_changes(info.id, target.policy().drift == Drift::Take);
         let hands = Arc::new(LaneHands {
             id: info.id,
             target: opened,
@@ -293,6 +316,8 @@ impl Start<'_> {
             queue,
             bound_before: info.bound.is_some(),
             monitor: Monitor::default(),
+            dials,
+            rate: Flow::default(),
             history: target.history,
             history_floor: target.history_versions,
             pruned: info.pruned,
@@ -323,6 +348,10 @@ impl Start<'_> {
 
 /// The place of a target, ready to be probed; nothing is touched yet.
 pub fn open_target(target: &crate::config::Target, seat: &Seat<'_>) -> Box<dyn Target> {
+    open(target, seat, &Dials::new(&target.place))
+}
+
+fn open(target: &crate::config::Target, seat: &Seat<'_>, dials: &Dials) -> Box<dyn Target> {
     match &target.place {
         Place::Folder(root) => Box::new(DirTarget::new(DirSetup {
             root: root.clone(),
@@ -334,7 +363,7 @@ pub fn open_target(target: &crate::config::Target, seat: &Seat<'_>) -> Box<dyn T
             flush: Flush::Auto,
             ways: Ways::Auto,
         })),
-        Place::Bucket(bucket) => Box::new(bucket::open(bucket, seat)),
+        Place::Bucket(bucket) => Box::new(bucket::open(bucket, seat, dials)),
     }
 }
 
@@ -343,7 +372,12 @@ fn spawn(hands: &Arc<ShareHands>, name: &str, queue: &Arc<Queue<ShareJob>>) -> R
     thread(name, move || hands.work(&queue))
 }
 
-fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+/// When a path of the share is quiet.
+pub(super) fn settle_limits(share: &crate::config::Share) -> SettleLimits {
+    SettleLimits { quiet: share.settle, patience: share.patience, paths_max: RESTLESS_MAX }
+}
+
+pub(super) fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
     // A thread that is gone leaves its work waiting for ever, and nobody knows: better begin anew.
     let to_its_end = move || {
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {

@@ -175,6 +175,9 @@ pub struct ShareState {
     pub why: Option<String>,
     /// A full scan has ended in this run.
     pub scanned: bool,
+    /// Until when changes were known in an earlier run, in which it was followed to the end (nanoseconds since 1970).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub followed: Option<i64>,
     /// How changes are noticed.
     pub watch: WatchState,
 }
@@ -230,6 +233,9 @@ pub struct TargetState {
     /// It keeps no access control lists.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_lists: bool,
+    /// Bytes a second that are sent there, of late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
 }
 
 /// Whether a target works.
@@ -267,6 +273,21 @@ impl ShareState {
     /// As it goes into the index.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("plain values and text are always JSON")
+    }
+}
+
+impl ShareState {
+    /// What is true of it when another run begins: nothing of now, and what the run before knew until its last heartbeat.
+    pub fn begun(before: &str, beat: Option<Wall>) -> Self {
+        let before = Self::parse(before);
+        let followed = if before.follows() { beat.map(|beat| beat.0) } else { before.followed };
+        Self { followed, ..Self::default() }
+    }
+
+    /// All changes were known as they were made: the share was scanned, and is there and watched as a whole.
+    pub fn follows(&self) -> bool {
+        let watched = self.watch.mode == WatchWay::Inotify && self.watch.coverage >= 1.0;
+        self.scanned && watched && self.state != ShareCondition::Offline
     }
 }
 
@@ -392,6 +413,10 @@ mod tests {
         }
     }
 
+    fn whole() -> WatchState {
+        WatchState { mode: WatchWay::Inotify, coverage: 1.0, note: None, late_s: None }
+    }
+
     #[test]
     fn the_states_are_the_json_that_was_agreed() {
         let json = r#"{"state":"offline","why":"gone","scanned":true,"watch":{"mode":"poll","coverage":0.5,"note":null,"late_s":180}}"#;
@@ -402,5 +427,10 @@ mod tests {
         assert_eq!(ShareState::parse(""), ShareState::default());
         assert_eq!(TargetState::parse("?"), TargetState::default());
         assert!(!ShareState::default().scanned);
+        let (share, beat) = (ShareState { state: ShareCondition::Ok, watch: whole(), ..share }, Some(Wall(9)));
+        let begun = ShareState::begun(&share.to_json(), beat);
+        assert_eq!(begun, ShareState { followed: Some(9), ..ShareState::default() });
+        let again = ShareState::begun(&begun.to_json(), Some(Wall(11)));
+        assert_eq!(again.followed, Some(9), "a run that never looked knows nothing more");
     }
 }

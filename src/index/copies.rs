@@ -132,9 +132,13 @@ impl Index {
         Ok(false)
     }
 
-    /// Changes that others make on this target are brought to the share.
-    pub fn take_changes(&mut self, target: TargetId) {
-        self.taking.insert(target);
+    /// Whether changes that others make on this target are brought to the share.
+    pub fn take_changes(&mut self, target: TargetId, takes: bool) {
+        if takes {
+            self.taking.insert(target);
+        } else {
+            self.taking.remove(&target);
+        }
     }
 
     /// What was believed of what is open below a path is no longer so.

@@ -9,6 +9,7 @@ mod breaker;
 mod copies;
 mod journal;
 mod local;
+mod names;
 mod places;
 mod read;
 mod recall;
@@ -35,7 +36,7 @@ pub use read::{
     TroubleMatter,
 };
 pub use recall::{Recall, Then};
-pub use request::{Request, Requests};
+pub use request::{APPROVE_SHARE, Request, Requests};
 pub use row::{HoldRow, LocalRow, OpenRow, Presence};
 pub use verified::{BadMatter, Finding, Left, Outcome, ReadBack};
 

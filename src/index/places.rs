@@ -101,6 +101,22 @@ impl Index {
         Ok(info)
     }
 
+    /// What the agent last said of a share; empty if nothing.
+    pub fn share_state(&self, share: ShareId) -> Result<String> {
+        Ok(self.db.query_row("SELECT state FROM share WHERE id = ?", [share.0], |row| row.get(0))?)
+    }
+
+    /// Another run begins: what was said of shares and targets is no more true of now. `begun` says what is, of each share.
+    pub fn begin_states(&self, begun: impl Fn(&str) -> String) -> Result<()> {
+        let mut query = self.db.prepare("SELECT id, state FROM share")?;
+        let shares = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for (id, state) in shares.collect::<rusqlite::Result<Vec<(i64, String)>>>()? {
+            self.set_share_state(ShareId(id), &begun(&state))?;
+        }
+        self.db.execute("UPDATE target SET state = ''", [])?;
+        Ok(())
+    }
+
     /// Writes down which root the share is.
     pub fn bind_share(&self, share: ShareId, fsid: u64, ino: u64) -> Result<()> {
         let sql = "UPDATE share SET fsid = ?, ino = ? WHERE id = ?";

@@ -6,7 +6,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::index::{Result, schema};
-use crate::model::TargetId;
+use crate::model::{ShareId, TargetId};
+
+/// How the one request is written down that names a share: its number stands in the place of a target's.
+pub const APPROVE_SHARE: &str = "approve share";
 
 /// How long a request waits for the agent to end a turn.
 const BUSY: Duration = Duration::from_secs(5);
@@ -16,6 +19,8 @@ const BUSY: Duration = Duration::from_secs(5);
 pub enum Request {
     /// Let a halted target go on.
     Approve(TargetId),
+    /// Let what waits of a share's configuration take effect.
+    ApproveShare(ShareId),
     /// Change nothing on any target.
     Pause,
     /// Go on with all of them.
@@ -45,6 +50,7 @@ impl Requests {
     pub fn add(&self, request: Request) -> Result<()> {
         let (what, target) = match request {
             Request::Approve(target) => ("approve", Some(target.0)),
+            Request::ApproveShare(share) => (APPROVE_SHARE, Some(share.0)),
             Request::Pause => ("pause", None),
             Request::Resume => ("resume", None),
         };

@@ -212,7 +212,7 @@ impl Index {
     /// Which targets anything was read back of.
     pub(super) fn load_read_back(&mut self) -> Result<()> {
         let sql = "SELECT t.id FROM target t WHERE EXISTS (SELECT 1 FROM verified v WHERE v.target = t.id)
-                   OR EXISTS (SELECT 1 FROM base b WHERE b.target = t.id AND b.verified < 0)";
+                   OR EXISTS (SELECT 1 FROM base b INDEXED BY base_bad WHERE b.target = t.id AND b.verified < 0)";
         let mut query = self.db.prepare_cached(sql)?;
         let rows = query.query_map([], |row| Ok(TargetId(row.get(0)?)))?;
         self.read_back = rows.collect::<rusqlite::Result<_>>()?;
@@ -340,8 +340,9 @@ impl Reader {
         if self.version < schema::READS_BACK {
             return Ok(Vec::new());
         }
-        let sql = "SELECT s.name, t.name, f.path, b.name, -b.verified FROM base b JOIN target t ON t.id = b.target
-                   JOIN share s ON s.id = t.share JOIN folder f ON f.id = b.folder WHERE b.verified < 0 LIMIT ?";
+        let sql = "SELECT s.name, t.name, f.path, b.name, -b.verified FROM base b INDEXED BY base_bad
+                   JOIN target t ON t.id = b.target JOIN share s ON s.id = t.share JOIN folder f ON f.id = b.folder
+                   WHERE b.verified < 0 LIMIT ?";
         let mut query = self.db.prepare_cached(sql)?;
         let rows = query.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
             let folder = RelPath::new(row.get_ref(2)?.as_blob()?).unwrap_or_else(|_| RelPath::root());
@@ -356,7 +357,8 @@ fn read_back(db: &Connection, target: TargetId) -> Result<ReadBack> {
     let sql = "SELECT ifnull(sum(files), 0), min(hour) FROM verified WHERE target = ?";
     let (files, hour): (i64, Option<i64>) =
         db.prepare_cached(sql)?.query_row([target.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let sql = "SELECT count(*) FROM base WHERE target = ? AND verified < 0";
+    // Left to itself, the planner reads all that lies on the target.
+    let sql = "SELECT count(*) FROM base INDEXED BY base_bad WHERE target = ? AND verified < 0";
     let bad: i64 = db.prepare_cached(sql)?.query_row([target.0], |row| row.get(0))?;
     Ok(ReadBack { files: row::unbits(files), oldest: hour.map(|hour| Wall(hour * HOUR)), bad: row::unbits(bad) })
 }

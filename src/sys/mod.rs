@@ -11,9 +11,9 @@ pub mod fskind;
 pub mod host;
 pub mod lease;
 pub mod mounts;
+pub mod openers;
 pub mod publish;
 pub mod stat;
-
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;

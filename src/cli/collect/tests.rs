@@ -1,5 +1,6 @@
 use super::*;
 use crate::cli::report::Verdict;
+use crate::engine::settings::{Settings, Waiting};
 use crate::engine::state::{Beat, WatchState};
 use crate::index::{Index, LocalRow};
 use crate::model::{Content, Digest, Kind, Meta, RelPath, Shape, ShareId, Stamp, Stat, TargetId};
@@ -19,7 +20,7 @@ fn pulse(liveness: Liveness, beat: Option<i64>) -> Pulse {
 fn said(scanned: bool, state: ShareCondition) -> String {
     let watch = WatchState { mode: WatchWay::Inotify, coverage: 1.0, note: None, late_s: None };
     let why = (state == ShareCondition::Offline).then(|| "it went away".to_owned());
-    state::ShareState { state, why, scanned, watch }.to_json()
+    state::ShareState { state, why, scanned, followed: None, watch }.to_json()
 }
 
 /// An index with one file, which lies on the target too; scanned 60 s ago.
@@ -64,7 +65,8 @@ impl World {
     fn status(&self, pulse: Pulse) -> Status {
         let overview = Reader::open(&self.dir.path().join(state::INDEX))
             .and_then(|found| found.expect("there").overview().map(Some));
-        status(&State { dir: self.dir.path().to_owned(), config: None }, &Found { pulse, overview }, NOW)
+        let asked = State { dir: self.dir.path().to_owned(), config: None, refused: None, digest: None };
+        status(&asked, &Found { pulse, overview, settings: None }, NOW)
     }
 
     fn protected(&self, pulse: Pulse) -> Option<Wall> {
@@ -119,7 +121,7 @@ fn before_a_scan_has_ended_in_this_run_nothing_is_claimed_of_now() {
     let running = world.status(pulse(Liveness::Running, Some(0)));
     assert_eq!((running.verdict, running.shares[0].scanned), (Verdict::Unknown, None));
     assert_eq!(running.shares[0].targets[0].protected_as_of, Some(When(at(-60))), "up to the last scan");
-    assert_eq!(world.status(pulse(Liveness::Stopped, Some(-50))).verdict, Verdict::Safe);
+    assert_eq!(world.status(pulse(Liveness::Stopped, Some(-50))).verdict, Verdict::Unknown, "it never looked");
     let starting = world.status(pulse(Liveness::Starting, Some(-50)));
     assert_eq!((starting.verdict, starting.agent.state), (Verdict::Unknown, AgentState::Running));
 }
@@ -138,7 +140,7 @@ fn a_target_is_as_its_columns_and_its_words_say() {
     let world = World::new();
     let tell = |state, since: Option<i64>| {
         let error = since.map(|since| state::ErrorState { message: "no room".into(), hint: "free some".into(), since });
-        let said = state::TargetState { state, error, since, no_lists: false };
+        let said = state::TargetState { state, error, since, no_lists: false, rate: None };
         world.index.set_target_state(world.target, &said.to_json()).expect("told");
         world.status(pulse(Liveness::Running, Some(0)))
     };
@@ -163,7 +165,7 @@ fn a_target_is_as_its_columns_and_its_words_say() {
 #[test]
 fn where_nothing_ever_ran_nothing_is_known_and_it_is_said() {
     let dir = tempfile::tempdir().expect("a folder");
-    let asked = State { dir: dir.path().join("state"), config: None };
+    let asked = State { dir: dir.path().join("state"), config: None, refused: None, digest: None };
     let status = status(&asked, &Found::look(&asked.dir, NOW).expect("looked"), NOW);
     assert_eq!((status.verdict, status.exit()), (Verdict::Unknown, Exit::NotRunning));
     let told = status.error.expect("told").message;
@@ -176,13 +178,13 @@ fn an_index_that_cannot_be_read_is_said_to_be_so() {
     let dir = tempfile::tempdir().expect("a folder");
     let text = "not a database, and long enough to be taken for one. ".repeat(40);
     std::fs::write(dir.path().join(state::INDEX), text).expect("written");
-    let asked = State { dir: dir.path().to_owned(), config: None };
+    let asked = State { dir: dir.path().to_owned(), config: None, refused: None, digest: None };
     let mut found = Found::look(dir.path(), NOW).expect("looked");
     let told = status(&asked, &found, NOW);
     assert_eq!((told.verdict, told.exit()), (Verdict::Unknown, Exit::NotRunning));
     assert!(told.error.expect("told").message.contains("not a database"));
     let newer = IndexError::Newer { found: 9, known: 1 };
-    found = Found { pulse: pulse(Liveness::Running, Some(0)), overview: Err(newer) };
+    found = Found { pulse: pulse(Liveness::Running, Some(0)), overview: Err(newer), settings: None };
     let told = status(&asked, &found, NOW);
     assert_eq!((told.verdict, told.exit()), (Verdict::Unknown, Exit::Problems));
     assert!(told.error.expect("told").hint.starts_with("ask with the newer driftline"));
@@ -197,8 +199,8 @@ fn what_is_configured_is_told_in_its_order_and_what_is_new_is_unknown() {
                 [[share.target]]\nname = \"efs\"\npath = \"/mnt/efs\"\n";
     let config = Some(Config::parse(text).expect("fine"));
     let overview = Reader::open(&world.dir.path().join(state::INDEX)).expect("opened").expect("there").overview();
-    let found = Found { pulse: pulse(Liveness::Running, Some(0)), overview: overview.map(Some) };
-    let told = status(&State { dir: world.dir.path().to_owned(), config }, &found, NOW);
+    let found = Found { pulse: pulse(Liveness::Running, Some(0)), overview: overview.map(Some), settings: None };
+    let told = status(&State { dir: world.dir.path().to_owned(), config, refused: None, digest: None }, &found, NOW);
     let names: Vec<_> = told.lanes().map(|(share, target)| format!("{}/{}", share.name, target.name)).collect();
     assert_eq!(
         (names, told.verdict),
@@ -236,4 +238,55 @@ fn a_bucket_of_which_nothing_was_counted_says_so() {
     let status = world.status(pulse(Liveness::Running, Some(0)));
     let cost = status.shares[0].targets[1].cost.clone().expect("a bucket costs");
     assert_eq!((cost.requests_month, cost.since), (0.0, None));
+}
+
+#[test]
+fn when_a_run_begins_nothing_of_the_one_before_is_claimed_of_now() {
+    let world = World::new();
+    assert_eq!(world.status(pulse(Liveness::Running, Some(-2))).verdict, Verdict::Safe);
+    world.index.begin_states(|said| state::ShareState::begun(said, Some(at(-5))).to_json()).expect("begun");
+    for liveness in [Liveness::Running, Liveness::Hung, Liveness::Stopped] {
+        let told = world.status(pulse(liveness, Some(-1)));
+        assert_eq!((told.verdict, told.shares[0].scanned), (Verdict::Unknown, None), "{liveness:?}");
+        let protected = told.shares[0].targets[0].protected_as_of;
+        assert_eq!(protected, Some(When(at(-5))), "up to the last heartbeat of the run that followed it");
+    }
+    // One that has just begun and has not said anything claims no more.
+    let world = World::new();
+    let told = world.status(pulse(Liveness::Starting, Some(-5)));
+    assert_eq!((told.verdict, told.shares[0].targets[0].protected_as_of), (Verdict::Unknown, Some(When(at(-5)))));
+}
+
+fn settings(change: impl FnOnce(&mut Settings)) -> Option<String> {
+    let mut settings = Settings { taken: at(-600).0, digest: "old".into(), ..Settings::default() };
+    change(&mut settings);
+    Some(settings.to_json())
+}
+
+fn told_of(asked: &State, world: &World, settings: Option<String>) -> Status {
+    let overview =
+        Reader::open(&world.dir.path().join(state::INDEX)).and_then(|found| found.expect("there").overview().map(Some));
+    status(asked, &Found { pulse: pulse(Liveness::Running, Some(-2)), overview, settings }, NOW)
+}
+
+#[test]
+fn what_a_person_has_to_say_of_the_configuration_is_asked_for() {
+    let world = World::new();
+    let asked = |digest: &str, refused| {
+        let (dir, digest) = (world.dir.path().to_owned(), Some(digest.to_owned()));
+        State { dir, config: None, refused, digest }
+    };
+    let fine = told_of(&asked("old", None), &world, settings(|_| {}));
+    let config = fine.config.clone().expect("told");
+    assert_eq!((fine.verdict, config.unread, config.needs_a_person()), (Verdict::Safe, false, false));
+    let unread = told_of(&asked("new", None), &world, settings(|_| {}));
+    assert_eq!((unread.verdict, unread.config.map(|config| config.unread)), (Verdict::Safe, Some(true)));
+    let waits = |settings: &mut Settings| settings.waiting.push(Waiting::default());
+    let waiting = told_of(&asked("old", None), &world, settings(waits));
+    assert_eq!((waiting.verdict, waiting.exit()), (Verdict::Attention, Exit::Problems));
+    let notice = Notice { message: "line 1: what?".into(), hint: "look".into() };
+    let refused = told_of(&asked("bad", Some(notice)), &world, settings(|_| {}));
+    let error = refused.config.and_then(|config| config.error).expect("told");
+    assert_eq!((refused.verdict, error.message.as_str()), (Verdict::Attention, "line 1: what?"));
+    assert_eq!(refused.shares.len(), 1, "the places are told all the same");
 }

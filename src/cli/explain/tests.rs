@@ -47,7 +47,7 @@ fn asked(dir: &Path) -> State {
     index.commit().expect("committed");
     let target_dir = dir.join("copy");
     let config = Config::quick(&[root], &[target_dir], dir.join("state")).expect("fine");
-    State { dir: dir.to_owned(), config: Some(config) }
+    State { dir: dir.to_owned(), config: Some(config), refused: None, digest: None }
 }
 
 fn told(asked: &State, of: &str) -> Explanation {

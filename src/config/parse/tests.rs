@@ -15,6 +15,14 @@ fn folder(name: &str, path: &str) -> Target {
 }
 
 #[test]
+fn the_state_folder_is_found_in_a_file_that_is_wrong_elsewhere() {
+    let dir = |text: &str| Config::state_dir_of(text).display().to_string();
+    assert_eq!(dir("[agent]\nname = \"a\"\nstate_dir = \"/x/y\" # here\n[[share]\nnot = toml"), "/x/y");
+    assert_eq!(dir("[agent]\nstate_dir = 7\n"), STATE_DIR);
+    assert_eq!(dir("[[share]]\nstate_dir = \"/z\"\n"), STATE_DIR);
+}
+
+#[test]
 fn what_is_not_written_has_its_default() {
     let agent = Agent { name: None, state_dir: STATE_DIR.into(), metrics: None, log: LogFormat::Text };
     let target = Target {

@@ -12,13 +12,14 @@ mod scan;
 mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::engine::core::{Limits, News, Now, ShareSetup};
 use crate::engine::desk::failing::Failing;
 use crate::engine::{Command, ReadJob, Thorough};
 use crate::index::{Index, IndexError};
 use crate::model::{Moment, RelPath, ShareId, Wall};
-use crate::settle::{Ready, ReadyPath, Settler};
+use crate::settle::{Ready, ReadyPath, SettleLimits, Settler};
 
 /// Folders to scan on their own, at most (count); beyond, the whole share is scanned.
 const SUBTREES_MAX: usize = 1024;
@@ -118,6 +119,13 @@ impl Desk {
 
     pub(super) fn id(&self) -> ShareId {
         self.id
+    }
+
+    /// Other times to wait, from the next event on; and the next full scan no later than the new `rescan` from now.
+    pub(super) fn change(&mut self, settle: SettleLimits, rescan: Duration, now: Moment) {
+        self.settler.change(settle);
+        (self.setup.settle, self.setup.rescan) = (settle, rescan);
+        self.next_full = self.next_full.map(|_| now.after(rescan));
     }
 
     /// When the first full scan of this run ended: what was noticed before may be news of an older run's belief alone.

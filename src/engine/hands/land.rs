@@ -71,7 +71,8 @@ impl LaneHands {
             Taking::Bring { seen, .. } => seen.shape.kind,
             Taking::Carry { .. } | Taking::Remove => job.expected.map_or(Kind::File, |stat| stat.shape.kind),
         };
-        if self.share.ignore.ignores_below(path) || self.share.ignore.ignores(path, kind == Kind::Folder) {
+        let ignore = self.share.settings().ignore;
+        if ignore.ignores_below(path) || ignore.ignores(path, kind == Kind::Folder) {
             return Way::Ended(Err(LandFailure::Ignored));
         }
         match (&job.taking, &job.expected) {

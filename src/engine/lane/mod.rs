@@ -23,7 +23,7 @@ use crate::engine::core::{Limits, News, Now, TargetSetup};
 use crate::engine::{Failure, Strange};
 use crate::index::{Cursor, IndexError};
 use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
-use crate::plan::{Claims, Halt, Nature};
+use crate::plan::{Claims, Halt, Nature, Policy};
 use crate::rest::rest;
 use crate::target::{Bound, Fault, Staged};
 
@@ -208,6 +208,16 @@ impl Lane {
             // What is staged for a bucket lies in memory until it is sent.
             Nature::Bucket => Limits { batch_bytes_max: BUCKET_BATCH, big: BUCKET_BIG, ..*all },
         }
+    }
+
+    /// Another policy: all that is open is decided again. Another time between listings: the next one no later than that from
+    /// now.
+    pub(super) fn change(&mut self, policy: Policy, audit: Option<Duration>, now: Moment) {
+        (self.setup.policy, self.setup.audit) = (policy, audit);
+        if self.started {
+            self.next_audit = audit.map(|every| now.after(every));
+        }
+        self.sweep_again = true;
     }
 
     fn id(&self) -> TargetId {

@@ -41,6 +41,12 @@ impl Agent {
         end_of(&mut self.child, limit)
     }
 
+    /// Asks it to read its configuration again, as systemd does.
+    pub(crate) fn hang_up(&self) {
+        let pid = Pid::from_raw(self.pid().cast_signed()).expect("a process id");
+        kill_process(pid, Signal::HUP).expect("a signal can be sent");
+    }
+
     /// Ends it as a power cut would.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("the agent can be killed");

@@ -10,6 +10,7 @@ mod machine;
 mod make;
 mod mount;
 mod program;
+mod schema;
 mod tree;
 
 use std::cell::Cell;
@@ -28,6 +29,7 @@ pub(crate) use machine::{Limit, Machine, is_slow_run};
 pub(crate) use make::{Dice, deep_folder, set_mode, set_mtime};
 pub(crate) use mount::Mount;
 pub(crate) use program::{Said, hear, must};
+pub(crate) use schema::faults_of_status;
 pub(crate) use tree::{Node, Place, Tree, places};
 
 /// How long anything may take that has to happen: for slow machines, not for measuring.
@@ -176,6 +178,8 @@ impl Office {
     pub(crate) fn ask_status(&self) -> (Value, Said) {
         let said = self.tell(&["status", "--json"]);
         let value = serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("status is not JSON ({e}): {said}"));
+        let faults = faults_of_status(&value);
+        assert!(faults.is_empty(), "not as docs/status.schema.json says: {faults:#?}\n{value:#}");
         (value, said)
     }
 

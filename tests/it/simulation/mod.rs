@@ -363,9 +363,7 @@ fn start(index: &mut Index, policy: Policy, nervous: bool) -> Core {
             halt: info.halt.as_deref().map(driftline::engine::state::halt_of),
             paused: false,
         });
-        if policy.drift == Drift::Take {
-            index.take_changes(info.id);
-        }
+        index.take_changes(info.id, policy.drift == Drift::Take);
     }
     index.forget_sights(SHARE).unwrap();
     let limits = Limits {

@@ -1,0 +1,63 @@
+//! `pending` and `problems` for people: what, why, since when, what to do.
+
+use crate::cli::report::{Item, ItemKind};
+use crate::cli::text::{Screen, harmless};
+
+/// Each with its place and path first; `nothing` if there are none.
+pub fn render_items(items: &[Item], nothing: &str, screen: &Screen) -> String {
+    if items.is_empty() {
+        return format!("{nothing}\n");
+    }
+    items.iter().map(|item| render_item(item, screen)).collect()
+}
+
+fn render_item(item: &Item, screen: &Screen) -> String {
+    let place = item.target.as_ref().map_or_else(|| item.share.clone(), |target| format!("{}/{target}", item.share));
+    let what = if item.path.is_empty() { place } else { format!("{place}: {}", harmless(&item.path)) };
+    let what = if item.kind == ItemKind::Note { format!("{what} (only told, no problem)") } else { what };
+    let by = item.by.as_ref().map(|by| format!(" ({})", harmless(by))).unwrap_or_default();
+    let since = format!("{}, since {}{by}", harmless(&item.message), screen.time(item.since));
+    let hint = if item.hint.is_empty() { String::new() } else { format!("  hint: {}\n", harmless(&item.hint)) };
+    format!("{what}\n  {since}\n{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::cli::report::tests::at;
+
+    fn screen() -> Screen {
+        Screen { width: 100, zone: TimeZone::UTC, now: at(0) }
+    }
+
+    #[test]
+    fn a_list_says_what_why_and_what_to_do() {
+        let item = Item {
+            kind: ItemKind::Hold,
+            share: "projects".into(),
+            target: Some("efs".into()),
+            path: "a/b\n.txt".into(),
+            message: "someone else changed the copy".into(),
+            by: None,
+            hint: "look at both".into(),
+            since: at(-86_400),
+        };
+        let whole = Item { target: None, path: String::new(), hint: String::new(), ..item.clone() };
+        let wanted = "\
+projects/efs: a/b\\n.txt
+  someone else changed the copy, since 2026-11-22 14:03:21
+  hint: look at both
+projects
+  someone else changed the copy, since 2026-11-22 14:03:21
+";
+        assert_eq!(render_items(&[item.clone(), whole.clone()], "Nothing waits.", &screen()), wanted);
+        let note = Item { kind: ItemKind::Note, ..whole };
+        assert!(render_items(&[note], "", &screen()).starts_with("projects (only told, no problem)\n"));
+        assert_eq!(render_items(&[], "Nothing waits.", &screen()), "Nothing waits.\n");
+        let busy = Item { message: "held".into(), by: Some("smbd, pid 812".into()), since: at(-60), ..item };
+        let text = render_items(&[busy], "", &screen());
+        assert!(text.contains("\n  held, since 14:02:21 (smbd, pid 812)\n"), "{text}");
+    }
+}

@@ -1,0 +1,152 @@
+//! The agent's own record in the index: how shares and targets are doing, and how many requests were made.
+
+use std::time::Duration;
+
+use crate::engine::drive::{Engine, Result};
+use crate::engine::polls::Blindness;
+use crate::engine::start::ShareSeat;
+use crate::engine::state::{ErrorState, ShareCondition, ShareState, TargetCondition, TargetState};
+use crate::engine::{LaneReport, LaneState, Thorough, clock};
+use crate::index::Index;
+use crate::model::{Moment, RelPath, ShareId, TargetId};
+
+/// A share on a file server without a sign of life for so long does not answer. Longer than a page of a scan takes.
+const SHARE_SILENCE: Duration = Duration::from_secs(15);
+/// A lane without a sign of life for so long is unresponsive.
+const SILENCE: Duration = Duration::from_secs(5);
+/// The same for a bucket, whose requests are bounded in time and end by themselves: a large part on a slow line takes long.
+const BUCKET_SILENCE: Duration = Duration::from_secs(60);
+
+impl Engine {
+    pub(super) fn write_states(&mut self) -> Result<()> {
+        let mut shares = Vec::new();
+        let now = clock::moment();
+        let hangs: Vec<_> = self.shares.iter_mut().map(|seat| hangs(seat, now)).collect();
+        for (seat, hangs) in self.shares.iter().zip(hangs) {
+            let text = self.share_state(seat, hangs).to_json();
+            if text != seat.state {
+                shares.push((seat.id, text));
+            }
+        }
+        let mut targets = Vec::new();
+        for seat in &mut self.lanes {
+            let silent = seat.monitor.silent_since(&seat.hands.pulse, now).map(|since| now.since(since));
+            let patience = if seat.nature.is_asked_when_idle() { SILENCE } else { BUCKET_SILENCE };
+            let silent = silent.filter(|silence| *silence >= patience);
+            let Some(report) = self.core.lane_report(seat.id) else { continue };
+            let rate = seat.rate.rate(now, seat.hands.pulse.sent());
+            let text = TargetState { rate, ..target_state(&report, silent) }.to_json();
+            if text != seat.state {
+                targets.push((seat.id, text));
+            }
+        }
+        if shares.is_empty() && targets.is_empty() {
+            return Ok(());
+        }
+        self.index.begin(clock::wall())?;
+        for (id, text) in shares {
+            self.index.set_share_state(id, &text)?;
+            if let Some(seat) = self.shares.iter_mut().find(|seat| seat.id == id) {
+                note_share(&self.index, id, &seat.state, &text)?;
+                seat.state = text;
+            }
+        }
+        for (id, text) in targets {
+            self.index.set_target_state(id, &text)?;
+            if let Some(seat) = self.lanes.iter_mut().find(|seat| seat.id == id) {
+                note_target(&self.index, (seat.share, id), &seat.state, &text)?;
+                seat.state = text;
+            }
+        }
+        self.index.commit()
+    }
+
+    /// Writes down requests that were made since the last time; where none were, nothing is written.
+    pub(super) fn count_requests(&mut self) -> Result<()> {
+        let made: Vec<_> = self.lanes.iter().map(|seat| seat.hands.target.requests()).collect();
+        if self.lanes.iter().zip(&made).all(|(seat, made)| seat.counted == *made) {
+            return Ok(());
+        }
+        let now = clock::wall();
+        self.index.begin(now)?;
+        for (seat, made) in self.lanes.iter_mut().zip(made) {
+            if seat.counted != made {
+                // Requests that go out are a sign of life.
+                seat.hands.pulse.beat();
+            }
+            self.index.count_requests(seat.id, now.day(), made - seat.counted)?;
+            seat.counted = made;
+        }
+        self.index.commit()
+    }
+
+    pub(super) fn share_state(&self, seat: &ShareSeat, hangs: bool) -> ShareState {
+        let silence = "a call to its file server has not come back: check the mount and the line; it goes on by itself";
+        let why = self.core.offline(seat.id).or(hangs.then_some(silence)).map(str::to_owned);
+        let scanned = self.core.is_scanned(seat.id);
+        let state = match () {
+            () if why.is_some() => ShareCondition::Offline,
+            () if seat.scanning.is_some_and(|(how, _)| how == Thorough::Yes) => ShareCondition::Scanning,
+            () => ShareCondition::Ok,
+        };
+        // Until it was scanned in this run, what an earlier one knew is all that is known.
+        let followed = if scanned { None } else { ShareState::parse(&seat.state).followed };
+        ShareState { state, why, scanned, followed, watch: seat.watch_state() }
+    }
+}
+
+/// A share on a file server does not answer.
+fn hangs(seat: &mut ShareSeat, now: Moment) -> bool {
+    let silent =
+        seat.monitor.silent_since(&seat.hands.pulse, now).is_some_and(|since| now.since(since) >= SHARE_SILENCE);
+    silent && seat.blindness() == Blindness::Far
+}
+
+/// Tells the audit trail when a share goes away and when it comes back.
+fn note_share(index: &Index, share: ShareId, old: &str, new: &str) -> Result<()> {
+    let (old, new) = (ShareState::parse(old), ShareState::parse(new));
+    let is_offline = |state: &ShareState| state.state == ShareCondition::Offline;
+    match (is_offline(&old), is_offline(&new)) {
+        (false, true) => index.note(share, None, &RelPath::root(), "offline", &new.why.unwrap_or_default()),
+        (true, false) => index.note(share, None, &RelPath::root(), "online", "the share is there again"),
+        (true, true) | (false, false) => Ok(()),
+    }
+}
+
+/// Tells the audit trail when a target stops working, why, and when it works again.
+fn note_target(index: &Index, (share, target): (ShareId, TargetId), old: &str, new: &str) -> Result<()> {
+    let (old, new) = (TargetState::parse(old), TargetState::parse(new));
+    let message = |state: &TargetState| state.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
+    let what = match new.state {
+        _ if (old.state, message(&old)) == (new.state, message(&new)) => return Ok(()),
+        TargetCondition::Ok if old.state == TargetCondition::Ok => return Ok(()),
+        TargetCondition::Ok => "online",
+        TargetCondition::Resting => "fault",
+        TargetCondition::Unresponsive => "unresponsive",
+        TargetCondition::Unreachable => "offline",
+    };
+    let detail = if new.state == TargetCondition::Ok { "the target works again".to_owned() } else { message(&new) };
+    index.note(share, Some(target), &RelPath::root(), what, &detail)
+}
+
+fn target_state(report: &LaneReport, silent: Option<Duration>) -> TargetState {
+    let error = report.error.as_ref().map(|(failure, since)| ErrorState {
+        message: failure.message.clone(),
+        hint: failure.hint.clone(),
+        since: since.0,
+    });
+    let (state, error) = match (report.state, silent) {
+        (_, Some(silence)) => {
+            // To the second: the text must not change while nothing else does.
+            let since = clock::wall().before(silence).0 / 1_000_000_000 * 1_000_000_000;
+            let message = "a call to the target has not come back".to_owned();
+            let hint = "check the mount and the line to its server; it goes on by itself".to_owned();
+            (TargetCondition::Unresponsive, Some(ErrorState { message, hint, since }))
+        }
+        (LaneState::Unreachable, None) => (TargetCondition::Unreachable, error),
+        (LaneState::Resting, None) => (TargetCondition::Resting, error),
+        (LaneState::Ok | LaneState::Halted | LaneState::Paused, None) => (TargetCondition::Ok, error),
+    };
+    let since = error.as_ref().map(|error| error.since);
+    TargetState { state, error, since, no_lists: report.no_lists, rate: None }
+}
