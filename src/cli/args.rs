@@ -492,7 +492,6 @@ mod tests {
             "driftline approve",
             "driftline approve /efs",
             "driftline approve a/b/c",
-            "driftline init --share /s",
             "driftline explain",
             "driftline log --lines some",
             "driftline verify --sample 5",

@@ -266,10 +266,10 @@ impl Engine {
         match event {
             Event::ScanEnded(share, under, _) if under.is_root() => {
                 let now = clock::moment();
-                if let Some(seat) = self.shares.iter_mut().find(|seat| seat.id == *share) {
-                    if let Some((how, since)) = seat.scanning.take() {
-                        seat.polls.ended(how, now.since(since), now);
-                    }
+                let seat = self.shares.iter_mut().find(|seat| seat.id == *share);
+                if let Some((seat, (how, since))) = seat.and_then(|seat| seat.scanning.take().map(|scan| (seat, scan)))
+                {
+                    seat.polls.ended(how, now.since(since), now);
                 }
             }
             Event::Probed(target, Ok(_)) | Event::Staged(target, _) => self.keep_house(*target),

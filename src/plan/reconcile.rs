@@ -92,10 +92,10 @@ fn reconcile_replaced(local: &Seen, remote: &RemoteView<'_>, base: Option<&Base>
     match remote.seen.holds(&base.content) {
         Some(true) if takes && local.meta == base.meta && remote.seen.meta != base.meta => {
             let (stamp, meta) = (remote.stamp.clone(), remote.seen.meta);
-            if local.holds(&base.content).is_none() {
-                Verdict::Read(Purpose::Compare)
-            } else {
-                Verdict::Take(Taking::Carry { stamp, meta })
+            match local.holds(&base.content) {
+                None => Verdict::Read(Purpose::Compare),
+                Some(true) => Verdict::Take(Taking::Carry { stamp, meta }),
+                Some(false) => adopt(base.content, remote),
             }
         }
         Some(true) => adopt(base.content, remote),
@@ -321,6 +321,8 @@ mod tests {
                 }
             }
         }
+        // What others changed beside the content.
+        remotes.extend([true, false].map(|read| Sight::Present((stamp("theirs"), seen(1, read, OTHER)))));
         let attempts = [vec![], vec![content(2)], vec![content(3), content(1)], vec![content(0)]];
         let origins = [None, Some(base(0, "origin")), Some(base(1, "origin")), Some(base(3, "origin"))];
         let mut all = Vec::new();

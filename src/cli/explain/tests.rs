@@ -100,7 +100,9 @@ fn of_what_someone_else_left_there_it_is_told_when_and_whose_it_is() {
     let mut index = Index::open(&asked.dir.join(state::INDEX)).expect("opened");
     index.begin(NOW).expect("begun");
     let seen = Seen { shape: Shape { kind: Kind::File, len: 9 }, digest: None, meta: Meta { uid: 1003, ..meta() } };
-    let target = crate::model::TargetId(1);
+    let root = dir.path().join("papers");
+    let share = index.register_share("papers", root.as_os_str().as_bytes(), "uid").expect("known").id;
+    let target = index.register_target(share, "efs", "/mnt/efs").expect("known").id;
     let mut open = crate::index::OpenRow::new(NOW);
     open.sight = Sight::Present((Stamp(b"other".as_slice().into()), seen));
     index.put_open(target, &path("edited"), &open).expect("put");

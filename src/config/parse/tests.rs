@@ -248,7 +248,7 @@ fn a_value_that_cannot_be_read_names_its_line() {
     for (line, message) in table {
         assert_eq!(refused(&format!("{MINIMAL}{line}")).0, message);
     }
-    assert_eq!(refused(&format!("{MINIMAL}drift = \"merge\"")).1, "write \"keep\", \"overwrite\" or \"take\"");
+    assert_eq!(refused(&format!("{MINIMAL}drift = \"merge\"")).1, "write \"keep\" or \"overwrite\" or \"take\"");
 }
 
 #[test]
