@@ -68,7 +68,7 @@ fn calls() -> BTreeSet<String> {
 
 #[test]
 fn the_policy_in_the_guide_grants_what_the_program_asks_of_a_bucket_and_no_more() {
-    let guide = read("docs/guide.md");
+    let guide = read("src/docs/guide.md");
     let json = guide.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
     let policy: serde_json::Value = serde_json::from_str(json).unwrap();
     let statements = policy["Statement"].as_array().unwrap();
@@ -135,7 +135,7 @@ fn typed(line: &str) -> Vec<String> {
 #[test]
 fn every_command_in_the_documents_is_one_that_the_program_understands() {
     let documents =
-        ["README.md", "docs/guide.md", "config.example.toml", "systemd/driftline.service", "systemd/mnt-efs.mount"];
+        ["README.md", "src/docs/guide.md", "config.example.toml", "systemd/driftline.service", "systemd/mnt-efs.mount"];
     let (mut seen, mut wrong) = (0, Vec::new());
     for name in documents {
         for line in commands(&read(name)) {

@@ -179,7 +179,7 @@ impl Office {
         let said = self.tell(&["status", "--json"]);
         let value = serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("status is not JSON ({e}): {said}"));
         let faults = faults_of_status(&value);
-        assert!(faults.is_empty(), "not as docs/status.schema.json says: {faults:#?}\n{value:#}");
+        assert!(faults.is_empty(), "not as src/docs/status.schema.json says: {faults:#?}\n{value:#}");
         (value, said)
     }
 

@@ -1,4 +1,4 @@
-//! As much of JSON Schema as `docs/status.schema.json` uses, so that every status that a test sees is held against it.
+//! As much of JSON Schema as `src/docs/status.schema.json` uses, so that every status that a test sees is held against it.
 //!
 //! A word of a schema that is not known here fails: nothing is passed over in silence.
 
@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 static STATUS: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../../../docs/status.schema.json")).expect("the schema is JSON")
+    serde_json::from_str(include_str!("../../../src/docs/status.schema.json")).expect("the schema is JSON")
 });
 
 /// Where a status is not as the schema says; empty if it is.
