@@ -408,8 +408,10 @@ fn five_thousand_of_twenty_thousand_encrypted_halt_after_a_hundred() {
     encrypt_and_rename(&office, 5000..10_000);
     office.wait_until("halted again", || office.status()["verdict"] == "halted");
     assert_told(&office, "encryption");
-    // A hundred marks pass; a few more are taken away whose new names were not seen by then, and so bear no mark.
-    assert!(intact(&office, 5000..10_000) >= 4890, "{} are left", intact(&office, 5000..10_000));
+    // A hundred with marks pass. One file in some thousand bears none, however it is encrypted: here number 8608.
+    let is_noise = |i: &u64| driftline::plan::looks_like_noise(&encrypted(*i));
+    assert_eq!((5000..10_000).filter(|i| !is_noise(i)).collect::<Vec<_>>(), [8608]);
+    assert!(intact(&office, 5000..10_000) >= 4899, "{} are left", intact(&office, 5000..10_000));
 }
 
 #[test]
