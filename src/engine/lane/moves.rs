@@ -120,6 +120,8 @@ impl Lane {
             turn.index.forget_sights_below(id, from)?;
             turn.index.forget_sights_below(id, to)?;
             turn.index.compare_subtree(id, to)?;
+            // Renamed back on the share meanwhile: what lies below the old name there has nothing there any more.
+            turn.index.compare_subtree(id, from)?;
             self.sweep_again = true;
         }
         self.note(turn, to, "move", &format!("from {from}"))?;

@@ -50,6 +50,7 @@ const ONCE_FAILED: &[u64] = &[
     40073, // the answer to a rename was lost, a new version adopted what it had left, and its old name was believed on
     43075, // the answer to a removal was lost, and what was removed believed to be there under its folder's new name
     44858, // looks were given up for a scan, and names that waited for them waited for ever
+    2604,  // a folder was renamed back before it was known that its rename had been made: what lay in it was forgotten
     27932, // a stranger made a folder in the place of one that we had renamed, and what had lain in ours was believed on
 ];
 
