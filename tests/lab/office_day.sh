@@ -6,33 +6,12 @@
 #
 # What README says to type first is taken from there, word by word.
 set -u
+# shellcheck source=tests/lab/service_common.sh
+. "$(dirname "$0")/service_common.sh"
 readme=/host$1/README.md old=/host$2 new=/host$3
 arrived=/run/lab/srv/fs/data/projects
 
-fail() {
-    echo "FAIL $*"
-    systemctl status --no-pager -l driftline
-    journalctl -u driftline --no-pager | tail -n 40
-    driftline status
-    driftline problems
-    exit 1
-}
-
-# until_true SECONDS WHAT COMMAND...
-until_true() {
-    local end=$((SECONDS + $1)) what=$2
-    shift 2
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || fail "not in time: $what"
-        sleep 0.2
-    done
-}
-
-property() { systemctl show -P "$1" driftline; }
-says() { driftline status --json --query "$1" | grep -q "$2"; }
-is_safe() { says verdict safe; }
 has() { cmp -s "/srv/projects/$1" "$arrived/$1"; }
-is_there() { [ -e "$1" ]; }
 # Told by `what` of itself, and shown here for the log.
 shown() { echo "\$ $*"; "$@"; }
 
@@ -72,7 +51,7 @@ readme "driftline check" | grep -q "no problem" || fail "check finds a problem"
 diff -r --exclude=.driftline /srv/projects $arrived >/dev/null || fail "safe, and not the same"
 [ "$(property User)" = "" ] || fail "a network mount is written by another user than root"
 nsenter -t "$(property MainPID)" -m touch /etc/written 2>/dev/null && fail "it may write to /etc"
-exposure=$(systemd-analyze security --no-pager driftline.service | awk '/Overall exposure/ { print $(NF - 2) }')
+exposure=$(exposure)
 
 # ---- something breaks, is seen, and is mended ----
 

@@ -3,32 +3,13 @@
 #
 #   service.sh TREE       the sources, as this machine has them; prints "PASS what happened" or "FAIL why"
 set -u
+# shellcheck source=tests/lab/service_common.sh
+. "$(dirname "$0")/service_common.sh"
 tree=/host$1 program=/host$DRIFTLINE_BIN
 mount_point=/mnt/efs arrived=/run/lab/srv/fs/data/projects
 
-fail() {
-    echo "FAIL $*"
-    systemctl status --no-pager -l driftline
-    journalctl -u driftline --no-pager | tail -n 40
-    exit 1
-}
-
-# until_true SECONDS WHAT COMMAND...
-until_true() {
-    local end=$((SECONDS + $1)) what=$2
-    shift 2
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || fail "not in time: $what"
-        sleep 0.2
-    done
-}
-
-property() { systemctl show -P "$1" driftline; }
-says() { driftline status --json --query "$1" | grep -q "$2"; }
 status_is() { property StatusText | grep -q "$1"; }
-is_active() { [ "$(property ActiveState)" = active ]; }
 is_another() { [ "$(property MainPID)" != "$1" ] && is_active; }
-is_safe() { says verdict safe; }
 lane_is() { says 'shares[0].targets[0].state' "$1"; }
 has() { cmp -s "/srv/projects/$1" "$arrived/$1"; }
 
@@ -100,6 +81,40 @@ fault remount
 until_true 120 "safe once it is mounted" is_safe
 has four || fail "what was saved before the mount came is not there"
 
+# ---- reload: a change takes effect in the process that runs, a wrong one changes nothing and is told ----
+
+pid=$(property MainPID)
+mkdir /mnt/local/second
+cp /etc/driftline/config.toml /run/lab/config.before
+sed -i 's|^\[\[share.target\]\]$|ignore = ["*.draft"]\n\n&|' /etc/driftline/config.toml
+printf '\n[[share.target]]\nname = "second"\npath = "/mnt/local/second"\n' >>/etc/driftline/config.toml
+systemctl reload driftline || fail "reload"
+until_true 60 "a new target is served after a reload" [ -s /mnt/local/second/four ]
+until_true 60 "safe after the reload" says 'verdict == `"safe"` && length(shares[0].targets) == `2`' true
+echo draft >/srv/projects/five.draft
+echo five >/srv/projects/five
+until_true 60 "what is saved after the reload arrives" cmp -s /srv/projects/five /mnt/local/second/five
+until_true 60 "safe after what was saved after the reload" is_safe
+[ ! -e /mnt/local/second/five.draft ] && [ ! -e $arrived/five.draft ] || fail "a new pattern of ignore has no effect"
+
+cp /etc/driftline/config.toml /run/lab/config.good
+sed -i 's|^ignore = |ignorre = |' /etc/driftline/config.toml
+systemctl reload driftline || fail "a reload of a wrong configuration is a failure of the service"
+until_true 30 "systemd has it that a wrong configuration is not taken" status_is "NOT TAKEN.*ignorre"
+is_active || fail "a wrong configuration ends what runs: $(property ActiveState)"
+driftline status >/run/lab/wrong && fail "status is fine with a wrong configuration"
+grep -q 'unknown key "ignorre"' /run/lab/wrong && grep -q 'did you mean "ignore"?' /run/lab/wrong || fail "status: $(cat /run/lab/wrong)"
+journalctl -u driftline -p warning -o cat | grep -q 'unknown key "ignorre"' || fail "the journal does not name the mistake"
+echo draft >/srv/projects/six.draft
+echo six >/srv/projects/six
+until_true 60 "what is saved while the file is wrong arrives" has six
+until_true 60 "on both targets" cmp -s /srv/projects/six /mnt/local/second/six
+[ ! -e /mnt/local/second/six.draft ] || fail "a wrong configuration has an effect"
+cp /run/lab/config.good /etc/driftline/config.toml
+systemctl reload driftline || fail "reload of the mended configuration"
+until_true 60 "safe after the mistake is mended" is_safe
+[ "$(property MainPID) $(property NRestarts)" = "$pid $restarts" ] || fail "a reload has begun another process"
+
 # ---- a hung loop trips the watchdog ----
 
 pid=$(property MainPID)
@@ -114,5 +129,5 @@ systemctl restart driftline 2>/dev/null
 sleep 12
 [ "$(property ActiveState) $(property ExecMainStatus)" = "failed 78" ] || fail "a wrong configuration is tried again"
 
-exposure=$(systemd-analyze security --no-pager driftline.service | awk '/Overall exposure/ { print $(NF - 2) }')
-echo "PASS $ready; $restart; a hung loop restarted; exposure $exposure"
+exposure=$(exposure)
+echo "PASS $ready; $restart; a reload took effect, a wrong one was told; a hung loop restarted; exposure $exposure"

@@ -4,36 +4,15 @@
 #
 #   service_user.sh TREE PACKAGE WEED    as this machine has them; prints "PASS what happened" or "FAIL why"
 set -u
+# shellcheck source=tests/lab/service_common.sh
+. "$(dirname "$0")/service_common.sh"
 tree=/host$1 package=/host$2 weed=/host$3
 
-fail() {
-    echo "FAIL $*"
-    systemctl status --no-pager -l driftline
-    cat /etc/systemd/system/driftline.service.d/10-init.conf
-    journalctl -u driftline --no-pager | tail -n 40
-    driftline status
-    driftline problems
-    exit 1
-}
-
-# until_true SECONDS WHAT COMMAND...
-until_true() {
-    local end=$((SECONDS + $1)) what=$2
-    shift 2
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || fail "not in time: $what"
-        sleep 0.2
-    done
-}
-
-property() { systemctl show -P "$1" driftline; }
-is_safe() { driftline status --json --query verdict | grep -q '"safe"'; }
 same_all() { # same_all A B: type, mode, owner, group and content of everything
     diff <(cd "$1" && find . -path ./.driftline -prune -o -printf '%P %y %m %U %G\n' | sort) \
         <(cd "$2" && find . -path ./.driftline -prune -o -printf '%P %y %m %U %G\n' | sort) &&
         diff -r --exclude=.driftline "$1" "$2"
 }
-exposure() { systemd-analyze security --no-pager driftline.service | awk '/Overall exposure/ { print $(NF - 2) }'; }
 init() {
     echo "\$ driftline init $*"
     driftline init "$@" </dev/null || fail "init $*"
