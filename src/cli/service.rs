@@ -3,6 +3,7 @@
 //! Not here: what the service is (`systemd/driftline.service`, which a package installs). What only a person can know, such
 //! as more places, belongs into a drop-in of its own: this one is written anew by each `init`.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crate::cli::{Exit, Failure};
 use crate::config::{Config, STATE_DIR, Share};
 use crate::plan::Drift;
-use crate::sys::fskind;
+use crate::sys::fskind::{self, FsKind};
 
 /// The unit's name.
 const UNIT: &str = "driftline.service";
@@ -34,8 +35,15 @@ const USER: &str = "driftline";
 const TO_READ: &str = "CAP_DAC_READ_SEARCH CAP_LEASE";
 /// The same, and those by which a copy in a folder gets its place, its owner and its mode.
 const TO_WRITE: &str = "CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER CAP_FSETID CAP_LEASE";
-/// What a bucket takes: the unit has no network.
-const NETWORK: &str = "PrivateNetwork=no\nRestrictAddressFamilies=AF_INET AF_INET6\nIPAddressDeny=\n";
+/// What a bucket takes, and who asks for metrics: the unit has no network.
+const NETWORK: &str = "PrivateNetwork=no\nRestrictAddressFamilies=AF_INET AF_INET6\nIPAddressAllow=";
+/// Addresses that a single machine may have, as IPv4 and IPv6 are divided: nothing goes to groups or to all at once.
+/// 127.0.0.53 is a resolver, and 169.254.169.254 and fd00:ec2::254 hand out the credentials of a role.
+const SINGLE: &str = "0.0.0.0/1 128.0.0.0/2 192.0.0.0/3 ::/8 2000::/3 fc00::/7 fe80::/10";
+/// What metrics alone take.
+const LOOPBACK: &str = "localhost";
+/// Rights that no copy on an NFS server takes: it changes owners by itself, if it is root who wants it.
+const NOT_FOR_NFS: &str = "CapabilityBoundingSet=~CAP_CHOWN CAP_FSETID\n";
 /// What nothing but a folder takes. Not RestrictSUIDSGID=: with it systemd refuses openat2, by which shares are read.
 const NO_FOLDERS: &str = "CapabilityBoundingSet=\nCapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_LEASE\n\
                           SystemCallFilter=~@privileged\n";
@@ -75,8 +83,9 @@ pub(super) fn set_up(config: &Config) -> Result<Now, Failure> {
     let machine = Machine {
         mount: &mount_of,
         is_remote: &is_remote,
+        is_nfs: &is_nfs,
         has_user: has_user(),
-        has_credentials: Path::new(CREDENTIALS).exists(),
+        has_credentials: has_credentials(),
     };
     let text = drop_in(config, &machine);
     fs::create_dir_all(DROP_INS).and_then(|()| fs::write(&file, text)).map_err(|error| {
@@ -118,6 +127,8 @@ struct Machine<'a> {
     mount: &'a dyn Fn(&Path) -> PathBuf,
     /// Whether a folder lies behind a network.
     is_remote: &'a dyn Fn(&Path) -> bool,
+    /// Whether an NFS server holds a folder.
+    is_nfs: &'a dyn Fn(&Path) -> bool,
     has_user: bool,
     has_credentials: bool,
 }
@@ -153,19 +164,47 @@ fn drop_in(config: &Config, machine: &Machine<'_>) -> String {
     }
     if folders.is_empty() {
         text += NO_FOLDERS;
+    } else if !own_user && folders.iter().all(|folder| (machine.is_nfs)(folder)) {
+        text += NOT_FOR_NFS;
     }
-    let buckets: Vec<_> = places.iter().filter_map(|place| place.bucket()).collect();
-    // Root may have credentials at home.
-    let at_home = buckets.iter().any(|bucket| bucket.profile.is_some() || !own_user && !machine.has_credentials);
-    let shares = config.shares.iter().map(|share| share.path.as_path());
-    if !at_home && !shares.chain(folders.iter().copied()).any(is_at_home) {
-        text += "ProtectHome=yes\n";
+    text += &homes(config, &folders, machine);
+    let buckets = places.iter().any(|place| place.bucket().is_some());
+    if buckets || config.agent.metrics.is_some() {
+        text += &format!("{NETWORK}{}\n", if buckets { SINGLE } else { LOOPBACK });
     }
-    if !buckets.is_empty() {
-        text += NETWORK;
-        if machine.has_credentials {
-            text += &format!("LoadCredential=aws:{CREDENTIALS}\n");
-        }
+    if buckets && machine.has_credentials {
+        text += &format!("LoadCredential=aws:{CREDENTIALS}\n");
+    }
+    text
+}
+
+/// What the service sees of homes: nothing, or the shares and targets there. Where one of them is a mount, which may
+/// come later, it sees all of them.
+fn homes(config: &Config, folders: &[&Path], machine: &Machine<'_>) -> String {
+    let shares: Vec<_> = config.shares.iter().map(|share| share.path.as_path()).collect();
+    let at_home = |paths: &[&Path]| -> Vec<PathBuf> {
+        paths.iter().filter(|path| is_at_home(path)).map(|path| path.to_path_buf()).collect()
+    };
+    let (written, read) = (at_home(folders), at_home(&shares));
+    let all = || written.iter().chain(&read);
+    if all().next().is_none() {
+        return "ProtectHome=yes\n".to_owned();
+    }
+    // In the file system of all homes or of the machine, and with a name for the unit: a colon parts two paths there.
+    let is_plain = |path: &PathBuf| {
+        let mount = (machine.mount)(path);
+        let is_below = |home: &Path| path != home && path.starts_with(home) && home.starts_with(&mount);
+        HOMES.iter().any(|home| is_below(Path::new(home))) && !path.to_string_lossy().contains(':')
+    };
+    if !all().all(is_plain) {
+        return String::new();
+    }
+    let mut text = "ProtectHome=tmpfs\n".to_owned();
+    for path in read.iter().filter(|path| !written.contains(path)) {
+        line(&mut text, "BindReadOnlyPaths=", path);
+    }
+    for path in &written {
+        line(&mut text, "BindPaths=-", path);
     }
     text
 }
@@ -196,6 +235,34 @@ fn mount_of(path: &Path) -> PathBuf {
     path.ancestors().take_while(|folder| device(folder) == of).last().unwrap_or(path).to_owned()
 }
 
+fn is_nfs(path: &Path) -> bool {
+    fskind::kind(path).is_ok_and(|kind| kind == FsKind::Network("NFS"))
+}
+
+fn has_credentials() -> bool {
+    Path::new(CREDENTIALS).exists()
+}
+
+/// What whoever sets the service up has to know of its credentials: the service finds none of theirs.
+pub(super) fn unseen_credentials(config: &Config) -> Option<String> {
+    let has_bucket =
+        config.shares.iter().flat_map(|share| &share.targets).any(|target| target.place.bucket().is_some());
+    let unseen = has_bucket && !has_credentials() && own_credentials(|name| std::env::var_os(name));
+    unseen.then(|| {
+        format!(
+            "The service does not use credentials of yours: put those that it is to use into {CREDENTIALS} and run \
+             `driftline init` again, unless the machine has a role.\n"
+        )
+    })
+}
+
+/// Whether a user has credentials where the AWS default chain looks for them.
+fn own_credentials(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let at_home = || variable("HOME").map(|home| Path::new(&home).join(".aws/credentials"));
+    let file = variable("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from).or_else(at_home);
+    variable("AWS_ACCESS_KEY_ID").is_some() || file.is_some_and(|file| file.exists())
+}
+
 fn is_remote(path: &Path) -> bool {
     // What cannot be told is taken for remote: as root everything works.
     fskind::kind(path).map_or(true, |kind| kind.is_network())
@@ -210,17 +277,31 @@ fn has_user() -> bool {
 mod tests {
     use super::*;
 
-    fn written(targets: &[&str], is_remote: bool) -> String {
+    fn configuration(targets: &[&str]) -> Config {
         let targets: Vec<PathBuf> = targets.iter().map(PathBuf::from).collect();
-        let config = Config::quick(&["/srv/pro jects".into()], &targets, STATE_DIR.into()).expect("fine");
-        let mount =
-            |folder: &Path| if is_remote { folder.ancestors().nth(1).expect("above").into() } else { "/".into() };
-        drop_in(&config, &Machine { mount: &mount, is_remote: &|_| is_remote, has_user: true, has_credentials: true })
+        Config::quick(&["/srv/pro jects".into()], &targets, STATE_DIR.into()).expect("fine")
+    }
+
+    /// On a machine whose NFS mounts lie below /mnt, and nothing else is mounted.
+    fn written_for(config: &Config) -> String {
+        let is_nfs = |folder: &Path| folder.starts_with("/mnt");
+        let mount = |folder: &Path| {
+            folder.ancestors().nth(if is_nfs(folder) { 1 } else { 99 }).unwrap_or(Path::new("/")).into()
+        };
+        let is_remote = |folder: &Path| is_nfs(folder) || folder.starts_with("/smb");
+        drop_in(
+            config,
+            &Machine { mount: &mount, is_remote: &is_remote, is_nfs: &is_nfs, has_user: true, has_credentials: true },
+        )
+    }
+
+    fn written(targets: &[&str]) -> String {
+        written_for(&configuration(targets))
     }
 
     #[test]
     fn a_network_mount_is_written_as_root_below_the_folder_above_it() {
-        let text = written(&["/mnt/efs/projects"], true);
+        let text = written(&["/mnt/efs/projects"]);
         assert!(text.contains("RequiresMountsFor=\"/srv/pro jects\"\n"), "{text}");
         assert!(text.contains("\nReadWritePaths=\"-/mnt\"\n"), "{text}");
         assert!(!text.contains("User=") && !text.contains("PrivateNetwork"), "{text}");
@@ -228,14 +309,14 @@ mod tests {
 
     #[test]
     fn a_folder_of_this_machine_is_written_by_a_user_of_its_own() {
-        let text = written(&["/backup/projects"], false);
+        let text = written(&["/backup/projects"]);
         assert!(text.contains("\nReadWritePaths=\"-/backup/projects\"\n"), "{text}");
         assert!(text.contains(&format!("\nUser=driftline\nAmbientCapabilities={TO_WRITE}\n")), "{text}");
     }
 
     #[test]
     fn an_agent_of_buckets_alone_gets_the_network_and_gives_up_the_rest() {
-        let text = written(&["s3://acme/projects"], false);
+        let text = written(&["s3://acme/projects"]);
         assert!(!text.contains("ReadWritePaths"), "{text}");
         assert!(text.contains(&format!("\nUser=driftline\nAmbientCapabilities={TO_READ}\n")), "{text}");
         assert!(text.contains("SystemCallFilter=~@privileged") && text.contains("PrivateNetwork=no"), "{text}");
@@ -244,27 +325,82 @@ mod tests {
 
     #[test]
     fn with_a_network_mount_and_a_bucket_it_has_both() {
-        let text = written(&["/mnt/efs/projects", "s3://acme/projects"], true);
+        let text = written(&["/mnt/efs/projects", "s3://acme/projects"]);
         assert!(text.contains("PrivateNetwork=no") && text.contains("ReadWritePaths=\"-/mnt\""), "{text}");
         assert!(!text.contains("User=") && !text.contains("SystemCallFilter"), "{text}");
     }
 
     #[test]
-    fn homes_are_hidden_unless_something_of_them_is_kept_safe() {
-        assert!(written(&["/backup/projects"], false).contains("\nProtectHome=yes\n"));
-        assert!(!written(&["/home/backup"], false).contains("ProtectHome"));
+    fn owners_are_changed_by_an_nfs_server_itself_and_by_nobody_else() {
+        assert!(written(&["/mnt/efs/projects", "s3://acme/projects"]).contains(NOT_FOR_NFS));
+        for others in [&["/mnt/efs/projects", "/backup/projects"][..], &["/smb/projects"], &["/backup/projects"]] {
+            assert!(!written(others).contains("CapabilityBoundingSet"), "{others:?}");
+        }
+        let mut takes = configuration(&["/mnt/efs/projects"]);
+        takes.shares[0].targets[0].drift = Drift::Take;
+        assert!(!written_for(&takes).contains("CapabilityBoundingSet"), "the share's owners are changed here");
+    }
+
+    #[test]
+    fn the_network_of_metrics_alone_ends_at_this_machine() {
+        let mut config = configuration(&["/backup/projects"]);
+        assert!(!written_for(&config).contains("PrivateNetwork"));
+        config.agent.metrics = Some("127.0.0.1:9464".parse().expect("an address"));
+        let text = written_for(&config);
+        assert!(text.contains("PrivateNetwork=no") && text.contains("\nIPAddressAllow=localhost\n"), "{text}");
+    }
+
+    #[test]
+    fn nothing_is_sent_to_groups_of_machines() {
+        let text = written(&["s3://acme/projects"]);
+        assert!(text.contains(&format!("\nIPAddressAllow={SINGLE}\n")) && !text.contains("IPAddressDeny"), "{text}");
+        let first = |net: &str| net.split(['/', '.', ':']).next().map(str::to_owned);
+        let firsts: Vec<_> = SINGLE.split(' ').filter_map(first).collect();
+        assert_eq!(firsts, ["0", "128", "192", "", "2000", "fc00", "fe80"], "224.0.0.0 and ff00:: are in none of them");
+    }
+
+    #[test]
+    fn of_homes_only_what_is_kept_safe_or_written_is_seen() {
+        assert!(written(&["/backup/projects"]).contains("\nProtectHome=yes\n"));
+        let text = written(&["/home/backup"]);
+        assert!(text.contains("\nProtectHome=tmpfs\nBindPaths=\"-/home/backup\"\n"), "{text}");
+        let mut config = configuration(&["/backup/projects"]);
+        config.shares[0].path = "/home/projects".into();
+        let text = written_for(&config);
+        assert!(text.contains("\nProtectHome=tmpfs\nBindReadOnlyPaths=\"/home/projects\"\n"), "{text}");
+        // All of them, and a mount of its own there: nothing is hidden.
+        config.shares[0].path = "/home".into();
+        assert!(!written_for(&config).contains("ProtectHome"));
         assert!(is_at_home(Path::new("/")) && !is_at_home(Path::new("/homes")));
     }
 
     #[test]
-    fn a_share_that_takes_what_others_change_may_be_written() {
-        let mut config =
-            Config::quick(&["/srv/projects".into()], &["s3://acme/projects".into()], STATE_DIR.into()).expect("fine");
-        config.shares[0].targets[0].drift = Drift::Take;
-        let mount = |_: &Path| PathBuf::from("/");
-        let machine = Machine { mount: &mount, is_remote: &|_| false, has_user: true, has_credentials: true };
+    fn a_mount_below_a_home_is_seen_when_it_comes() {
+        let config = configuration(&["/home/efs/projects"]);
+        let mount = |folder: &Path| if folder.starts_with("/home/efs") { "/home/efs" } else { "/" }.into();
+        let machine =
+            Machine { mount: &mount, is_remote: &|_| true, is_nfs: &|_| true, has_user: true, has_credentials: true };
         let text = drop_in(&config, &machine);
-        assert!(text.contains("\nReadWritePaths=\"-/srv/projects\"\n") && text.contains(TO_WRITE), "{text}");
+        assert!(!text.contains("ProtectHome") && text.contains("ReadWritePaths=\"-/home\""), "{text}");
+    }
+
+    #[test]
+    fn credentials_of_whoever_sets_it_up_are_noticed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let home = |name: &str| (name == "HOME").then(|| dir.path().into());
+        assert!(!own_credentials(home) && !own_credentials(|_| None));
+        fs::create_dir(dir.path().join(".aws")).expect("made");
+        fs::write(dir.path().join(".aws/credentials"), "[default]").expect("written");
+        assert!(own_credentials(home));
+        assert!(own_credentials(|name| (name == "AWS_ACCESS_KEY_ID").then(|| "AKIA".into())));
+    }
+
+    #[test]
+    fn a_share_that_takes_what_others_change_may_be_written() {
+        let mut config = configuration(&["s3://acme/projects"]);
+        config.shares[0].targets[0].drift = Drift::Take;
+        let text = written_for(&config);
+        assert!(text.contains("\nReadWritePaths=\"-/srv/pro jects\"\n") && text.contains(TO_WRITE), "{text}");
         assert!(!text.contains("SystemCallFilter"), "{text}");
     }
 

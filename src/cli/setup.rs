@@ -48,6 +48,7 @@ fn run_with(args: &InitArgs, person: &mut Person<'_>) -> Result<Exit, Failure> {
         Now::Watching => "The service driftline runs, and begins anew with each start of the machine.\n",
         Now::Starting => "The service driftline is enabled, and reads the share for the first time.\n",
     })?;
+    service::unseen_credentials(&config).map_or(Ok(()), |told| say(&told))?;
     say("Is everything safe? driftline status\n")?;
     Ok(Exit::Fine)
 }
