@@ -9,7 +9,7 @@ use crate::cli::plan_text::{PlanGroup, PlanSummary, render_plans};
 use crate::cli::progress::{Progress, ProgressLine};
 use crate::cli::report::When;
 use crate::cli::text::{Screen, bytes, counted};
-use crate::cli::{Exit, Failure, complain, logs, say, say_data, source};
+use crate::cli::{Exit, Failure, complain, logs, metrics, say, say_data, source};
 use crate::config::Config;
 use crate::engine::settings::Settings;
 use crate::engine::state::{Beat, Heartbeat, ShareState};
@@ -26,9 +26,7 @@ const SHOW: Duration = Duration::from_millis(100);
 pub(super) fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
     let (config, digest) = source::to_run(&args.places)?;
     logs::begin(cli, &config, logs::Quiet::No);
-    if config.agent.metrics.is_some() {
-        tracing::warn!("this version serves no metrics: the key \"metrics\" is accepted, and nothing is served");
-    }
+    serve_metrics(&config, &args.places);
     let mut told = Told::default();
     // Without a file there is nothing to read again: then SIGHUP ends it, as it ends other programs.
     let file = digest.map(|digest| File { places: args.places.clone(), digest });
@@ -38,6 +36,17 @@ pub(super) fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
         tracing::info!(share = lane.share, target = lane.name, pending = lane.pending, "stopped with changes waiting");
     }
     Ok(Exit::Fine)
+}
+
+/// Files are kept safe without them too.
+fn serve_metrics(config: &Config, places: &Places) {
+    let Some(address) = config.agent.metrics else { return };
+    match metrics::serve(address, places) {
+        Ok(()) => tracing::info!("metrics are served at http://{address}/metrics"),
+        Err(error) => {
+            tracing::warn!("cannot serve metrics at {address}: {error}; name another as `metrics` under [agent]")
+        }
+    }
 }
 
 /// One pass, or what it would do.

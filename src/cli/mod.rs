@@ -22,6 +22,7 @@ pub mod item_text;
 mod log;
 mod logs;
 mod manual;
+mod metrics;
 mod out;
 pub mod plan_text;
 pub mod progress;

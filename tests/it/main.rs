@@ -18,6 +18,7 @@ mod faults;
 mod index_loss;
 mod lists;
 mod live;
+mod metrics;
 mod mounts;
 mod office;
 mod package;
