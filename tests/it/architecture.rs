@@ -29,7 +29,7 @@ const BELOW_CLI: &[&str] =
     &["model", "sys", "plan", "settle", "rest", "names", "config", "index", "local", "target", "engine"];
 
 /// Every dependency, and the paths under `src/` that may name it.
-const CRATES: [(&str, &[&str]); 37] = [
+const CRATES: [(&str, &[&str]); 39] = [
     ("anstream", &["cli/"]),
     ("aws_config", &["target/s3/"]),
     ("aws_runtime", &["target/s3/"]),
@@ -54,6 +54,8 @@ const CRATES: [(&str, &[&str]); 37] = [
     ("notify", &["local/"]),
     ("rusqlite", &["index/"]),
     ("rustix", &["sys/"]),
+    ("rustls", &["target/s3/"]),
+    ("rustls_native_certs", &["target/s3/"]),
     ("sd_notify", &["cli/"]),
     ("serde", &["config/", "plan/", "target/", "engine/", "cli/"]),
     ("serde_json", &["target/", "engine/", "cli/"]),

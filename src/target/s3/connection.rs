@@ -19,10 +19,11 @@ use aws_sdk_s3::config::{
 };
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::OnceCell;
 
+use super::authorities;
 use super::fault::{Kind, Outcome, Refusal};
 use super::lean::lean;
 use super::pace::{Pace, Rate};
@@ -47,8 +48,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The region where none is named: what S3 itself falls back to.
 const REGION: &str = "us-east-1";
-/// Names a file of authorities that are trusted too.
-const AUTHORITIES: &str = "AWS_CA_BUNDLE";
 /// Threads that carry requests (count): one is enough for some thousand requests a second, and with more they wake each
 /// other for every request.
 const THREADS: usize = 1;
@@ -267,28 +266,12 @@ fn service_credentials() -> Option<PathBuf> {
 /// The SDK's own, through the proxy that the environment names; it also trusts the authorities in the file that
 /// `AWS_CA_BUNDLE` names, as aws-cli does.
 fn http_client() -> SharedHttpClient {
-    let trusted = authorities();
+    let trusted = authorities::trusted();
     aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
         let mut builder = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
         builder.set_connector_settings(settings.cloned());
         builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         builder.set_proxy_config(Some(ProxyConfig::from_env()));
-        match &trusted {
-            Some(trusted) => builder.tls_context(trusted.clone()).build(),
-            None => builder.build(),
-        }
+        builder.tls_context(trusted.clone()).build()
     })
-}
-
-/// Why what `AWS_CA_BUNDLE` names is of no use.
-pub(super) fn bad_bundle() -> Option<String> {
-    let file = PathBuf::from(std::env::var_os(AUTHORITIES)?);
-    let why = std::fs::read(&file).err()?;
-    Some(format!("{AUTHORITIES} names {}, which cannot be read: {why}", file.display()))
-}
-
-fn authorities() -> Option<TlsContext> {
-    let pem = std::fs::read(std::env::var_os(AUTHORITIES)?).ok()?;
-    let trust = TrustStore::empty().with_native_roots(true).with_pem_certificate(pem);
-    TlsContext::builder().with_trust_store(trust).build().ok()
 }

@@ -8,7 +8,7 @@ use aws_sdk_s3::operation::RequestId;
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_runtime_api::http::Response;
 
-use super::connection::bad_bundle;
+use super::authorities::lack;
 use crate::model::{BadPath, RelPath, Wall};
 use crate::target::{Fault, TargetError};
 
@@ -189,9 +189,11 @@ where
     if has(&["certificate", "InvalidCertificate", "UnknownIssuer"]) {
         let hint = "give the server a certificate that this machine trusts, or name the file of its authority in \
                     AWS_CA_BUNDLE (beside those that are trusted) or SSL_CERT_FILE (instead of them)";
-        let unread = bad_bundle().map(|why| format!("; {why}")).unwrap_or_default();
-        let cause = format!("its certificate is not trusted: {causes}{unread}");
-        return Refusal::fault(Fault::Unreachable, cause, hint);
+        let untrusted = format!("its certificate is not trusted: {causes}");
+        return match lack() {
+            Some(lack) => Refusal::fault(Fault::Unreachable, format!("{untrusted}; {lack}"), lack.hint()),
+            None => Refusal::fault(Fault::Unreachable, untrusted, hint),
+        };
     }
     Refusal::new(Kind::Unclear, format!("the line to the server failed: {causes}"), BY_ITSELF)
 }

@@ -21,6 +21,7 @@
 #![doc = include_str!("servers.md")]
 
 mod abilities;
+mod authorities;
 mod blocks;
 mod change;
 mod check;

@@ -70,6 +70,37 @@ fn an_authority_that_cannot_be_read_is_named() {
     assert_eq!(said.code, Some(1), "{said}");
     let (message, _) = error_of(&office);
     assert!(message.contains("AWS_CA_BUNDLE") && message.contains("nowhere.pem"), "{message}");
+    let broken = folder.path().join("broken.pem");
+    for text in ["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "a letter"] {
+        std::fs::write(&broken, text).unwrap();
+        let said = sync(&office, |command| _ = command.env("AWS_CA_BUNDLE", &broken));
+        assert_eq!(said.code, Some(1), "{said}");
+        let (message, hint) = error_of(&office);
+        assert!(message.contains("broken.pem") && hint.contains("AWS_CA_BUNDLE, or unset it"), "{message}\n{hint}");
+    }
+}
+
+#[test]
+fn a_machine_without_any_authority_is_told_what_to_install() {
+    let bucket = Bucket::new(Make::SeaweedFs);
+    let folder = tempfile::tempdir().unwrap();
+    let tls = Tls::before(&server_of(&bucket), folder.path());
+    let office = office_at(&bucket, &format!("https://{}", tls.address()));
+    office.save("a.txt", "bytes");
+    let none = |command: &mut Command| {
+        command.env("SSL_CERT_FILE", folder.path().join("none.pem")).env("SSL_CERT_DIR", folder.path().join("none"));
+    };
+    let said = sync(&office, none);
+    assert_eq!(said.code, Some(1), "{said}");
+    let (message, hint) = error_of(&office);
+    assert!(message.contains("this machine has no certificate of any authority"), "{message}");
+    assert!(hint.starts_with("install the package ca-certificates, or name "), "{hint}");
+    // The hint is true.
+    let said = sync(&office, |command| {
+        none(command);
+        command.env("AWS_CA_BUNDLE", tls.authority());
+    });
+    assert_eq!(said.code, Some(0), "{said}");
 }
 
 #[test]
