@@ -17,7 +17,9 @@ Exit codes:
    2  wrong usage
    3  the agent is not running (status)
   70  internal error
-  78  wrong configuration";
+  78  wrong configuration
+
+The administrator's guide: man driftline-guide; where that is not installed, driftline man guide | man -l -";
 
 const LOG_COVERS: &str = "\
 One line per entry: when, on which share and target, what, the path, and why or with which effect. Told are
@@ -96,7 +98,7 @@ pub enum Command {
     Resume(StateArgs),
     /// Print what a shell needs to complete the commands and their options
     Completions(CompletionsArgs),
-    /// Print the manual, or that of one command
+    /// Print the manual, or that of one command, or the administrator's guide
     Man(ManArgs),
 }
 
@@ -381,7 +383,7 @@ pub struct CompletionsArgs {
 /// `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Of this command [default: of driftline as a whole]
+    /// Of this command, or `guide` [default: of driftline as a whole]
     #[arg(value_name = "COMMAND")]
     pub command: Option<String>,
     /// Write all pages into this folder instead

@@ -1,5 +1,7 @@
 //! `completions` and `man`: what a shell and a manual say, made from what the command line itself understands.
 
+mod guide;
+
 use std::path::Path;
 
 use clap::{Command, CommandFactory as _};
@@ -24,6 +26,7 @@ pub(super) fn man(args: &ManArgs) -> Result<Exit, Failure> {
     }
     let page = match &args.command {
         None => page(&command),
+        Some(name) if name == "guide" => guide_page(),
         Some(name) => command.find_subcommand(name).map(page).ok_or_else(|| no_such_command(name, &command))?,
     };
     say(&page)?;
@@ -44,8 +47,14 @@ fn page(command: &Command) -> String {
     String::from_utf8_lossy(&page).into_owned()
 }
 
+fn guide_page() -> String {
+    guide::page(guide::GUIDE, env!("CARGO_PKG_VERSION"))
+}
+
 fn write_all(command: Command, dir: &Path) -> Result<Exit, Failure> {
-    clap_mangen::generate_to(command, dir).map_err(|error| {
+    let guide = dir.join(format!("{}.{}", guide::NAME, guide::SECTION));
+    let written = clap_mangen::generate_to(command, dir).and_then(|()| std::fs::write(guide, guide_page()));
+    written.map_err(|error| {
         Failure::cannot(Exit::Usage, format!("write the manual to {}", shown(dir)), error)
             .hint("name a folder that is there and may be written to")
     })?;
@@ -55,7 +64,7 @@ fn write_all(command: Command, dir: &Path) -> Result<Exit, Failure> {
 fn no_such_command(name: &str, command: &Command) -> Failure {
     let names: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
     let failure = Failure::cannot(Exit::Usage, format!("print the manual of {name:?}"), "there is no such command");
-    failure.hint(format!("the commands are {}", names.join(", ")))
+    failure.hint(format!("the commands are {}; and there is the guide", names.join(", ")))
 }
 
 #[cfg(test)]

@@ -91,6 +91,7 @@ fn the_package_holds_what_an_administrator_needs_and_its_removal_takes_only_what
         "usr/lib/tmpfiles.d/driftline.conf",
         "usr/share/man/man1/driftline.1.gz",
         "usr/share/man/man1/driftline-init.1.gz",
+        "usr/share/man/man7/driftline-guide.7.gz",
         "usr/share/bash-completion/completions/driftline",
         "usr/share/zsh/vendor-completions/_driftline",
         "usr/share/fish/vendor_completions.d/driftline.fish",
