@@ -195,3 +195,147 @@ fn every_command_in_a_message_is_one_that_the_program_understands() {
     assert_eq!(fault(&["driftline", "aprove"]), Some("there is no command aprove".to_owned()));
     assert_eq!(fault(&["driftline", "restore", "--to-dir"]), Some("restore has no --to-dir".to_owned()));
 }
+
+/// What stands between quotes in a source, as it is written there; not a quote as a character.
+fn literals(code: &str) -> Vec<String> {
+    let code = code.replace("'\"'", "' '").replace("'\\\"'", "' '");
+    let (mut found, mut open, mut escaped) = (Vec::new(), None::<String>, false);
+    for c in code.chars() {
+        match (&mut open, c) {
+            (None, '"') => open = Some(String::new()),
+            (None, _) => {}
+            (Some(_), '"') if !escaped => found.extend(open.take()),
+            (Some(text), c) => {
+                text.push(c);
+                escaped = c == '\\' && !escaped;
+            }
+        }
+    }
+    found
+}
+
+/// The messages of the program: what stands between quotes, has words, and is no question for the index.
+fn messages() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    sources(&root().join("src"), &mut found);
+    let mut told = Vec::new();
+    for (path, text) in found {
+        if path.ends_with("tests.rs") || path.starts_with(root().join("src/index")) {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]").next().unwrap().lines();
+        let code = code.filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        told.extend(literals(&code).into_iter().filter(|text| text.contains(' ')).map(|text| (path.clone(), text)));
+    }
+    assert!(told.len() > 500, "messages are found: {}", told.len());
+    told
+}
+
+/// Lines that are typed to another program than ours.
+fn is_for_another(text: &str) -> bool {
+    ["s3api", "sysctl", "systemctl"].iter().any(|program| text.contains(program))
+}
+
+#[test]
+fn every_option_in_a_message_is_one_of_a_command() {
+    let program = Cli::command();
+    let has = |option: &str| {
+        let arguments = program.get_subcommands().flat_map(clap::Command::get_arguments).chain(program.get_arguments());
+        arguments.filter_map(clap::Arg::get_long).any(|long| long == option)
+    };
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for (path, text) in messages().iter().filter(|(_, text)| !is_for_another(text)) {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        for option in words.filter_map(|word| word.strip_prefix("--")).filter(|option| !option.is_empty()) {
+            seen += 1;
+            if !has(option) {
+                wrong.push(format!("{}: there is no --{option}: {text}", path.display()));
+            }
+        }
+    }
+    assert!(seen > 40, "options are found: {seen}");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(!has("state-folder"));
+}
+
+/// Whether a configuration may say this somewhere.
+fn may_be_said(key: &str, value: &str) -> bool {
+    let place = |agent: &str, share: &str, target: &str| {
+        let text = format!(
+            "[agent]\n{agent}\n[[share]]\nname = \"a\"\npath = \"/a\"\n{share}\n[[share.target]]\nname = \"b\"\n{target}\n"
+        );
+        driftline::config::Config::parse(&text).is_ok()
+    };
+    let (folder, bucket) = ("path = \"/b\"", "url = \"s3://b-b/b\"");
+    let line = format!("{key} = {value}");
+    // The two that say where a target is.
+    if ["path", "url"].contains(&key) {
+        return place("", "", &line);
+    }
+    place(&line, "", folder)
+        || place("", &line, folder)
+        || [folder, bucket].iter().any(|target| place("", "", &format!("{target}\n{line}")))
+}
+
+#[test]
+fn every_line_for_the_configuration_in_a_message_is_understood() {
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for (path, text) in messages() {
+        for (at, sign) in text.match_indices(" = \\\"") {
+            let before = text[..at].rsplit(|c: char| !(c.is_ascii_lowercase() || c == '_')).next().unwrap();
+            let value = text[at + sign.len()..].split("\\\"").next().unwrap();
+            // What is filled in is another value each time.
+            let value = if value.starts_with('{') { "some" } else { value };
+            seen += 1;
+            if !may_be_said(before, &format!("{value:?}")) {
+                wrong.push(format!("{}: {before} = {value:?}: {text}", path.display()));
+            }
+        }
+    }
+    assert!(seen > 10, "lines are found: {seen}");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(!may_be_said("drift", "\"overwite\"") && !may_be_said("drifts", "\"keep\""));
+}
+
+#[test]
+fn every_file_that_is_named_is_installed_or_made() {
+    let manifest = read("Cargo.toml");
+    let from = |line: &str| -> Option<(String, String)> {
+        let mut words = line.trim().strip_prefix('[')?.split('"');
+        Some((words.nth(1)?.to_owned(), words.nth(1)?.to_owned()))
+    };
+    let assets: Vec<_> = manifest.lines().skip_while(|line| *line != "assets = [").filter_map(from).collect();
+    let is_installed = |path: &str| {
+        assets.iter().any(|(from, to)| match path[1..].strip_prefix(to.as_str()) {
+            Some("") => true,
+            Some(name) if to.ends_with('/') => match from.strip_suffix('*') {
+                Some(folder) => root().join(folder).join(name).is_file(),
+                None => Path::new(from).file_name().is_some_and(|from| name == from.to_string_lossy()),
+            },
+            Some(_) | None => false,
+        })
+    };
+    // `init` writes the one, an administrator the other, and systemd-tmpfiles sees to its rights.
+    let is_ours = |path: &str| ["/etc/driftline/config.toml", "/etc/driftline/aws", "/etc/driftline"].contains(&path);
+    let documents = ["README.md", "src/docs/guide.md", "config.example.toml", "systemd/driftline.service"];
+    let more = ["systemd/driftline-buckets.conf", "systemd/mnt-efs.mount", "systemd/mnt-efs.timer"];
+    let texts = documents.iter().chain(&more).map(|name| ((*name).into(), read(name)));
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for (name, text) in texts.chain(messages()) {
+        for (begin, is_there) in
+            [("/usr/share/doc/driftline/", &is_installed as &dyn Fn(&str) -> bool), ("/etc/driftline", &is_ours)]
+        {
+            for (at, _) in text.match_indices(begin) {
+                let end = |c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c));
+                let path = text[at..].split(end).next().unwrap().trim_end_matches(['.', '/']);
+                seen += 1;
+                if !is_there(path) {
+                    wrong.push(format!("{}: there is no {path}", name.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 10, "files are named: {seen}");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(is_installed("/usr/share/doc/driftline/guide.md") && !is_installed("/usr/share/doc/driftline/gide.md"));
+}
