@@ -44,7 +44,7 @@ fn serve_metrics(config: &Config, places: &Places) {
     match metrics::serve(address, places) {
         Ok(()) => tracing::info!("metrics are served at http://{address}/metrics"),
         Err(error) => {
-            tracing::warn!("cannot serve metrics at {address}: {error}; name another as `metrics` under [agent]")
+            tracing::warn!("cannot serve metrics at {address}: {error}; name another as `metrics` under [agent]");
         }
     }
 }
