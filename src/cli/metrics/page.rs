@@ -225,4 +225,30 @@ mod tests {
         let typed = page.lines().filter(|line| line.starts_with("# TYPE ")).count();
         assert_eq!(typed, page.lines().filter(|line| line.starts_with("# HELP ")).count());
     }
+
+    #[test]
+    fn every_figure_of_the_guide_is_served() {
+        let shares = vec![share("projects", vec![bucket("cloud", 0.25, 1.5)])];
+        let page = page(&Status::new(agent(AgentState::Running), None, shares, at(0)));
+        let of_status = page.lines().filter_map(|line| line.strip_prefix("# TYPE driftline_")?.split(' ').next());
+        let of_tables = OF_SHARES.iter().map(|(name, ..)| *name).chain(OF_TARGETS.iter().map(|(name, ..)| *name));
+        let served: Vec<_> = of_status.chain(of_tables).collect();
+        let guide = include_str!("../../docs/guide.md");
+        let part = guide.split("### Prometheus").nth(1).and_then(|part| part.split("\n## ").next()).expect("its part");
+        let (mut named, mut of) = (0, "");
+        for word in part.split(|char: char| !char.is_ascii_lowercase() && char != '_') {
+            let name = match word.strip_prefix("driftline_") {
+                Some(name) => {
+                    of = name.split('_').next().unwrap_or_default();
+                    name.to_owned()
+                }
+                // `_files` after `driftline_share_up` is `driftline_share_files`.
+                None if word.starts_with('_') => format!("{of}{word}"),
+                None => continue,
+            };
+            assert!(served.contains(&name.as_str()), "driftline_{name} is not served");
+            named += 1;
+        }
+        assert!(named > 20, "{named} were looked at");
+    }
 }

@@ -33,12 +33,13 @@ impl Lack {
     /// What to do about it.
     pub(super) fn hint(&self) -> String {
         match self {
-            Self::Bundle(_) => format!("name a file of authorities in PEM with {BUNDLE}, or unset it"),
-            Self::All => {
-                format!(
-                    "install the package ca-certificates, or name a file of authorities with SSL_CERT_FILE or {BUNDLE}"
-                )
+            Self::Bundle(_) => {
+                format!("name a file of authorities in PEM with {BUNDLE}, or unset it, and start the agent again")
             }
+            Self::All => format!(
+                "install the package ca-certificates, or name a file of authorities with SSL_CERT_FILE or {BUNDLE}, \
+                 and start the agent again"
+            ),
         }
     }
 }
