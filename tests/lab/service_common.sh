@@ -28,3 +28,27 @@ says() { driftline status --json --query "$1" | grep -q "$2"; }
 is_safe() { says verdict safe; }
 is_active() { [ "$(property ActiveState)" = active ]; }
 exposure() { systemd-analyze security --no-pager driftline.service | awk '/Overall exposure/ { print $(NF - 2) }'; }
+
+# start_bucket TREE WEED: an S3 server in the guest, at $server, with the bucket "office".
+start_bucket() {
+    local place=/mnt/local/s3 master grpc filer filer_grpc
+    export DRIFTLINE_WEED=$2 S3_SERVER_IDLE=1000
+    mkdir -p $place
+    server=$("$1/tests/s3-server" start seaweedfs $place) || fail "no S3 server: $(tail -n 5 $place/seaweedfs/log)"
+    read -r _ master grpc _ _ filer filer_grpc _ <$place/seaweedfs/ports
+    echo "s3.bucket.create -name office" |
+        "$2" shell -master="127.0.0.1:$master.$grpc" -filer="127.0.0.1:$filer.$filer_grpc" >$place/shell.log 2>&1 ||
+        fail "no bucket: $(tail -n 5 $place/shell.log)"
+}
+
+# The last share of the configuration gets it as a target.
+add_bucket() {
+    cat >>/etc/driftline/config.toml <<TOML
+
+[[share.target]]
+name = "cloud"
+url = "s3://office/projects"
+region = "us-east-1"
+endpoint = "http://$server"
+TOML
+}

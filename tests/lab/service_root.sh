@@ -48,25 +48,12 @@ chown -h 1001:1002 $share/link
 
 # ---- an NFS mount, a bucket and metrics ----
 
-export DRIFTLINE_WEED=$weed S3_SERVER_IDLE=1000
-mkdir -p /mnt/local/s3
-server=$("$tree/tests/s3-server" start seaweedfs /mnt/local/s3) || fail "no S3 server: $(tail -n 5 /mnt/local/s3/seaweedfs/log)"
-read -r _ master grpc _ _ filer filer_grpc _ </mnt/local/s3/seaweedfs/ports
-echo "s3.bucket.create -name office" |
-    "$weed" shell -master="127.0.0.1:$master.$grpc" -filer="127.0.0.1:$filer.$filer_grpc" >/mnt/local/s3/shell.log 2>&1 ||
-    fail "no bucket: $(tail -n 5 /mnt/local/s3/shell.log)"
+start_bucket "$tree" "$weed"
 mkdir -p /root/.aws
 printf '[default]\naws_access_key_id = driftline\naws_secret_access_key = driftline-secret\n' >/root/.aws/credentials
 driftline init --no-service --share $share --target /mnt/efs/projects >/dev/null || fail "init"
 sed -i 's/^\[agent\]$/&\nmetrics = "127.0.0.1:9464"/' /etc/driftline/config.toml
-cat >>/etc/driftline/config.toml <<TOML
-
-[[share.target]]
-name = "cloud"
-url = "s3://office/projects"
-region = "us-east-1"
-endpoint = "http://$server"
-TOML
+add_bucket
 HOME=/root driftline init </dev/null >/run/lab/init || fail "init with a bucket: $(cat /run/lab/init)"
 grep -q "put those that it is to use into /etc/driftline/aws" /run/lab/init || fail "init does not say whose credentials are used"
 mv /root/.aws/credentials /etc/driftline/aws && chmod 600 /etc/driftline/aws

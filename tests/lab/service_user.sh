@@ -51,23 +51,10 @@ until_true 90 "safe after the hold" is_safe
 
 # ---- a bucket too: an edit, and init again ----
 
-export DRIFTLINE_WEED=$weed S3_SERVER_IDLE=1000
-mkdir -p /mnt/local/s3
-server=$("$tree/tests/s3-server" start seaweedfs /mnt/local/s3) || fail "no S3 server: $(tail -n 5 /mnt/local/s3/seaweedfs/log)"
-read -r _ master grpc _ _ filer filer_grpc _ </mnt/local/s3/seaweedfs/ports
-echo "s3.bucket.create -name office" |
-    "$weed" shell -master="127.0.0.1:$master.$grpc" -filer="127.0.0.1:$filer.$filer_grpc" >/mnt/local/s3/shell.log 2>&1 ||
-    fail "no bucket: $(tail -n 5 /mnt/local/s3/shell.log)"
+start_bucket "$tree" "$weed"
 printf '[default]\naws_access_key_id = driftline\naws_secret_access_key = driftline-secret\n' >/etc/driftline/aws
 chmod 600 /etc/driftline/aws
-cat >>/etc/driftline/config.toml <<TOML
-
-[[share.target]]
-name = "cloud"
-url = "s3://office/projects"
-region = "us-east-1"
-endpoint = "http://$server"
-TOML
+add_bucket
 init
 both=$(exposure)
 [ "$(driftline status --json --query 'shares[0].targets[].state' | grep -c '"ok"')" = 2 ] || fail "not both targets are ok"
