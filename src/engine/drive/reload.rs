@@ -56,6 +56,8 @@ pub(super) struct Reloads {
     pub(super) agent: String,
     pub(super) current: Config,
     wanted: Option<Config>,
+    /// Of the text of `wanted`, until it is told together with what became of it: before that the file is not read.
+    digest: Option<String>,
     hidden: Hidden,
     counting: bool,
     pub(super) mailbox: Mailbox,
@@ -69,6 +71,7 @@ impl Reloads {
             agent: agent.to_owned(),
             current: config.clone(),
             wanted: None,
+            digest: None,
             hidden: Hidden::new(),
             counting: false,
             mailbox: Mailbox::default(),
@@ -122,11 +125,7 @@ impl Engine {
         let Some(Reading { config, digest }) = reading else { return Ok(()) };
         let sound = config.and_then(|config| patterns(&config).map(|_| config));
         match sound {
-            Ok(config) => {
-                let said = Settings { digest, error: None, ..self.reloads.said.clone() };
-                self.say_settings(said)?;
-                self.count_hidden(config)
-            }
+            Ok(config) => self.count_hidden(config, digest),
             Err((message, hint)) => {
                 tracing::error!(hint, "the configuration file is not taken, what was in effect stays so: {message}");
                 let since = self.reloads.said.error.as_ref().map_or(clock::wall().0, |error| error.since);
@@ -144,7 +143,7 @@ impl Engine {
     ///
     /// RACE: a file that is saved under such a name while they are counted is not counted. If it is the only one, nobody is asked,
     /// and its copy moves to history.
-    fn count_hidden(&mut self, config: Config) -> Result<()> {
+    fn count_hidden(&mut self, config: Config, digest: String) -> Result<()> {
         let mut jobs = Vec::new();
         for share in &config.shares {
             let old = self.reloads.current.shares.iter().find(|known| known.name == share.name);
@@ -152,7 +151,7 @@ impl Engine {
             let (Some(old), Some(seat)) = (old.filter(|old| old.ignore != share.ignore), seat) else { continue };
             jobs.push((seat.id, share.name.clone(), old.ignore.clone(), share.ignore.clone()));
         }
-        self.reloads.wanted = Some(config);
+        (self.reloads.wanted, self.reloads.digest) = (Some(config), Some(digest));
         self.reloads.hidden.clear();
         if jobs.is_empty() {
             return self.apply_wanted(&|_, _| false);
@@ -193,9 +192,11 @@ impl Engine {
         let begins = |change: &&Change| !(change.is_new() && failed.iter().any(|(share, _)| *share == change.share));
         self.tell_changes(&changes.iter().filter(begins).collect::<Vec<_>>())?;
         let failed = failed.into_iter().map(|(share, why)| format!("{share}: {why}")).collect();
-        let said = self.reloads.said.clone();
         let (taken, waiting, at_restart) = (clock::wall().0, Vec::new(), Vec::new());
-        let mut said = Settings { taken, waiting, at_restart, blocked: failed, ..said };
+        let mut said = Settings { taken, waiting, at_restart, blocked: failed, ..self.reloads.said.clone() };
+        if let Some(digest) = self.reloads.digest.take() {
+            (said.digest, said.error) = (digest, None);
+        }
         for Change { share, target, what, effect } in changes {
             match effect {
                 Effect::Now => {}
