@@ -195,14 +195,9 @@ fn reconcile_foreign(local: &Seen, remote: &RemoteView<'_>, policy: &Policy) -> 
 
 fn reconcile_absent(standing: &Standing<'_>, view: &View<'_>, policy: &Policy) -> Verdict {
     match (standing, policy.deletes) {
-        // An edit is worth more than a removal; and what was never ours is news.
-        (Standing::Replaced(remote) | Standing::Stray(remote), _) if policy.drift == Drift::Take => {
-            match view.base.map(|base| remote.seen.holds(&base.content)) {
-                Some(None) => Verdict::Examine,
-                Some(Some(true)) => adopt(remote_content(remote, view), remote),
-                Some(Some(false)) | None => bring(remote),
-            }
-        }
+        (Standing::Replaced(remote), _) => reconcile_replaced_and_deleted(remote, view, policy),
+        // What was never ours is news.
+        (Standing::Stray(remote), _) if policy.drift == Drift::Take => bring(remote),
         (Standing::Vacant, _) => Verdict::Settled,
         (Standing::Gone, _) => Verdict::Forget,
         (Standing::AsLeft(_), Deletes::Retain) => Verdict::Settled,
@@ -210,15 +205,23 @@ fn reconcile_absent(standing: &Standing<'_>, view: &View<'_>, policy: &Policy) -
             Verdict::Act(Action::Remove { guard: Guard::Unchanged(base.stamp.clone()) })
         }
         // What someone else put there is theirs to remove.
-        (Standing::Replaced(_), _) => Verdict::Forget,
         (Standing::Stray(_), _) => Verdict::Settled,
     }
 }
 
-/// What ours held, where theirs holds the same.
-fn remote_content(remote: &RemoteView<'_>, view: &View<'_>) -> Content {
-    let ours = view.base.map_or(Content::FOLDER, |base| base.content);
-    remote.seen.content().unwrap_or(ours)
+/// The share deleted it, and the target has another version than ours. If it holds what ours held, it is ours still, and only
+/// its stamp has moved: a removal of ours that was cut off half-way leaves it so, under its name and in history.
+fn reconcile_replaced_and_deleted(remote: &RemoteView<'_>, view: &View<'_>, policy: &Policy) -> Verdict {
+    let takes = policy.drift == Drift::Take;
+    // A folder made anew is another one, whatever it holds.
+    let ours = view.base.map(|base| base.content).filter(|content| takes || *content != Content::FOLDER);
+    match ours.map(|content| (content, remote.seen.holds(&content))) {
+        Some((_, None)) => Verdict::Examine,
+        Some((content, Some(true))) => adopt(content, remote),
+        // An edit is worth more than a removal.
+        Some((_, Some(false))) | None if takes => bring(remote),
+        Some((_, Some(false))) | None => Verdict::Forget,
+    }
 }
 
 #[cfg(test)]
@@ -690,7 +693,11 @@ mod tests {
             (case(Sight::Absent, None, Sight::Unseen), Verdict::Settled),
             (case(Sight::Absent, ours(), Sight::Unseen), Verdict::Act(Action::Remove { guard: unchanged("ours") })),
             (case(Sight::Absent, ours(), Sight::Absent), Verdict::Forget),
-            (case(Sight::Absent, ours(), theirs(2, false)), Verdict::Forget),
+            (case(Sight::Absent, ours(), theirs(2, false)), Verdict::Examine),
+            (case(Sight::Absent, ours(), theirs(1, true)), adopted(1)),
+            (case(Sight::Absent, ours(), theirs(2, true)), Verdict::Forget),
+            (case(Sight::Absent, ours(), theirs(3, false)), Verdict::Forget),
+            (case(Sight::Absent, Some(base(0, "ours")), theirs(0, true)), Verdict::Forget),
             (case(Sight::Absent, None, theirs(2, true)), Verdict::Settled),
             (case(Sight::Troubled, ours(), Sight::Unseen), Verdict::Hold(Hold::LocalTroubled)),
             (case(Sight::Unseen, ours(), Sight::Unseen), Verdict::Wait),

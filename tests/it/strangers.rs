@@ -75,6 +75,21 @@ fn a_foreign_edit_of_our_file_outlives_the_deletion_of_ours() {
 }
 
 #[test]
+fn what_only_bears_another_stamp_is_ours_still_when_the_share_deletes_it() {
+    let office = Office::new();
+    office.save("plan.txt", b"first");
+    office.sync_well();
+    // As far as a change comes whose machine loses its power: it is kept already, and still in its place.
+    let history = office.target(".driftline/history/plan.txt");
+    fs::create_dir_all(&history).unwrap();
+    fs::hard_link(office.target("plan.txt"), history.join("20200101T000000.000000000Z-00000000")).unwrap();
+    fs::remove_file(office.share("plan.txt")).unwrap();
+    office.sync_well();
+    assert!(!office.target("plan.txt").exists(), "nothing of ours is left behind");
+    assert_eq!(office.history("plan.txt"), [b"first"]);
+}
+
+#[test]
 fn with_drift_overwritten_a_foreign_edit_goes_to_history() {
     let office = Office::configured("", "drift = \"overwrite\"");
     office.save("plan.txt", b"first");

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::model::{Digest, Kind, Meta, RelPath, Stamp};
-use crate::sys::publish::{self as sys, Errno, Spot};
+use crate::sys::publish::{self as sys, Errno, Spot, Statx};
 use crate::sys::{acl, stat};
 use crate::target::version_name;
 
@@ -143,7 +143,12 @@ impl Job<'_> {
                 .ok_or_else(|| Refusal::Io(Errno::INVAL.into()))?,
         };
         let kept = Spot::new(kept_in, &name);
-        if is_version(&sys::lstat(kept)?, wanted) {
+        let st = sys::lstat(kept)?;
+        if is_version(&st, wanted) {
+            // A change that was cut off has kept it already: only the time is another.
+            if let Some(old) = another_name(&st, kept_in, &name)? {
+                sys::unlink(Spot::new(kept_in, &old))?;
+            }
             return Ok(());
         }
         // RACE: if yet another version appeared meanwhile, that one is visible and this one stays in history.
@@ -180,16 +185,20 @@ impl Job<'_> {
 
 /// The name in history of the very file that is visible, if it has one.
 fn kept_before(dest: Spot<'_>, kept_in: &OwnedFd) -> Outcome<Option<Vec<u8>>> {
-    let st = match sys::lstat(dest) {
-        Err(err) if is(&err, Errno::NOENT) => return Err(gone()),
-        result => result?,
-    };
+    match sys::lstat(dest) {
+        Err(err) if is(&err, Errno::NOENT) => Err(gone()),
+        result => another_name(&result?, kept_in, b""),
+    }
+}
+
+/// A name of this very file in history, other than this one.
+fn another_name(st: &Statx, kept_in: &OwnedFd, than: &[u8]) -> Outcome<Option<Vec<u8>>> {
     let mut found = None;
     if st.stx_nlink > 1 {
         sys::each_name(kept_in, |name| {
-            let is_it = sys::lstat(Spot::new(kept_in, name)).is_ok_and(|kept| kept.stx_ino == st.stx_ino);
-            found = is_it.then(|| name.to_vec());
-            Ok(!is_it)
+            let is_it = || sys::lstat(Spot::new(kept_in, name)).is_ok_and(|kept| kept.stx_ino == st.stx_ino);
+            found = (name != than && is_it()).then(|| name.to_vec());
+            Ok(found.is_none())
         })?;
     }
     Ok(found)

@@ -334,6 +334,23 @@ fn a_change_that_was_cut_off_after_it_kept_the_old_version_keeps_it_once() {
 }
 
 #[test]
+fn a_removal_of_what_a_change_that_was_cut_off_has_kept_keeps_it_once() {
+    for ways in [Ways::Auto, Ways::Links] {
+        let fixture = DirFixture::new(ways);
+        let (target, a) = (fixture.target(), path("a"));
+        put(target, &a, b"one");
+        let history = fixture.root().join(".driftline/history/a");
+        std::fs::create_dir_all(&history).unwrap();
+        std::fs::hard_link(fixture.root().join("a"), history.join("20200101T000000.000000000Z-00000000")).unwrap();
+        std::fs::hard_link(fixture.root().join("a"), fixture.root().join("of someone else")).unwrap();
+        one(target, change(&a, Change::Remove, Guard::Unchanged(stamp_at(target, &a)))).unwrap();
+        assert!(!fixture.root().join("a").exists());
+        assert_eq!(fixture.history(&a), [b"one".to_vec()]);
+        assert_eq!(std::fs::read(fixture.root().join("of someone else")).unwrap(), b"one");
+    }
+}
+
+#[test]
 fn a_folder_of_more_than_a_page_is_listed_whole() {
     let fixture = DirFixture::new(Ways::Auto);
     for n in 0..5000 {
