@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::local::{How, Reader};
 use crate::model::{ReadFault, Reading, RelPath, Sink};
 
-/// The longest file that is kept (bytes).
-const SMALL: usize = 1 << 20;
-/// Bytes kept in all; then the oldest go, and who wants them reads again.
-const KEPT_MAX: usize = 8 << 20;
+/// The longest file that is kept (bytes): as long as what a bucket takes in one request. A longer one is sent in parts, with
+/// its hash from the beginning, so that a bucket has to read it twice in any case.
+const SMALL: usize = 8 << 20;
+/// Bytes kept in all, with what is just being read; then the oldest go, and who wants them reads again.
+const KEPT_MAX: usize = 32 << 20;
 
 /// The files of one share that were just read.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ struct Slots {
     by_path: HashMap<RelPath, Slot>,
     by_age: BTreeMap<u64, RelPath>,
     bytes: usize,
+    /// Of files that are being read.
+    coming: usize,
     next: u64,
 }
 
@@ -79,9 +82,10 @@ impl Recent {
             return hand_on(&known, sink);
         }
         *held = None;
-        let mut keeping = Keeping { sink, bytes: Vec::new(), held: Some(held) };
+        let mut keeping = Keeping { recent: self, sink, bytes: Vec::new(), room: 0, held: Some(held) };
         let answer = reader.read(path, how, &mut keeping);
-        let Keeping { bytes, held, .. } = keeping;
+        let (bytes, held) = (std::mem::take(&mut keeping.bytes), keeping.held.take());
+        drop(keeping);
         match (answer, held) {
             (Ok(reading), Some(mut held)) => {
                 let known = Held { reading, bytes: Arc::new(bytes), left: self.readers - 1 };
@@ -127,9 +131,24 @@ impl Slots {
         let Some(slot) = self.by_path.get_mut(path).filter(|slot| Arc::ptr_eq(&slot.cell, cell)) else { return };
         self.bytes = self.bytes - slot.len + len;
         slot.len = len;
-        while self.bytes > most {
-            let Some((_, oldest)) = self.by_age.first_key_value() else { return };
-            let oldest = oldest.clone();
+        self.make_room(self.coming, most);
+    }
+
+    /// Room for a file that is being read; false if others that are being read have it all.
+    fn set_aside(&mut self, more: usize, most: usize) -> bool {
+        let fits = self.coming + more <= most;
+        if fits {
+            self.coming += more;
+            self.make_room(self.coming, most);
+        }
+        fits
+    }
+
+    /// The oldest go, until what is kept fits beside so many bytes.
+    fn make_room(&mut self, beside: usize, most: usize) {
+        while self.bytes > 0 && self.bytes + beside > most {
+            let is_kept = |path: &&RelPath| self.by_path.get(path).is_some_and(|slot| slot.len > 0);
+            let Some(oldest) = self.by_age.values().find(is_kept).cloned() else { return };
             self.remove(&oldest);
         }
     }
@@ -150,8 +169,11 @@ impl Slots {
 
 /// Keeps a small file until it is whole. A longer one goes on to the sink as it comes, and nobody waits for it.
 struct Keeping<'a, 'b> {
+    recent: &'b Recent,
     sink: &'a mut dyn Sink,
     bytes: Vec<u8>,
+    /// Bytes set aside for it.
+    room: usize,
     held: Option<MutexGuard<'b, Option<Held>>>,
 }
 
@@ -161,7 +183,8 @@ impl Keeping<'_, '_> {
         if self.held.is_none() {
             return Ok(false);
         }
-        if self.bytes.len() as u64 + more <= SMALL as u64 {
+        let len = usize::try_from(more).ok().and_then(|more| self.bytes.len().checked_add(more));
+        if len.is_some_and(|len| len <= SMALL && self.has_room(len)) {
             return Ok(true);
         }
         self.held = None;
@@ -170,6 +193,21 @@ impl Keeping<'_, '_> {
             self.sink.bytes(&bytes)?;
         }
         Ok(false)
+    }
+
+    fn has_room(&mut self, len: usize) -> bool {
+        let more = len.saturating_sub(self.room);
+        let fits = more == 0 || self.recent.slots().set_aside(more, self.recent.kept_max);
+        self.room += if fits { more } else { 0 };
+        fits
+    }
+}
+
+impl Drop for Keeping<'_, '_> {
+    fn drop(&mut self) {
+        if self.room > 0 {
+            self.recent.slots().coming -= self.room;
+        }
     }
 }
 

@@ -118,6 +118,27 @@ fn what_is_kept_has_a_bound() {
 }
 
 #[test]
+fn what_is_being_read_counts_and_goes_before_what_was() {
+    let share = Share::with(2, 100);
+    for (name, len) in [("a", 40), ("b", 40), ("c", 90), ("d", 101)] {
+        share.save(name, &vec![1; len]);
+    }
+    share.read("a").expect("read");
+    share.read("b").expect("read");
+    assert_eq!(share.kept(), (2, 80));
+    share.read("c").expect("read");
+    assert_eq!((share.readings(), share.kept()), (3, (1, 90)), "the others gave way");
+    assert_eq!(share.read("d"), Ok(vec![1; 101]), "with no room for it, it goes on as it comes");
+    assert_eq!((share.readings(), share.kept()), (1, (1, 90)));
+    assert!(share.recent.slots().set_aside(60, 100));
+    assert_eq!(share.kept(), (0, 0), "what is coming needs the room");
+    assert!(!share.recent.slots().set_aside(41, 100));
+    assert_eq!(share.read("a"), Ok(vec![1; 40]));
+    assert_eq!((share.readings(), share.kept()), (1, (1, 40)));
+    assert_eq!(share.recent.slots().coming, 60);
+}
+
+#[test]
 fn with_one_target_nothing_is_kept() {
     let share = Share::with(1, KEPT_MAX);
     share.save("a", b"bytes");

@@ -184,6 +184,8 @@ struct Inner {
     connection: Connection,
     counter: AtomicU64,
     known: Mutex<Known>,
+    /// Held by whoever asks whether the place is still the one.
+    checking: tokio::sync::Mutex<()>,
     staged: Mutex<HashMap<Token, Body>>,
     blocks: Arc<Blocks>,
     /// Folders that were there when they were last looked at or made.
@@ -209,6 +211,7 @@ impl S3Target {
             prefix,
             connection: Connection::new(),
             counter: AtomicU64::new(0),
+            checking: tokio::sync::Mutex::default(),
             known: Mutex::new(known),
             staged: Mutex::default(),
             blocks: Blocks::of_small_files(),

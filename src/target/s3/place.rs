@@ -56,12 +56,24 @@ impl Inner {
         let bound = known
             .bound
             .ok_or_else(|| offline("it was never bound to this share", "let driftline probe the target first"))?;
-        let now = (self.setup.clock.moment)();
-        let fresh = known.seen.is_some_and(|seen| now.since(seen) < self.setup.sizes.fresh);
-        match known.abilities.filter(|_| fresh) {
-            Some(abilities) => Ok(self.wire(abilities)),
-            None => Box::pin(self.check(&bound)).await,
+        if let Some(abilities) = self.seen_of_late() {
+            return Ok(self.wire(abilities));
         }
+        // One asks for all that are under way. If it had no answer, each asks for itself: they need not wait in turn.
+        let first = self.checking.try_lock();
+        if first.is_err() {
+            drop(self.checking.lock().await);
+            if let Some(abilities) = self.seen_of_late() {
+                return Ok(self.wire(abilities));
+            }
+        }
+        Box::pin(self.check(&bound)).await
+    }
+
+    fn seen_of_late(&self) -> Option<Abilities> {
+        let (known, now) = (self.known(), (self.setup.clock.moment)());
+        let is_fresh = known.seen.is_some_and(|seen| now.since(seen) < self.setup.sizes.fresh);
+        known.abilities.filter(|_| is_fresh)
     }
 
     async fn check(&self, bound: &str) -> Outcome<Wire<'_>> {

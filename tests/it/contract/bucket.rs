@@ -1,13 +1,14 @@
 //! Buckets as a target, on each server that tests have; and what only buckets promise.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use driftline::model::Moment;
 use driftline::target::{Clock, S3Setup, S3Target, Sizes};
 
 use super::*;
-use crate::buckets::{Bucket, Fault as Broken, Kind as Asked, Make, Outsider, Rule};
+use crate::buckets::{Answer, Bucket, Fault as Broken, Kind as Asked, Make, Outsider, Rule};
 use crate::office::{PATIENCE, wait};
 
 pub(super) struct BucketFixture {
@@ -357,4 +358,34 @@ fn a_put_that_is_delivered_twice_late_changes_nothing() {
     assert!(wait(PATIENCE, || echoed().is_some()), "it is delivered again");
     assert_eq!(echoed(), Some(Some(412)));
     assert_eq!((fixture.bytes(&a), fixture.history(&a)), (Some(b"new".to_vec()), vec![b"old".to_vec()]));
+}
+
+#[test]
+fn what_is_under_way_asks_once_whether_it_is_the_bucket_still() {
+    static SECONDS: AtomicU64 = AtomicU64::new(0);
+    let clock =
+        Clock { wall: now, moment: || Moment(Duration::from_secs(SECONDS.load(Ordering::Relaxed))), chance: || 128 };
+    let fixture = BucketFixture::new(Make::SeaweedFs, "p");
+    let (proxy, sizes) = (fixture.bucket.proxy(), Sizes::default());
+    let late = 2 * sizes.fresh.as_secs();
+    let setup = S3Setup { endpoint: Some(proxy.endpoint()), clock, sizes, ..fixture.setup.clone() };
+    let target = S3Target::new(setup);
+    let step = |i: usize| {
+        let at = path(format!("{i}"));
+        let guard = Guard::Unchanged(put(&target, &at, b"some bytes"));
+        Step { path: at, change: Change::SetMeta { meta: Meta { mode: 0o600, ..meta() } }, guard, replaces: None }
+    };
+    let steps: Vec<_> = (0..48).map(step).collect();
+    let asked = || proxy.count(|request| request.key() == "p/.driftline/identity");
+    SECONDS.fetch_add(late, Ordering::Relaxed);
+    let before = asked();
+    let answers = target.apply(&steps);
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(asked() - before, 1);
+    // If it is away, all of them say so, and none waits for the turn of the others.
+    SECONDS.fetch_add(late, Ordering::Relaxed);
+    proxy.add(Rule::always(Broken::Refuse(Answer::new(403, "AccessDenied")), |request| {
+        request.key() == "p/.driftline/identity"
+    }));
+    assert!(target.apply(&steps).iter().all(Result::is_err));
 }
