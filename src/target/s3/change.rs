@@ -424,7 +424,7 @@ impl Inner {
         } else {
             let etag = self.confirmed(wire, &step.path, stamp).await?;
             self.keep(wire, &step.path, &etag, step.replaces).await?;
-            self.delete(wire, &self.prefix.object(&step.path), &etag).await?
+            self.delete_if_there(wire, &self.prefix.object(&step.path), &etag).await?
         };
         Ok(Placed { stamp: None, meta: None, version: made.version })
     }

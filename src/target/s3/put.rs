@@ -107,6 +107,16 @@ impl Inner {
         wire.copy_in_parts(copy, &metadata).await
     }
 
+    /// Like [`Inner::delete`], and not again what is gone already. A bucket that keeps versions answers that with a marker of
+    /// the removal, whatever the request is bound to (`If-Match` of DeleteObject, in S3's documentation): with an old index
+    /// there would be one more for each file that went since. Where it keeps none it was looked when history was made.
+    pub(super) async fn delete_if_there(&self, wire: &Wire<'_>, key: &str, etag: &str) -> Outcome<Made> {
+        if wire.abilities.delete_match && self.keeps_versions(wire).await? {
+            wire.hold(key, &Condition::Match(etag.to_owned())).await?;
+        }
+        self.delete(wire, key, etag).await
+    }
+
     /// Deletes an object that bears the ETag.
     pub(super) async fn delete(&self, wire: &Wire<'_>, key: &str, etag: &str) -> Outcome<Made> {
         if !wire.abilities.delete_match {

@@ -224,6 +224,25 @@ impl Outsider {
         }
     }
 
+    /// All versions of all keys that begin so, and the markers of their removals: keys and ids, sorted.
+    pub(crate) fn past(&self, prefix: &str) -> Vec<(String, String)> {
+        let (mut all, mut next) = (Vec::new(), (None, None));
+        loop {
+            let list = self.client.list_object_versions().bucket(&self.bucket).prefix(prefix);
+            let list = list.set_key_marker(next.0).set_version_id_marker(next.1);
+            let page = self.ask(list.send()).unwrap_or_else(|e| panic!("cannot list versions of {prefix:?}: {e:?}"));
+            let markers = page.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
+            let versions = page.versions().iter().map(|version| (version.key(), version.version_id()));
+            let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+            all.extend(versions.chain(markers).map(|(key, id)| (text(key), text(id))));
+            if page.is_truncated != Some(true) {
+                all.sort();
+                return all;
+            }
+            next = (page.next_key_marker, page.next_version_id_marker);
+        }
+    }
+
     /// Uploads in parts that were begun and not ended, as key and id.
     pub(crate) fn uploads(&self, prefix: &str) -> Vec<(String, String)> {
         let list = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(prefix);
