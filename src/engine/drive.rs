@@ -17,8 +17,9 @@ use crate::config::Config;
 use crate::engine::hands::{LaneJob, ShareJob, Tell};
 use crate::engine::start::{LaneSeat, ShareSeat, Start, StartError};
 use crate::engine::state::Heartbeat;
-use crate::engine::{Command, Core, Event, Failure, clock};
+use crate::engine::{Command, Core, Event, Failure, Thorough, clock};
 use crate::index::{Index, IndexError};
+use crate::local::ScanEnd;
 use crate::model::{Moment, ShareId, TargetId};
 use crate::target::Bind;
 
@@ -38,6 +39,7 @@ pub(super) enum Input {
     Event(Event),
     Swept(TargetId, Result<u64, Failure>),
     Pruned(TargetId, Result<u64, Failure>),
+    PrunedKept(ShareId, Result<u64, String>),
     /// A configuration was read.
     Reload,
     Counted(reload::Hidden),
@@ -257,6 +259,7 @@ impl Engine {
                 }
             }
             Input::Pruned(target, result) => self.pruned(target, result)?,
+            Input::PrunedKept(share, result) => self.pruned_kept(share, result)?,
         }
         Ok(())
     }
@@ -264,12 +267,15 @@ impl Engine {
     /// What the loop itself has to know of what passes by.
     fn overhear(&mut self, event: &Event) {
         match event {
-            Event::ScanEnded(share, under, _) if under.is_root() => {
+            Event::ScanEnded(share, under, end) if under.is_root() => {
                 let now = clock::moment();
                 let seat = self.shares.iter_mut().find(|seat| seat.id == *share);
                 if let Some((seat, (how, since))) = seat.and_then(|seat| seat.scanning.take().map(|scan| (seat, scan)))
                 {
                     seat.polls.ended(how, now.since(since), now);
+                    if how == Thorough::Yes && *end == ScanEnd::Done {
+                        seat.hands.untold_lists.store(false, Ordering::Relaxed);
+                    }
                 }
             }
             Event::Probed(target, Ok(_)) | Event::Staged(target, _) => self.keep_house(*target),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::engine::drive::Input;
 use crate::engine::{Event, Failure, LandJob, LookJob, ReadJob, StageFailure, Thorough, clock};
-use crate::local::{Discard, How, Ignore, Reader, Recent, RootId, Scan, Watch, look, read_link};
+use crate::local::{Discard, How, Ignore, Reader, Recent, RootId, Scan, Watch, look, prune_kept, read_link};
 use crate::model::{Digest, Moment, ReadFault, Reading, RelPath, ShareId, Sink, TargetId};
 use crate::plan::{Keep, Lies};
 use crate::sys::fskind;
@@ -29,6 +29,7 @@ pub(super) enum ShareJob {
     Scan(RelPath, Thorough),
     Look(Vec<RelPath>),
     Hash(ReadJob),
+    Prune(Keep),
 }
 
 /// Work for a target's threads.
@@ -129,6 +130,8 @@ pub(super) struct ShareHands {
     /// What an earlier run left unfinished on the share was removed.
     pub(super) swept: Once,
     pub(super) settings: Mutex<ShareSettings>,
+    /// The index does not know the access control lists of its files: full scans ask for them, until one has ended.
+    pub(super) untold_lists: AtomicBool,
     /// What its targets have just read.
     pub(super) recent: Recent,
     pub(super) watch: Mutex<Option<Arc<Watch>>>,
@@ -141,6 +144,8 @@ pub(super) struct ShareHands {
     /// Something may have been touched: heard by the thread that takes it from the watch.
     pub(super) touched: Arc<(Mutex<bool>, Condvar)>,
     pub(super) pulse: Pulse,
+    /// The index's file, for whoever only asks.
+    pub(super) index: PathBuf,
 }
 
 /// What may be changed while they work.
@@ -176,27 +181,36 @@ impl ShareHands {
     pub(super) fn work(&self, queue: &Queue<ShareJob>) {
         while let Some(job) = queue.take() {
             self.pulse.begin();
-            let event = match job {
-                ShareJob::Scan(under, thorough) => self.scan(under, thorough),
+            let answer = match job {
+                ShareJob::Scan(under, thorough) => Input::Event(self.scan(under, thorough)),
                 ShareJob::Look(paths) => {
                     let found = look(&self.root, &self.root_id, &self.settings().ignore, &paths);
-                    Event::LookedLocal(self.id, paths, found)
+                    Input::Event(Event::LookedLocal(self.id, paths, found))
                 }
                 ShareJob::Hash(job) => {
                     let mut sink = Beating { sink: &mut Discard, pulse: &self.pulse, sends: false };
                     let result = self.read(|reader, how| reader.read(&job.path, how, &mut sink), job.insist);
-                    Event::Hashed(self.id, job.path, result)
+                    Input::Event(Event::Hashed(self.id, job.path, result))
                 }
+                ShareJob::Prune(keep) => Input::PrunedKept(self.id, self.prune(&keep)),
             };
             self.pulse.end();
-            self.send(event);
+            // Nobody hears it only when the agent has ended.
+            let _unheard = self.out.send(answer);
             self.under_way.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     fn send(&self, event: Event) {
-        // Nobody hears it only when the agent has ended.
+        // As above.
         let _unheard = self.out.send(Input::Event(event));
+    }
+
+    /// What gave way on the share and is older than history is kept. What is in doubt counts as the last good copy.
+    fn prune(&self, keep: &Keep) -> Result<u64, String> {
+        let reader = crate::index::Reader::open(&self.index).ok().flatten();
+        let lies = |path: &RelPath| reader.as_ref().and_then(|reader| reader.lies_on_share(self.id, path).ok());
+        prune_kept(&self.root, &self.root_id, keep, &|path| lies(path).unwrap_or(Lies::Wanted))
     }
 
     fn scan(&self, under: RelPath, thorough: Thorough) -> Event {
@@ -210,6 +224,7 @@ impl ShareHands {
             threads: if is_far { FAR_SCAN_THREADS } else { SCAN_THREADS },
             page_max: SCAN_PAGE,
             afresh: is_far && thorough == Thorough::Yes,
+            lists: self.untold_lists.load(Ordering::Relaxed) && under.is_root() && thorough == Thorough::Yes,
         };
         let out = |page| {
             self.pulse.beat();

@@ -62,6 +62,9 @@ pub(super) struct ShareSeat {
     pub(super) scan_queue: Arc<Queue<ShareJob>>,
     pub(super) scanning: Option<(Thorough, Moment)>,
     pub(super) checked: Moment,
+    /// When what gave way on it was last pruned.
+    pub(super) pruned: Option<Wall>,
+    pub(super) housekeeping: usize,
     pub(super) polls: Polls,
     pub(super) monitor: Monitor,
     pub(super) state: String,
@@ -201,6 +204,7 @@ impl Start<'_> {
             root_id: bound,
             swept: std::sync::Once::new(),
             settings: ShareSettings::new(ignore, share.patience * 2),
+            untold_lists: AtomicBool::new(self.index.wants_lists(info.id).map_err(fault)?),
             recent: Recent::new(share.targets.len()),
             watch: Mutex::new(None),
             watches: self.mode == Mode::Run,
@@ -209,6 +213,7 @@ impl Start<'_> {
             under_way: Arc::clone(self.under_way),
             touched: Arc::new((Mutex::new(false), Condvar::new())),
             pulse: Pulse::default(),
+            index: self.config.agent.state_dir.join(state::INDEX),
         });
         let (queue, scan_queue) = (Queue::new(), Queue::new());
         spawn(&hands, "scan", &scan_queue)?;
@@ -230,6 +235,8 @@ impl Start<'_> {
             scan_queue,
             scanning: None,
             checked: now,
+            pruned: self.index.kept_pruned(info.id).map_err(fault)?,
+            housekeeping: 0,
             polls: Polls::begin(now),
             monitor: Monitor::default(),
             state: self.index.share_state(info.id).map_err(fault)?,
@@ -299,7 +306,7 @@ impl Start<'_> {
             target: opened,
             share: Arc::clone(&seat.hands),
             pulse: Pulse::default(),
-            index: self.config.agent.state_dir.join(crate::engine::state::INDEX),
+            index: self.config.agent.state_dir.join(state::INDEX),
         });
         let queue = Queue::new();
         for _ in 0..LANE_THREADS {

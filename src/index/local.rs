@@ -19,7 +19,7 @@ impl Index {
         self.local_at(folder, path.name())
     }
 
-    fn local_at(&self, folder: i64, name: &[u8]) -> Result<Option<LocalRow>> {
+    pub(super) fn local_at(&self, folder: i64, name: &[u8]) -> Result<Option<LocalRow>> {
         let sql = select_local!(" FROM local WHERE folder = ? AND name = ?");
         let mut query = self.db.prepare_cached(sql)?;
         Ok(query.query_row(params![folder, name], |found| row::local(found, 0)).optional()?)
@@ -61,7 +61,7 @@ impl Index {
         Ok(())
     }
 
-    fn write_local(&self, _share: ShareId, folder: i64, name: &[u8], new: &LocalRow) -> Result<()> {
+    pub(super) fn write_local(&self, _share: ShareId, folder: i64, name: &[u8], new: &LocalRow) -> Result<()> {
         let sql = "INSERT INTO local VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
             ON CONFLICT DO UPDATE SET state = ?3, kind = ?4, len = ?5, ino = ?6, ctime = ?7, mtime = ?8, mode = ?9,
             uid = ?10, gid = ?11, nlink = ?12, flags = ?13, digest = ?14, run = ?15,
@@ -102,7 +102,7 @@ impl Index {
         }
     }
 
-    fn open_if_unsettled(
+    pub(super) fn open_if_unsettled(
         &mut self,
         target: TargetId,
         folder: i64,

@@ -8,6 +8,7 @@
 mod breaker;
 mod copies;
 mod journal;
+mod lists;
 mod local;
 mod names;
 mod places;

@@ -150,6 +150,16 @@ impl Index {
         Ok(())
     }
 
+    /// When what gave way on the share was last pruned.
+    pub fn kept_pruned(&self, share: ShareId) -> Result<Option<Wall>> {
+        Ok(self.fact(&kept_pruned(share))?.and_then(|at| at.parse().ok()).map(Wall))
+    }
+
+    /// What gave way on the share was pruned.
+    pub fn set_kept_pruned(&self, share: ShareId, at: Wall) -> Result<()> {
+        self.set_fact(&kept_pruned(share), &at.0.to_string())
+    }
+
     /// The history of the target was pruned.
     pub fn pruned(&self, target: TargetId, at: Wall) -> Result<()> {
         self.db.execute("UPDATE target SET pruned = ? WHERE id = ?", params![at.0, target.0])?;
@@ -303,4 +313,8 @@ impl Index {
         }
         Ok(())
     }
+}
+
+fn kept_pruned(share: ShareId) -> String {
+    format!("kept of share {} pruned", share.0)
 }

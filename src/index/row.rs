@@ -51,6 +51,11 @@ impl LocalRow {
         }
     }
 
+    /// True if a look tells of an access control list, or of none, where nobody had told.
+    pub fn lacks_list_of(&self, stat: &Stat) -> bool {
+        self.stat.meta.acl == Acl::NotKnown && stat.meta.acl != Acl::NotKnown
+    }
+
     /// Shape, digest and meta.
     pub fn seen(&self) -> Seen {
         Seen { shape: self.stat.shape, digest: self.digest, meta: self.stat.meta }

@@ -330,6 +330,20 @@ impl Reader {
         Ok(if state.is_some_and(|state| state != 0) { Lies::Wanted } else { Lies::Gone })
     }
 
+    /// How a path stands of which older versions are kept on the share itself.
+    pub fn lies_on_share(&self, share: crate::model::ShareId, path: &RelPath) -> Result<Lies> {
+        let sql = "SELECT state FROM local WHERE folder = ? AND name = ?";
+        let mut query = self.db.prepare_cached(sql)?;
+        let folder = self.folder_of(share, path)?;
+        let state: Option<i64> = query.query_row(params![folder, path.name()], |row| row.get(0)).optional()?;
+        Ok(match state {
+            None | Some(0) => Lies::Gone,
+            Some(1) => Lies::There,
+            // It could not be read: what is kept may be the last good one.
+            Some(_) => Lies::Wanted,
+        })
+    }
+
     /// What was read back of a target.
     pub(super) fn read_back(&self, target: TargetId) -> Result<ReadBack> {
         if self.version < schema::READS_BACK { Ok(ReadBack::default()) } else { read_back(&self.db, target) }

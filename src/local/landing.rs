@@ -2,6 +2,7 @@
 //! through a link, visible only when it is whole, and what it takes the place of is kept.
 
 mod guarded;
+mod kept;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,6 +18,7 @@ use crate::sys::publish::{self as sys, Errno, Spot, errno};
 use crate::sys::{acl, beneath, stat};
 
 pub use guarded::Refusal;
+pub use kept::prune_kept;
 
 /// Permission bits that a folder is made with, until its own are known.
 const FOLDER_MODE: u32 = 0o755;

@@ -19,7 +19,7 @@ mod watch_plan;
 use crate::model::{RelPath, Stat, Trouble};
 
 pub use ignore::{BUILT_IN, BadPattern, Ignore};
-pub use landing::{Fresh, Landing, Refusal, each_below};
+pub use landing::{Fresh, Landing, Refusal, each_below, prune_kept};
 pub use look::{look, read_link};
 pub use read::{Discard, How, Reader};
 pub use recent::Recent;

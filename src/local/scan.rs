@@ -44,6 +44,9 @@ pub struct Scan {
     /// Ask a file server about each file. Else a file is as this machine remembers it: what is new, renamed or gone is
     /// seen all the same, because each folder is asked whether it changed, but not what others change inside a file.
     pub afresh: bool,
+    /// Ask for the access control list of each file too, for whoever does not know them. Else only folders are asked for theirs:
+    /// a file's is read with the file, and cannot change without the ctime.
+    pub lists: bool,
 }
 
 impl Scan {
@@ -256,9 +259,8 @@ impl<'a> Listing<'a> {
             Err(special) => return Some(Found::Special(special)),
         };
         match stat.shape.kind {
-            // A file's list is read with the file: it cannot change without the ctime.
-            Kind::File => return Some(Found::Plain(stat)),
-            Kind::Folder => return Some(Found::Plain(self.with_list(name, stat))),
+            Kind::File if !self.walk.scan.lists => return Some(Found::Plain(stat)),
+            Kind::File | Kind::Folder => return Some(Found::Plain(self.with_list(name, stat))),
             Kind::Symlink => {}
         }
         match folder::read_link(self.fd.as_fd(), name) {
@@ -268,6 +270,9 @@ impl<'a> Listing<'a> {
     }
 
     /// Nobody reads a folder as a file is read, so that its list is asked for here. Where that fails, nothing is told of it.
+    ///
+    /// RACE: it is read after the times. A list that is set in between is told with the older times, and once more with the newer
+    /// ones, because the next look finds them moved.
     fn with_list(&self, name: &CStr, mut stat: Stat) -> Stat {
         if self.walk.lists {
             stat.meta.acl = acl::read_at(self.fd.as_fd(), name.to_bytes()).unwrap_or(stat.meta.acl);

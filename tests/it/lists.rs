@@ -1,13 +1,14 @@
 //! POSIX access control lists: carried to the target, had back with a restore, and told of where they cannot be kept.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::buckets::{Bucket, Make};
-use crate::office::{Mount, Office, must};
+use crate::buckets::{Bucket, Kind, Make};
+use crate::office::{Mount, Office, must, set_mode};
 
 const OLD: &str = "u::rw-,u:4242:r--,g::r--,g:4243:rw-,m::rw-,o::---";
 const NEW: &str = "u::rw-,u:4242:rw-,g::r--,m::rw-,o::---";
@@ -98,6 +99,66 @@ fn a_list_that_someone_else_sets_on_the_target_is_set_right() {
     });
     let inodes = |places: Vec<crate::office::Place>| places.into_iter().map(|place| place.ino).collect::<Vec<_>>();
     assert_eq!(inodes(office.target_places()), inodes(places), "nothing was sent again");
+}
+
+/// An index as a program left it that knew nothing of lists, of files that have some: all else is as it was seen.
+fn forget_lists(office: &Office) {
+    let index = rusqlite::Connection::open(office.path("state/index.db")).unwrap();
+    index
+        .execute_batch(
+            "UPDATE local SET acl = NULL; UPDATE base SET acl = NULL; DELETE FROM fact WHERE name LIKE 'lists %'",
+        )
+        .unwrap();
+    for path in &ALL[1..] {
+        let stat = fs::metadata(office.share(path)).unwrap();
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let sql = "UPDATE local SET ctime = ?1 WHERE name = ?2 AND folder = (SELECT id FROM folder WHERE path = ?3)";
+        let ctime = stat.ctime() * 1_000_000_000 + stat.ctime_nsec();
+        assert_eq!(
+            index.execute(sql, rusqlite::params![ctime, name.as_bytes(), folder.as_bytes()]).unwrap(),
+            1,
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn lists_that_an_older_program_did_not_know_come_to_the_targets_and_no_content_is_sent_again() {
+    let bucket = Bucket::new(Make::SeaweedFs);
+    let proxy = bucket.proxy();
+    let office = Office::new();
+    let (url, endpoint) = (bucket.url("office"), proxy.endpoint());
+    let cloud = format!("[[share.target]]\nname = \"cloud\"\nurl = {url:?}\nendpoint = {endpoint:?}\n");
+    let targets = office.folder_target("") + &cloud;
+    let office = office.with_targets("settle = \"100ms\"", &targets);
+    office.save("room/plan.txt", "a plan");
+    office.save("room/plain.txt", "without a list");
+    fs::create_dir(office.share("other")).unwrap();
+    // The modes that the lists bring with them are there already, so that nothing but the lists is new.
+    set_mode(&office.share("room/plan.txt"), 0o660);
+    set_mode(&office.share("room"), 0o750);
+    office.sync_well();
+    let places = |office: &Office| office.target_places().into_iter().map(|place| (place.path, place.ino));
+    let before: Vec<_> = places(&office).collect();
+    set(&office.share("room"), FOLDER);
+    set(&office.share("room/plan.txt"), OLD);
+    forget_lists(&office);
+    proxy.forget();
+    office.sync_well();
+    assert_same_lists(&office, &office.target(""), &ALL[1..]);
+    assert_eq!(places(&office).collect::<Vec<_>>(), before, "no file was made anew");
+    assert!(office.history("room/plan.txt").is_empty(), "and no version");
+    let listed = |key: &str| bucket.outsider().head(key).unwrap().meta.get("acl").cloned();
+    assert_eq!((listed("office/room/plan.txt"), listed("office/room/plain.txt")), (Some(OLD.to_owned()), None));
+    let bytes: u64 =
+        proxy.requests().iter().filter(|request| !request.key().contains(".driftline/")).map(|r| r.sent).sum();
+    let copies = proxy.count(|request| request.kind() == Kind::Copy);
+    assert_eq!((bytes, copies), (0, 1), "on the server, and only where there is a list");
+    // They were asked for once, and are known from now on.
+    let places = office.target_places();
+    proxy.forget();
+    office.sync_well();
+    assert_eq!((office.target_places(), proxy.count(|_| true)), (places, 0));
 }
 
 /// A time between what was done before and what is done after, also for servers whose clocks know only seconds.

@@ -144,7 +144,7 @@ fn read(share: &Share, id: RootId) -> Result<Tally, Finding> {
         true
     };
     let (root, under, ignore) = (PathBuf::from(&share.path), RelPath::root(), Arc::new(ignore));
-    let scan = Scan { root, id, under, ignore, threads: THREADS, page_max: PAGE_MAX, afresh: false };
+    let scan = Scan { root, id, under, ignore, threads: THREADS, page_max: PAGE_MAX, afresh: false, lists: false };
     let end = scan.run(&AtomicBool::new(false), &take);
     line.clear();
     match end {

@@ -91,7 +91,11 @@ impl Desk {
         self.vanished.remove(path);
         self.end_unreadable(index, path)?;
         let known = old.as_ref().filter(|row| row.is_present());
-        if known.is_some_and(|row| row.stat.same(&stat) && !row.racy) {
+        if let Some(known) = known.filter(|row| row.stat.same(&stat) && !row.racy) {
+            if known.lacks_list_of(&stat) {
+                index.learn_list(self.id, path, stat.meta.acl)?;
+                self.tell(path);
+            }
             // A scan that began earlier may have seen things below it, when it was a folder.
             return if by == By::Look { self.clear_below(index, path, old.as_ref(), stat.shape.kind) } else { Ok(()) };
         }

@@ -193,6 +193,7 @@ impl Desk {
                 if under.is_root() && self.thorough == Thorough::Yes {
                     // What was changed while it went on may have been passed already.
                     index.scan_ended(self.id, self.scan_begun, self.missed)?;
+                    index.lists_told(self.id)?;
                     self.scanned = true;
                     self.known_since = self.known_since.or(Some(now.wall));
                     self.virgin = false;
@@ -210,7 +211,7 @@ impl Desk {
 fn is_known(row: &LocalRow, found: &Found) -> bool {
     match found {
         Found::Plain(stat) | Found::Link(stat, _) => {
-            row.is_present() && row.stat.same(stat) && !row.racy && !row.suspect
+            row.is_present() && row.stat.same(stat) && !row.racy && !row.suspect && !row.lacks_list_of(stat)
         }
         Found::Special(_) | Found::Troubled(_) => false,
     }

@@ -64,6 +64,7 @@ impl Engine {
                     self.keep_house(target);
                 }
             }
+            self.keep_shares();
         }
     }
 
@@ -77,7 +78,8 @@ impl Engine {
         if self.mode == Mode::Sync && self.core.is_idle(STRIKES_MAX) {
             self.keep_all_houses();
         }
-        let house_kept = self.lanes.iter().all(|lane| lane.housekeeping == 0);
+        let house_kept = self.lanes.iter().all(|lane| lane.housekeeping == 0)
+            && self.shares.iter().all(|share| share.housekeeping == 0);
         self.mode != Mode::Run && house_kept && self.core.is_idle(STRIKES_MAX)
     }
 

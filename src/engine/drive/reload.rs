@@ -343,6 +343,8 @@ impl Engine {
             (lane.history, lane.history_floor) = (target.history, target.history_versions);
             if (before.history, before.history_versions) != (target.history, target.history_versions) {
                 lane.pruned = None;
+                let seats = self.shares.iter_mut().filter(|seat| seat.id == id);
+                seats.for_each(|seat| seat.pruned = None);
             }
             lane.dials.turn_to(&target.place);
             let lane = lane.id;

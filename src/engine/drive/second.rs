@@ -8,7 +8,7 @@ use crate::engine::hands::{LaneJob, ShareJob, Tell};
 use crate::engine::state::Heartbeat;
 use crate::engine::{Event, Failure, LaneState, Thorough, clock};
 use crate::index::{APPROVE_SHARE, Finding};
-use crate::model::{RelPath, TargetId};
+use crate::model::{RelPath, ShareId, TargetId};
 use crate::plan::Keep;
 use crate::target::Bind;
 
@@ -138,6 +138,7 @@ impl Engine {
             // The inbox is this thread's own: with a full one there is work enough.
             let _full = self.out.try_send(Input::Event(rescan));
         }
+        self.keep_shares();
         let mut probes = Vec::new();
         for seat in &mut self.lanes {
             let idle = seat.hands.pulse.read().0 == 0;
@@ -176,6 +177,53 @@ impl Engine {
         for job in jobs {
             self.ask_lane(target, job);
         }
+    }
+
+    /// Prunes what gave way on the shares: as long as the history of any of its targets, so long it is kept.
+    pub(super) fn keep_shares(&mut self) {
+        let now = clock::wall();
+        let mut jobs = Vec::new();
+        for seat in &mut self.shares {
+            let known = self.core.is_scanned(seat.id) && self.core.offline(seat.id).is_none();
+            let is_due = seat.pruned.is_none_or(|last| now.since(last) >= PRUNE);
+            let lanes = || self.lanes.iter().filter(|lane| lane.share == seat.id);
+            if let Some(history) = lanes().map(|lane| lane.history).max()
+                && known
+                && is_due
+                && seat.housekeeping == 0
+            {
+                let floor = lanes().map(|lane| lane.history_floor).max().unwrap_or(0);
+                seat.housekeeping += 1;
+                jobs.push((seat.id, ShareJob::Prune(Keep { before: now.before(history), floor })));
+            }
+        }
+        jobs.into_iter().for_each(|(share, job)| self.ask_share(share, job));
+    }
+
+    pub(super) fn pruned_kept(&mut self, share: ShareId, result: Result<u64, String>) -> Result<()> {
+        let Some(seat) = self.shares.iter_mut().find(|seat| seat.id == share) else { return Ok(()) };
+        seat.housekeeping -= 1;
+        // What failed is tried again with the next.
+        seat.pruned = Some(clock::wall());
+        let count = match result {
+            Ok(count) => count,
+            Err(why) => {
+                tracing::warn!(share = seat.name, "{why}");
+                return Ok(());
+            }
+        };
+        self.index.begin(clock::wall())?;
+        if count > 0 {
+            tracing::info!(
+                share = seat.name,
+                count,
+                "removed what gave way on the share longer ago than history is kept"
+            );
+            let words = format!("{count} of what gave way on the share, longer ago than history is kept");
+            self.index.note(share, None, &RelPath::root(), "prune", &words)?;
+        }
+        self.index.set_kept_pruned(share, clock::wall())?;
+        self.index.commit()
     }
 
     pub(super) fn pruned(&mut self, target: TargetId, result: Result<u64, Failure>) -> Result<()> {

@@ -23,6 +23,7 @@ fn share() -> Share {
         threads: 2,
         page_max: PAGE_MAX,
         afresh: false,
+        lists: false,
     };
     Share { dir, scan }
 }

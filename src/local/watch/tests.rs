@@ -73,6 +73,7 @@ impl Fixture {
             threads: 1,
             page_max: PAGE_MAX,
             afresh: false,
+            lists: false,
         };
         let found = Mutex::new(BTreeSet::new());
         scan.run(&AtomicBool::new(false), &|page| {
