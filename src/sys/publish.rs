@@ -230,6 +230,12 @@ pub fn free(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(st.f_bavail.saturating_mul(st.f_frsize))
 }
 
+/// Bytes free for those who are not root, and all that there are, of the file system that a file lies on.
+pub fn room(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    let st = rustix::fs::fstatvfs(fd)?;
+    Ok((st.f_bavail.saturating_mul(st.f_frsize), st.f_blocks.saturating_mul(st.f_frsize)))
+}
+
 /// Whether names may be made in a folder, as far as permissions and the mount say; nothing is tried.
 pub fn may_write(folder: BorrowedFd<'_>) -> io::Result<()> {
     let wanted = Access::WRITE_OK | Access::EXEC_OK;

@@ -33,6 +33,25 @@ fn a_full_target_is_said_loses_nothing_and_recovers() {
 }
 
 #[test]
+fn the_last_hundredth_of_a_targets_disk_is_left_to_others() {
+    let office = Office::new();
+    let Some(mount) = Mount::memory(&office.path("target"), "200m") else { return };
+    // One byte less than all that is there, as a copy would fill it: in files of which the last one does not fit.
+    (0..100).for_each(|i| office.save(format!("part {i}"), vec![i; 2_090_000]));
+    let said = office.sync();
+    assert_eq!(said.code, Some(1), "a full target is a problem: {said}");
+    let stat = rustix::fs::statvfs(office.path("target")).unwrap();
+    let (free, all) = (stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize);
+    assert!((all / 100..all / 20).contains(&free), "{free} of {all} bytes are free");
+    let status = office.status();
+    let error = &targets(&status).next().unwrap()["error"];
+    assert!(error["hint"].as_str().unwrap().contains("is left free"), "{status:#}");
+    mount.resize("300m");
+    office.sync_well();
+    office.assert_same();
+}
+
+#[test]
 fn a_target_that_fills_up_under_the_agents_eyes_goes_on_by_itself() {
     let office = Office::new();
     let Some(mount) = Mount::memory(&office.path("target"), "8m") else { return };

@@ -93,7 +93,10 @@ fn fault_of(err: &io::Error) -> (Fault, &'static str) {
         return (Fault::Unreachable, "see the agent's log; driftline tries again by itself");
     };
     match code {
-        Errno::NOSPC => (Fault::Full, "free space on the target, or make it larger"),
+        Errno::NOSPC => (
+            Fault::Full,
+            "free space on the target, or make it larger: a hundredth of it, of a large one 1 GiB, is left free",
+        ),
         Errno::DQUOT => (Fault::Full, "raise the quota of the agent's user on the target"),
         Errno::ACCESS | Errno::PERM => (Fault::Denied, "give the agent's user the right to write there"),
         Errno::ROFS => (

@@ -95,6 +95,7 @@ pub struct DirTarget {
     /// Permission bits of the file that was staged last.
     last_mode: AtomicU32,
     state: Mutex<State>,
+    room: staging::Room,
     /// The times that the share's folders get back.
     times: Arc<Times>,
 }
@@ -123,7 +124,8 @@ impl DirTarget {
         let state = State { bound: setup.target_id.clone(), ..State::default() };
         let run = uuid::Uuid::now_v7().simple().to_string();
         let (counter, last_mode) = (AtomicU64::new(0), AtomicU32::new(staging::FILE_MODE));
-        Self { setup, run, counter, last_mode, state: Mutex::new(state), times: Arc::default() }
+        let (state, room) = (Mutex::new(state), staging::Room::default());
+        Self { setup, run, counter, last_mode, state, room, times: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::model::{Acl, Content, Meta, ReadFault, Reading, RelPath, Sink, Wall};
@@ -239,7 +239,7 @@ impl DirTarget {
         read: Read<'_>,
         together: bool,
     ) -> Result<(File, Reading, bool), StageError> {
-        let mut sink = StagingSink { file, end: 0, written: 0, failed: None };
+        let mut sink = StagingSink { file, room: &self.room, end: 0, written: 0, failed: None };
         let answer = read(path, &mut sink);
         if let Some(err) = sink.failed.take() {
             return Err(on_target(path, err));
@@ -255,7 +255,7 @@ impl DirTarget {
     }
 
     /// Length, owner, mode and time, in the order in which none undoes another; then to the medium.
-    fn complete(&self, sink: &StagingSink, now: Meta, meta: Meta, together: bool) -> io::Result<bool> {
+    fn complete(&self, sink: &StagingSink<'_>, now: Meta, meta: Meta, together: bool) -> io::Result<bool> {
         let file = &sink.file;
         if sink.end != sink.written {
             file.set_len(sink.end)?;
@@ -444,9 +444,41 @@ pub(super) fn io_again(err: &io::Error) -> io::Error {
     err.raw_os_error().map_or_else(|| io::Error::new(err.kind(), err.to_string()), io::Error::from_raw_os_error)
 }
 
+/// Of a target's disk one byte in so many stays free, ...
+const SPARE_PART: u64 = 100;
+/// ... but no more than this (bytes): whoever else lives on that disk goes on, the machine itself where it is the root's.
+const SPARE_MAX: u64 = 1 << 30;
+/// It is asked how much is free after so many bytes at the latest, ...
+const ROOM_ASKED: u64 = 16 << 20;
+/// ... and after this part of what may be written: as many calls write at once at most, each of which may have asked.
+const ROOM_PART: u64 = 16;
+
+/// How many more bytes may be written before it has to be asked how much is free.
+#[derive(Debug, Default)]
+pub(super) struct Room(AtomicU64);
+
+impl Room {
+    fn take(&self, file: &File, len: u64) -> io::Result<()> {
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(len));
+        if taken.is_ok() {
+            return Ok(());
+        }
+        let (free, all) = sys::room(file.as_fd())?;
+        let room = free.checked_sub((all / SPARE_PART).min(SPARE_MAX)).and_then(|room| room.checked_sub(len));
+        match room {
+            // A file system that tells no size.
+            _ if all == 0 => {}
+            Some(room) => self.0.store((room / ROOM_PART).min(ROOM_ASKED), Ordering::Relaxed),
+            None => return Err(Errno::NOSPC.into()),
+        }
+        Ok(())
+    }
+}
+
 /// Writes at its own offset and skips holes, so that what takes no space at the source takes none here.
-struct StagingSink {
+struct StagingSink<'a> {
     file: File,
+    room: &'a Room,
     end: u64,
     /// Where the last byte that was written ends.
     written: u64,
@@ -454,15 +486,16 @@ struct StagingSink {
     failed: Option<io::Error>,
 }
 
-impl StagingSink {
+impl StagingSink<'_> {
     fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         result.inspect_err(|err| self.failed = Some(io_again(err)))
     }
 }
 
-impl Sink for StagingSink {
+impl Sink for StagingSink<'_> {
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let written = self.file.write_all_at(bytes, self.end);
+        let room = self.room.take(&self.file, bytes.len() as u64);
+        let written = room.and_then(|()| self.file.write_all_at(bytes, self.end));
         self.end += bytes.len() as u64;
         self.written = self.end;
         self.note(written)
