@@ -89,6 +89,9 @@ fn message(progress: Progress) -> String {
     let thing = if progress.reads_back { "file" } else { "change" };
     let counts = format!("{} of {}", grouped(done_files), counted(total_files, thing));
     let sizes = format!("{} of {}", bytes(done_bytes), bytes(total_bytes));
+    if scanning && progress.reads_back {
+        return format!("reading what lies on the target: {} found", counted(found, "thing"));
+    }
     if scanning {
         return format!("reading the share: {} found; {counts}, {sizes}", counted(found, "file"));
     }
@@ -114,6 +117,10 @@ mod tests {
         assert_eq!(message(HALF), "600 of 1,200 changes, 1.0 MiB of 2.0 MiB");
         let scanning = Progress { scanning: true, ..HALF };
         assert_eq!(message(scanning), "reading the share: 1,200 files found; 600 of 1,200 changes, 1.0 MiB of 2.0 MiB");
+        let recalling = Progress { reads_back: true, ..scanning };
+        assert_eq!(message(recalling), "reading what lies on the target: 1,200 things found");
+        let restoring = Progress { reads_back: true, ..HALF };
+        assert_eq!(message(restoring), "600 of 1,200 files, 1.0 MiB of 2.0 MiB");
     }
 
     #[test]

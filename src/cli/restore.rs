@@ -266,6 +266,16 @@ fn report(
     }
 }
 
+/// How long it took, and how much it was in a second, where it took one.
+fn pace(report: &Report, took: Duration) -> String {
+    let seconds = took.as_secs();
+    if seconds == 0 {
+        return span(took);
+    }
+    let (files, size) = (counted(report.files / seconds, "file"), bytes(report.bytes / seconds));
+    format!("{}, {files} and {size} a second", span(took))
+}
+
 fn render(report: &Report, screen: &Screen, took: Duration) -> String {
     let what = if report.path.is_empty() { report.share.clone() } else { format!("{}/{}", report.share, report.path) };
     let when = report.as_of.map_or_else(
@@ -281,7 +291,7 @@ fn render(report: &Report, screen: &Screen, took: Duration) -> String {
     if report.files + report.folders + report.failed == 0 {
         return text + "Nothing lay there then.\n";
     }
-    text += &format!("{size} are as they were, {} of them already; {}.\n", report.same, span(took));
+    text += &format!("{size} are as they were, {} of them already; {}.\n", report.same, pace(report, took));
     if report.unproved > 0 {
         let files = counted(report.unproved, "file");
         text += &format!("{files} could not be proved: nothing says what the hash should be.\n");

@@ -354,15 +354,47 @@ fn a_restore_that_was_cut_off_is_finished_by_the_next() {
     let to = office.path("restored");
     let words = ["restore", "--all", "--to", to.to_str().unwrap()];
     let mut cut = office.command(&words).spawn().unwrap();
-    let some = || to.exists() && files_below(&to).iter().any(|path| !path.starts_with(to.join(".driftline")));
-    office.wait_until("something is there", some);
+    let there = || {
+        let ours = to.join(".driftline");
+        files_below(&to).iter().filter(|path| !path.starts_with(&ours)).count()
+    };
+    office.wait_until("something is there", || there() > 0);
     cut.kill().unwrap();
     cut.wait().unwrap();
+    let before = there() as u64;
+    assert!(before < 1500, "it was cut off in its middle");
     let report = restored(&office, &words[1..]);
     assert_eq!(report["kept"], 0, "what was restored is not in its own way: {report:#}");
+    assert_eq!(report["same"], before, "and is not brought again: {report:#}");
     let differences = Tree::read(&office.path("share")).unwrap().differences(&Tree::read(&to).unwrap());
     let left: BTreeSet<_> = differences.iter().filter(|line| !line.starts_with(".driftline")).collect();
     assert_eq!(left, BTreeSet::new());
+}
+
+#[test]
+fn a_restore_shows_how_far_it_is_on_a_terminal_and_only_there() {
+    let office = Office::configured("", "");
+    (0..3000).for_each(|i| office.save(format!("folder {}/file {i}", i % 30), format!("text {i}")));
+    office.sync_well();
+    let to = office.path("restored");
+    let command = office.command(&["restore", "--all", "--to", to.to_str().unwrap()]);
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    // script(1) runs it on a terminal of its own.
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    let seen = must(script.env("TERM", "xterm")).out;
+    assert!(seen.contains("reading what lies on the target: ") || seen.contains(" of 3,000 files, "), "{seen}");
+    assert!(seen.contains("3,000 files, ") && seen.contains("are as they were, 0 of them already"), "{seen}");
+    let said = office.tell(&["restore", "--all", "--to", to.to_str().unwrap()]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "nothing where nobody looks");
+    assert!(said.out.contains("are as they were, 3000 of them already"), "{said}");
 }
 
 #[test]
