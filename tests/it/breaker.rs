@@ -158,6 +158,30 @@ fn an_attack_under_the_agents_eyes_halts_and_is_recorded_on_and_lifts_once_it_is
 }
 
 #[test]
+fn an_attack_is_taken_back_by_the_very_command_that_status_names() {
+    let office = office_of(400);
+    let _agent = office.start();
+    office.wait_same();
+    // Until then nothing happens: clocks that know only seconds are past it.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    encrypt_in_place(&office, 0..200);
+    office.wait_until("halted", || office.status()["verdict"] == "halted");
+    let mut text = String::new();
+    office.wait_until("all of it is told", || {
+        text = office.tell(&["status"]).out;
+        halt_of(&office.status())["counts"]["scrambled"] == 200
+    });
+    let command = text.lines().find_map(|line| line.split_once("driftline restore ")).expect("a command").1;
+    let (words, rest) = command.split_once('"').expect("a time in quotes");
+    let (time, _) = rest.split_once('"').expect("a time in quotes");
+    let words: Vec<_> = ["restore"].into_iter().chain(words.split_whitespace()).chain([time]).collect();
+    let said = office.tell(&words);
+    assert_eq!(said.code, Some(0), "{words:?}: {said}");
+    office.wait_same();
+    assert_eq!((intact(&office, 0..400), halt_of(&office.status())), (400, &Value::Null));
+}
+
+#[test]
 fn a_halt_is_told_as_it_stands_when_more_happens_and_when_some_of_it_is_undone() {
     let office = office_of(400);
     let _agent = office.start();

@@ -10,6 +10,7 @@ use crate::buckets::{Answer, Bucket, Fault, Kind, Make, Outsider, Proxy, Request
 use crate::office::{Office, files_below, targets};
 
 mod adoption;
+mod breaker;
 mod faults;
 mod life;
 mod lines;
