@@ -199,7 +199,16 @@ impl Core {
             let Some(desk) = self.desks.get_mut(&lane.share()) else { continue };
             self.unfinished |= lane.weigh(&mut Turn::new(index, desk, &self.limits, now, &mut commands))?;
         }
+        self.desks.values_mut().for_each(|desk| desk.speak(now.moment));
+        self.lanes.values_mut().for_each(|lane| lane.speak(now.moment));
         Ok(commands)
+    }
+
+    /// The run ends: what was counted for the log and not told yet is told.
+    pub fn speak_last(&mut self) {
+        let end = Moment(Duration::MAX);
+        self.desks.values_mut().for_each(|desk| desk.speak(end));
+        self.lanes.values_mut().for_each(|lane| lane.speak(end));
     }
 
     /// When to call [`Core::handle`] with a tick, if nothing else happens.
@@ -210,7 +219,9 @@ impl Core {
         let desks = self.desks.values().filter_map(Desk::next_due);
         let is_offline = |lane: &Lane| self.desks.get(&lane.share()).is_none_or(|desk| desk.offline().is_some());
         let lanes = self.lanes.values().filter(|lane| !is_offline(lane)).filter_map(Lane::next_due);
-        desks.chain(lanes).min()
+        let voices =
+            self.desks.values().filter_map(Desk::speaks_at).chain(self.lanes.values().filter_map(Lane::speaks_at));
+        desks.chain(lanes).chain(voices).min()
     }
 
     /// True if nothing is under way and nothing can be done now; lanes that rest after `strikes_max` faults in a row,

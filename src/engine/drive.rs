@@ -84,6 +84,8 @@ pub struct Engine {
     stopping: Option<Moment>,
     next_second: Moment,
     outside_version: i64,
+    /// The heartbeat cannot be written, and that was told.
+    heart_fails: bool,
     /// More findings wait than were taken in at once.
     more_findings: bool,
     reloads: Reloads,
@@ -149,6 +151,7 @@ impl Engine {
             next_second: Moment::default(),
             // What was asked for while no agent ran is taken at once.
             outside_version: 0,
+            heart_fails: false,
             more_findings: false,
             reloads: Reloads::new(agent, config),
             houses_kept: false,
@@ -199,6 +202,11 @@ impl Engine {
             snapshot.pending_bytes += count(tally.pending_bytes);
         }
         snapshot
+    }
+
+    /// What the index has seen: another value once anything was written to it, by the agent or by others.
+    pub fn seen(&self) -> (u64, i64) {
+        (self.index.own_changes(), self.outside_version)
     }
 
     /// True once every share is watched, was scanned from end to end, or is known to be away.

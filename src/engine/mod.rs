@@ -22,6 +22,7 @@ pub mod settings;
 mod start;
 pub mod state;
 mod strange;
+mod voice;
 
 pub use self::bucket::{Seat, Used};
 pub use self::core::{Core, Limits, ShareSetup, TargetSetup};

@@ -86,6 +86,9 @@ pub(super) struct LaneSeat {
     /// Versions of each path that stay, however old.
     pub(super) history_floor: usize,
     pub(super) pruned: Option<Wall>,
+    /// It failed: not before, and what was told of it.
+    pub(super) prune_after: Moment,
+    pub(super) prune_told: String,
     pub(super) housekeeping: usize,
     pub(super) swept: bool,
     pub(super) checked: Moment,
@@ -328,6 +331,8 @@ impl Start<'_> {
             history: target.history,
             history_floor: target.history_versions,
             pruned: info.pruned,
+            prune_after: Moment::default(),
+            prune_told: String::new(),
             housekeeping: 0,
             swept: false,
             checked: now,

@@ -200,6 +200,11 @@ impl Index {
         Ok(query.query_row([], take).optional()?)
     }
 
+    /// A number that grows with each row that was written here.
+    pub fn own_changes(&self) -> u64 {
+        self.db.total_changes()
+    }
+
     /// A number that changes whenever another process has written.
     pub fn outside_version(&self) -> Result<i64> {
         Ok(self.db.pragma_query_value(None, "data_version", |row| row.get(0))?)

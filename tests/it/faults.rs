@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::office::{Faults, Office, hear, targets, with_faults};
+use crate::office::{Faults, Office, PATIENCE, hear, targets, with_faults};
 
 /// Files in the folder that breaks (count), with names so long that several system calls are needed to list them.
 const FILES: usize = 400;
@@ -77,7 +77,7 @@ fn a_folder_that_neither_lists_nor_opens_loses_nothing() {
 #[test]
 fn what_breaks_under_the_agents_eyes_is_told_and_heals_by_itself() {
     let office = settled_office();
-    let agent = office.start();
+    let mut agent = office.start();
     office.wait_same();
     let all = ["getdents64:error=EIO:when=2+", "statx:error=EIO:when=1+2"];
     let Some(faults) = Faults::of(agent.pid(), &office.share("broken"), &all) else { return };
@@ -93,4 +93,9 @@ fn what_breaks_under_the_agents_eyes_is_told_and_heals_by_itself() {
     office.wait_same();
     assert_eq!(on_target(&office), FILES - FILES / 20);
     assert_eq!(office.tell(&["problems"]).code, Some(0));
+    assert!(agent.terminate(PATIENCE).is_some(), "it ends");
+    let log = agent.log();
+    let told = log.lines().filter(|line| line.contains("Input/output error")).count();
+    let counted = log.lines().any(|line| line.contains("cannot be read either, and not named here: "));
+    assert!(told <= 100 && counted, "some are named, the others counted: {log}");
 }

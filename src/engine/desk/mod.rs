@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::engine::core::{Limits, News, Now, ShareSetup};
 use crate::engine::desk::failing::Failing;
+use crate::engine::desk::troubles::Voices;
 use crate::engine::{Command, ReadJob, Thorough};
 use crate::index::{Index, IndexError};
 use crate::model::{Moment, RelPath, ShareId, Wall};
@@ -77,6 +78,7 @@ pub(super) struct Desk {
     /// The folder of which pages are coming in, when it comes in several.
     paged: Option<RelPath>,
     failing: Failing,
+    voices: Voices,
     news: News,
 }
 
@@ -113,6 +115,7 @@ impl Desk {
             retry_at: None,
             paged: None,
             failing: Failing::default(),
+            voices: Voices::default(),
             news: News::default(),
         }
     }

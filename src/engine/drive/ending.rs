@@ -93,6 +93,7 @@ impl Engine {
             self.stopping = self.stopping.or(Some(clock::moment()));
             self.turn(events)?;
         }
+        self.core.speak_last();
         self.each_second(heartbeat)?;
         if self.mode != Mode::Plan {
             self.index.begin(clock::wall())?;

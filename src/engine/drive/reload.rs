@@ -17,7 +17,7 @@ use crate::engine::state::{ErrorState, INDEX};
 use crate::engine::{Event, clock};
 use crate::index::{IndexError, Reader};
 use crate::local::Ignore;
-use crate::model::{RelPath, ShareId, TargetId};
+use crate::model::{Moment, RelPath, ShareId, TargetId};
 use crate::plan::Drift;
 
 /// A configuration file that was read.
@@ -342,7 +342,7 @@ impl Engine {
             };
             (lane.history, lane.history_floor) = (target.history, target.history_versions);
             if (before.history, before.history_versions) != (target.history, target.history_versions) {
-                lane.pruned = None;
+                (lane.pruned, lane.prune_after) = (None, Moment::default());
                 let seats = self.shares.iter_mut().filter(|seat| seat.id == id);
                 seats.for_each(|seat| seat.pruned = None);
             }

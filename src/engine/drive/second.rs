@@ -18,16 +18,16 @@ const ROOT_CHECK: Duration = Duration::from_secs(10);
 const TARGET_CHECK: Duration = Duration::from_secs(30);
 /// How often history is pruned.
 const PRUNE: Duration = Duration::from_secs(86_400);
+/// How long it is left alone after it failed.
+const PRUNE_AGAIN: Duration = Duration::from_secs(600);
 /// Findings of a verification that are taken in with one turn, at most (count); and such turns in a row.
 const FINDINGS_MAX: usize = 500;
 const FINDINGS_TURNS: usize = 8;
 
 impl Engine {
     pub(super) fn each_second(&mut self, heartbeat: Option<&Heartbeat>) -> Result<()> {
-        if let Some(heartbeat) = heartbeat
-            && let Err(error) = heartbeat.touch(clock::wall())
-        {
-            tracing::warn!("the heartbeat in the state folder cannot be written: {error}");
+        if let Some(heartbeat) = heartbeat {
+            self.beat(heartbeat);
         }
         if self.mode == Mode::Plan {
             return Ok(());
@@ -39,6 +39,20 @@ impl Engine {
         }
         self.write_states()?;
         self.count_requests()
+    }
+
+    /// It is told when it begins to fail, and when it is over: not each second.
+    fn beat(&mut self, heartbeat: &Heartbeat) {
+        let beaten = heartbeat.touch(clock::wall());
+        match (&beaten, self.heart_fails) {
+            (Err(error), false) => tracing::warn!(
+                hint = "check the disk and the permissions of the state folder",
+                "the heartbeat in the state folder cannot be written: {error}; `driftline status` will take the agent for hung"
+            ),
+            (Ok(()), true) => tracing::info!("the heartbeat in the state folder is written again"),
+            (Err(_), true) | (Ok(()), false) => {}
+        }
+        self.heart_fails = beaten.is_err();
     }
 
     /// What administrators ask for through the index.
@@ -170,7 +184,8 @@ impl Engine {
         }
         // Before share and target are known from end to end, what seems gone from both may be there.
         let known = self.core.is_scanned(seat.share) && self.core.is_listed(target);
-        if known && seat.housekeeping == 0 && seat.pruned.is_none_or(|last| now.since(last) >= PRUNE) {
+        let is_due = seat.pruned.is_none_or(|last| now.since(last) >= PRUNE) && clock::moment() >= seat.prune_after;
+        if known && seat.housekeeping == 0 && is_due {
             jobs.push(LaneJob::Prune(Keep { before: now.before(seat.history), floor: seat.history_floor }));
         }
         seat.housekeeping += jobs.len();
@@ -231,7 +246,7 @@ impl Engine {
         lane.housekeeping -= 1;
         match result {
             Ok(count) => {
-                lane.pruned = Some(clock::wall());
+                (lane.pruned, lane.prune_told) = (Some(clock::wall()), String::new());
                 let share = lane.share;
                 if count > 0 {
                     tracing::info!(
@@ -249,7 +264,16 @@ impl Engine {
                 self.index.commit()
             }
             Err(failure) => {
-                tracing::warn!(target = lane.name, hint = failure.hint, "history is not pruned: {}", failure.message);
+                lane.prune_after = clock::moment().after(PRUNE_AGAIN);
+                if lane.prune_told != failure.message {
+                    tracing::warn!(
+                        target = lane.name,
+                        hint = failure.hint,
+                        "history is not pruned: {}",
+                        failure.message
+                    );
+                    lane.prune_told = failure.message;
+                }
                 Ok(())
             }
         }

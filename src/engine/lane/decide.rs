@@ -18,7 +18,8 @@ pub(super) struct Case<'p> {
     pub(super) base: Option<Base>,
 }
 
-/// Holds of which it is remembered that they were told, at most (count); others are told each time they are decided.
+/// Holds that are told of one by one, at most (count): what is refused is decided again and again, and is not to fill the audit
+/// trail. The others are counted, and `driftline problems` names them.
 const TOLD_MAX: usize = 4096;
 
 impl Case<'_> {
@@ -226,16 +227,26 @@ impl Lane {
     }
 
     /// A hold that is decided again and again is told once.
-    fn remember_told(&mut self, path: &RelPath, message: &str) {
-        if self.told.len() < TOLD_MAX {
-            self.told.insert(path.clone(), message.to_owned());
+    fn tell_hold(&mut self, turn: &Turn<'_>, path: &RelPath, held: &HoldRow) -> Result<()> {
+        if self.told.get(path) == Some(&held.message) {
+            return Ok(());
         }
+        if self.voices.held.names() {
+            tracing::warn!(target = self.setup.name, %path, hint = held.hint, "{path} is held: {}", held.message);
+        }
+        if self.told.len() >= TOLD_MAX && !self.told.contains_key(path) {
+            return Ok(());
+        }
+        self.told.insert(path.clone(), held.message.clone());
+        self.note(turn, path, "hold", &held.message)
     }
 
     /// What was told of is over.
     pub(super) fn end_told(&mut self, turn: &Turn<'_>, path: &RelPath) -> Result<()> {
         if self.told.remove(path).is_some() {
-            tracing::info!(target = self.setup.name, %path, "{path} is no longer held");
+            if self.voices.released.names() {
+                tracing::info!(target = self.setup.name, %path, "{path} is no longer held");
+            }
             self.note(turn, path, "release", "it is no longer held")?;
         }
         Ok(())
@@ -247,11 +258,7 @@ impl Lane {
         if let Some(from) = self.moves.remove(path) {
             self.undo_move(turn, path, &from)?;
         }
-        if self.told.get(path) != Some(&held.message) {
-            tracing::warn!(target = self.setup.name, %path, hint = held.hint, "{path} is held: {}", held.message);
-            self.note(turn, path, "hold", &held.message)?;
-            self.remember_told(path, &held.message);
-        }
+        self.tell_hold(turn, path, &held)?;
         if held.hold == Hold::Refused {
             self.next_retry = self.next_retry.or(Some(turn.now.moment.after(self.retry_after)));
         }

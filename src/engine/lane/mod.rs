@@ -15,6 +15,7 @@ mod moves;
 mod record;
 mod take;
 mod turn;
+mod voices;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::target::{Bound, Fault, Staged};
 
 use self::breaker::Breaker;
 pub(super) use self::turn::Turn;
+use self::voices::Voices;
 
 type Result<T> = std::result::Result<T, IndexError>;
 
@@ -117,8 +119,9 @@ pub(super) struct Lane {
     needed: BTreeSet<RelPath>,
     /// How often in a row something was brought to the share in vain.
     vain: BTreeMap<RelPath, u8>,
-    /// Holds that the log has told of, and how.
+    /// Holds that were told of one by one, and how.
     told: BTreeMap<RelPath, String>,
+    voices: Voices,
     blocked: BTreeSet<RelPath>,
     /// More waits for something to end than is kept in memory.
     overflowed: bool,
@@ -171,6 +174,7 @@ impl Lane {
             needed: BTreeSet::new(),
             vain: BTreeMap::new(),
             told: BTreeMap::new(),
+            voices: Voices::default(),
             blocked: BTreeSet::new(),
             overflowed: false,
             delayed: BTreeMap::new(),

@@ -212,18 +212,20 @@ impl Lane {
     }
 
     /// Both had changed it: the share's was put, and theirs is in history.
-    pub(super) fn note_conflict(&self, turn: &Turn<'_>, step: &Step, base: Option<&Base>) -> Result<()> {
+    pub(super) fn note_conflict(&mut self, turn: &Turn<'_>, step: &Step, base: Option<&Base>) -> Result<()> {
         let Guard::Unchanged(stamp) = &step.guard else { return Ok(()) };
         if !self.takes() || base.is_some_and(|base| base.stamp == *stamp) {
             return Ok(());
         }
         let path = &step.path;
-        tracing::warn!(
-            target = self.setup.name,
-            %path,
-            hint = format!("driftline history {path}"),
-            "{path} was changed on both sides: the share's stays, theirs is in history"
-        );
+        if self.voices.conflicts.names() {
+            tracing::warn!(
+                target = self.setup.name,
+                %path,
+                hint = format!("driftline history {path}"),
+                "{path} was changed on both sides: the share's stays, theirs is in history"
+            );
+        }
         self.note(turn, path, "conflict", "changed on both sides: the share's stays, theirs is in history")
     }
 }
