@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use sd_notify::NotifyState;
-
 use crate::cli::args::{Cli, Output, Places, RunArgs, SyncArgs};
+use crate::cli::manager::{Told, reloading};
 use crate::cli::plan_text::{PlanGroup, PlanSummary, render_plans};
 use crate::cli::progress::{Progress, ProgressLine};
 use crate::cli::report::When;
 use crate::cli::text::{Screen, bytes, counted};
 use crate::cli::{Exit, Failure, complain, logs, metrics, say, say_data, source};
 use crate::config::Config;
-use crate::engine::settings::Settings;
 use crate::engine::state::{Beat, Heartbeat, ShareState};
 use crate::engine::{
     Ending, Engine, Keeper, LaneEnd, LaneState, Mode, Reloader, Snapshot, StartError, StateFolder, Stopper, clock,
@@ -27,10 +25,10 @@ pub(super) fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
     let (config, digest) = source::to_run(&args.places)?;
     logs::begin(cli, &config, logs::Quiet::No);
     serve_metrics(&config, &args.places);
-    let mut told = Told::default();
+    let mut told = Told::new(&args.places);
     // Without a file there is nothing to read again: then SIGHUP ends it, as it ends other programs.
     let file = digest.map(|digest| File { places: args.places.clone(), digest });
-    let Pass { ending, .. } = work(&config, Mode::Run, file.as_ref(), &mut |engine| told.systemd(engine))?;
+    let Pass { ending, .. } = work(&config, Mode::Run, file.as_ref(), &mut |engine| told.tell(engine))?;
     told.stopping();
     for lane in ending.lanes.iter().filter(|lane| lane.pending > 0) {
         tracing::info!(share = lane.share, target = lane.name, pending = lane.pending, "stopped with changes waiting");
@@ -210,71 +208,6 @@ fn listen(stopper: Stopper, file: Option<(Reloader, Places)>) -> Result<(), Fail
         });
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(hear).map(drop).map_err(fault)
-}
-
-/// What systemd was told.
-#[derive(Default)]
-struct Told {
-    ready: bool,
-    beaten: Moment,
-    status: String,
-    reloads: u64,
-}
-
-impl Told {
-    fn systemd(&mut self, engine: &Engine) {
-        let now = clock::moment();
-        if self.reloads != engine.reloads_done() && self.ready {
-            self.reloads = engine.reloads_done();
-            notify(&[NotifyState::Ready]);
-        } else if self.ready && now.since(self.beaten) < Duration::from_secs(1) {
-            return;
-        }
-        self.beaten = now;
-        if !self.ready && engine.is_ready() {
-            self.ready = true;
-            notify(&[NotifyState::Ready]);
-            tracing::info!("watching");
-        }
-        notify(&[NotifyState::Watchdog]);
-        let Snapshot { scanning, files, pending, .. } = engine.snapshot();
-        let doing = if scanning { "scanning, " } else { "" };
-        let settings = of_settings(engine.settings());
-        let status =
-            format!("{settings}{doing}{} known, {} waiting", counted(files, "file"), counted(pending, "change"));
-        if status != self.status {
-            notify(&[NotifyState::Status(&status)]);
-            self.status = status;
-        }
-    }
-
-    fn stopping(&self) {
-        notify(&[NotifyState::Stopping]);
-    }
-}
-
-/// What of its configuration a person has to know, before everything else.
-fn of_settings(said: &Settings) -> String {
-    match &said.error {
-        Some(error) => format!("the configuration file is NOT TAKEN: {}; ", error.message),
-        None if said.waiting.is_empty() => String::new(),
-        None => format!("{} of the configuration waiting for approval; ", counted(said.waiting.len() as u64, "change")),
-    }
-}
-
-/// Says that the configuration is being read again; [`NotifyState::Ready`] says that this is over.
-fn reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => notify(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::debug!("the clock that systemd asks for cannot be read: {error}"),
-    }
-}
-
-/// Nothing happens where no service manager listens.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!("systemd was not told: {error}");
-    }
 }
 
 /// Progress from snapshots: what was ever waiting is the whole, what no longer waits is done.

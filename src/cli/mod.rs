@@ -21,6 +21,7 @@ mod init;
 pub mod item_text;
 mod log;
 mod logs;
+mod manager;
 mod manual;
 mod metrics;
 mod out;

@@ -6,6 +6,8 @@
 mod headline;
 mod places;
 
+pub(super) use self::headline::undated;
+
 use crate::cli::halt::render_halt;
 use crate::cli::report::{
     AgentState, ConfigStatus, ShareState, ShareStatus, Status, TargetState, TargetStatus, Verdict,

@@ -19,6 +19,7 @@ mod index_loss;
 mod kept;
 mod lists;
 mod live;
+mod manager;
 mod metrics;
 mod mounts;
 mod office;

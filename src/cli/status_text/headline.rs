@@ -10,7 +10,15 @@ const COMPLETE_MAX: usize = 2;
 
 /// The first line.
 pub(super) fn headline(status: &Status, screen: &Screen) -> String {
-    let time = screen.time(status.as_of);
+    words(status, screen, &format!(" as of {}", screen.time(status.as_of)))
+}
+
+/// The same for whoever knows that it is of now.
+pub(in crate::cli) fn undated(status: &Status, screen: &Screen) -> String {
+    words(status, screen, "")
+}
+
+fn words(status: &Status, screen: &Screen, as_of: &str) -> String {
     if let Some(error) = &status.error {
         return format!("UNKNOWN: {}", harmless(&error.message));
     }
@@ -24,19 +32,19 @@ pub(super) fn headline(status: &Status, screen: &Screen) -> String {
     };
     let then = if later.is_empty() { String::new() } else { format!("; {later}") };
     match status.verdict {
-        Verdict::Safe if later.is_empty() => format!("SAFE as of {time}"),
-        Verdict::Safe => format!("SAFE as of {time}{when}: {later}"),
-        Verdict::Syncing => format!("SYNCING as of {time}{when}: {}{then}", waiting(status)),
+        Verdict::Safe if later.is_empty() => format!("SAFE{as_of}"),
+        Verdict::Safe => format!("SAFE{as_of}{when}: {later}"),
+        Verdict::Syncing => format!("SYNCING{as_of}{when}: {}{then}", waiting(status)),
         Verdict::Attention if status.files() == Verdict::Safe => {
-            format!("ATTENTION as of {time}: {}; all files are safe", of_the_configuration(status))
+            format!("ATTENTION{as_of}: {}; all files are safe", of_the_configuration(status))
         }
         Verdict::Attention if status.files() == Verdict::Syncing => {
-            format!("ATTENTION as of {time}: {}; {}", of_the_configuration(status), waiting(status))
+            format!("ATTENTION{as_of}: {}; {}", of_the_configuration(status), waiting(status))
         }
         Verdict::Attention | Verdict::Halted => {
-            format!("NOT SAFE as of {time}{when}: {}{then}", reasons(status, screen))
+            format!("NOT SAFE{as_of}{when}: {}{then}", reasons(status, screen))
         }
-        Verdict::Unknown => format!("UNKNOWN as of {time}{when}: {}{then}", not_known(status, screen)),
+        Verdict::Unknown => format!("UNKNOWN{as_of}{when}: {}{then}", not_known(status, screen)),
     }
 }
 
