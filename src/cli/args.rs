@@ -22,7 +22,8 @@ Exit codes:
 The administrator's guide: man driftline-guide; where that is not installed, driftline man guide | man -l -";
 
 const LOG_COVERS: &str = "\
-One line per entry: when, on which share and target, what, the path, and why or with which effect. Told are
+One line per entry: when, on which share and target, what, the path, why or with which effect, and what to type where it may
+wait for a person. Told are
   put, move, remove        with the content's first eight hex digits, what it replaced, and a bucket's version id
   make folder, set meta    a folder made; mode, owner, access list or time carried over alone
   adopt, forget            the target held that content already; what was ours is gone from share and target

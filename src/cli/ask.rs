@@ -363,6 +363,6 @@ fn way_on(matter: &OpenMatter, status: &Status) -> String {
         (AgentState::Running, Some(TargetState::Resting)) => {
             "see driftline status; it is tried again by itself".to_owned()
         }
-        (AgentState::Running, Some(TargetState::Ok) | None) => String::new(),
+        (AgentState::Running, Some(TargetState::Ok) | None) => "nothing to do: it goes on by itself".to_owned(),
     }
 }

@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use crate::cli::args::ExplainArgs;
 use crate::cli::ask::read;
-use crate::cli::collect::{never_ran, shown};
+use crate::cli::collect::{feel, never_ran, shown};
 use crate::cli::holders::Holders;
-use crate::cli::report::When;
+use crate::cli::report::{Trouble, When};
 use crate::cli::source::{self, State};
 use crate::cli::text::{Screen, bytes, harmless};
 use crate::cli::{Exit, Failure, say, say_data};
 use crate::engine::clock::wall as now;
-use crate::engine::state::TargetState;
-use crate::index::{HoldRow, PathStory, Presence, Reader, ShareOverview, TargetStory};
+use crate::engine::state::{Liveness, TargetCondition, TargetState};
+use crate::index::{HoldRow, PathStory, Presence, Reader, ShareOverview, TargetStory, TroubleMatter};
 use crate::local::Ignore;
 use crate::model::{Content, Digest, Kind, RelPath, Seen, Shape, Sight};
 use crate::plan::{self, Action, Drift, Hold, Origin, Policy, Purpose, RemoteView, Taking, Verdict, View};
@@ -36,7 +36,7 @@ pub(super) struct Explanation {
     /// What it permits beyond its mode, as `setfacl --set` takes it; `None` if nothing, or if nobody told.
     pub access_list: Option<String>,
     /// What is the matter with it there.
-    pub troubles: Vec<String>,
+    pub troubles: Vec<Trouble>,
     /// On each target.
     pub targets: Vec<TargetExplanation>,
     /// What was done to it, the newest first.
@@ -54,6 +54,8 @@ pub(super) struct TargetExplanation {
     pub at: Option<When>,
     /// Whether what the target last showed is what we left; `None` if nothing has been looked at since.
     pub as_left: Option<bool>,
+    /// Since when it is not there as it is on the share; `None` if it is.
+    pub since: Option<When>,
     /// What someone else left there: when and whose, as far as the target tells; `None` if it is ours or nothing.
     pub theirs: Option<String>,
     /// What is decided, in words.
@@ -88,12 +90,13 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
         let failure = Failure::cannot(Exit::Usage, what, "it is a whole share, not a path in one");
         return Err(failure.hint("name a path in it; of the share as a whole tells `driftline status`"));
     }
+    let liveness = feel(&asked.dir, now())?.liveness;
     let mut told = Vec::new();
     let holders = Holders::look(&overview);
     for (share, path) in &places {
         let story = read(&asked.dir, |reader| reader.story(share.id, path))?;
         let open_by = holders.of(&share.name, path);
-        told.extend(story.map(|story| Explanation { open_by, ..explained(&asked, share, path, &story) }));
+        told.extend(story.map(|story| Explanation { open_by, ..explained(&asked, share, path, &story, liveness) }));
     }
     // A relative path may be one of several shares: those that know nothing of it are left out, unless none does.
     let is_known = |one: &Explanation| one.local != NOT_KNOWN || one.targets.iter().any(|target| target.at.is_some());
@@ -144,7 +147,13 @@ pub(super) fn places<'a>(path: &Path, shares: &'a [ShareOverview]) -> Vec<(&'a S
     }
 }
 
-fn explained(asked: &State, share: &ShareOverview, path: &RelPath, story: &PathStory) -> Explanation {
+fn explained(
+    asked: &State,
+    share: &ShareOverview,
+    path: &RelPath,
+    story: &PathStory,
+    liveness: Liveness,
+) -> Explanation {
     let configured =
         asked.config.as_ref().and_then(|config| config.shares.iter().find(|known| known.name == share.name));
     let patterns = configured.map(|share| share.ignore.clone()).unwrap_or_default();
@@ -155,7 +164,7 @@ fn explained(asked: &State, share: &ShareOverview, path: &RelPath, story: &PathS
     };
     let targets = story.targets.iter().map(|target| {
         let told = with_list(on_target(story, target, &policy(&target.name)), story, share);
-        if target.open.is_some() { stopped(told, share) } else { told }
+        if target.open.is_some() { with_next_step(stopped(told, share), share, liveness) } else { told }
     });
     let journal = story.lines.iter().cloned();
     Explanation {
@@ -165,16 +174,17 @@ fn explained(asked: &State, share: &ShareOverview, path: &RelPath, story: &PathS
         local: local_words(story),
         access_list: access_list(story),
         open_by: None,
-        troubles: story
-            .troubles
-            .iter()
-            .map(|told| format!("{}; {}", told.trouble.message, told.trouble.hint))
-            .collect(),
+        troubles: story.troubles.iter().map(trouble).collect(),
         targets: targets.collect(),
         journal: journal
             .map(|line| Line { at: When(line.at), target: line.target, what: line.what, detail: line.detail })
             .collect(),
     }
+}
+
+fn trouble(told: &TroubleMatter) -> Trouble {
+    let crate::model::Trouble { message, hint, .. } = told.trouble.clone();
+    Trouble { message, hint, since: When(told.since) }
 }
 
 fn local_words(story: &PathStory) -> String {
@@ -228,7 +238,8 @@ fn on_target(story: &PathStory, target: &TargetStory, policy: &Policy) -> Target
     };
     let (decision, hint) = decision(story, target, policy);
     let at = target.base.as_ref().map(|(_, at)| When(*at));
-    TargetExplanation { name: target.name.clone(), left, at, as_left, theirs, decision, hint }
+    let since = target.open.as_ref().map(|open| When(open.since));
+    TargetExplanation { name: target.name.clone(), left, at, as_left, since, theirs, decision, hint }
 }
 
 /// What was last seen on the share.
@@ -262,6 +273,34 @@ fn stopped(mut told: TargetExplanation, share: &ShareOverview) -> TargetExplanat
     if told.hint.is_empty() {
         told.hint = hint;
     }
+    told
+}
+
+/// The same, with who has to do something where nobody was named: mostly nobody.
+fn with_next_step(mut told: TargetExplanation, share: &ShareOverview, liveness: Liveness) -> TargetExplanation {
+    if !told.hint.is_empty() {
+        return told;
+    }
+    let target = share.targets.iter().find(|target| target.name == told.name);
+    let (but, hint) = match (liveness, target.map(|target| TargetState::parse(&target.state).state)) {
+        (Liveness::Stopped, _) => {
+            ("no agent runs", "start the agent: driftline run, or systemctl start driftline where it is a service")
+        }
+        (Liveness::Hung, _) => ("the agent does not answer", "look at its log, then start it anew"),
+        (_, Some(TargetCondition::Unresponsive | TargetCondition::Unreachable)) => {
+            ("the target does not answer now", "see driftline status; it goes on by itself once the target answers")
+        }
+        (_, Some(TargetCondition::Resting)) => {
+            ("the target rests after a fault", "see driftline status; it is tried again by itself")
+        }
+        (Liveness::Running | Liveness::Starting, Some(TargetCondition::Ok) | None) => {
+            ("", "nothing to do: it goes on by itself")
+        }
+    };
+    if !but.is_empty() {
+        told.decision += &format!("; but {but}");
+    }
+    told.hint = hint.to_owned();
     told
 }
 
@@ -356,7 +395,8 @@ fn render(one: &Explanation, screen: &Screen) -> String {
         text += &format!("    access list: {list}\n");
     }
     for trouble in &one.troubles {
-        text += &format!("    {}\n", harmless(trouble));
+        text += &format!("    {}, since {}\n", harmless(&trouble.message), screen.since(trouble.since));
+        text += &format!("    hint: {}\n", harmless(&trouble.hint));
     }
     for target in &one.targets {
         let at = target.at.map(|at| format!(", put or confirmed {}", screen.time(at))).unwrap_or_default();
@@ -365,7 +405,8 @@ fn render(one: &Explanation, screen: &Screen) -> String {
         if let Some(theirs) = &target.theirs {
             text += &format!("    there now: {theirs}\n");
         }
-        text += &format!("    {}\n", harmless(&target.decision));
+        let since = target.since.map(|since| format!(", since {}", screen.since(since))).unwrap_or_default();
+        text += &format!("    {}{since}\n", harmless(&target.decision));
         if !target.hint.is_empty() {
             text += &format!("    hint: {}\n", harmless(&target.hint));
         }

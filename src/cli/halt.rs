@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cli::report::{HaltCounts, HaltFolder, HaltStatus, When};
-use crate::cli::text::{Screen, bytes, counted, cut, grouped, harmless};
+use crate::cli::text::{Screen, bytes, counted, cut, grouped, harmless, wrap};
 use crate::engine::state;
 use crate::index::{ShareOverview, TargetOverview};
 use crate::model::Wall;
@@ -55,16 +55,14 @@ fn restore(share: &str, time: &str) -> String {
 pub(super) fn render_halt(share: &str, target: &str, halt: &HaltStatus, screen: &Screen) -> String {
     let since = halt.since.map(|since| format!(", since {}", screen.time(since))).unwrap_or_default();
     let mut text = format!("  {share}/{target}: {}{since}\n", harmless(&halt.message));
-    let mut lines = Vec::new();
-    if halt.counts != HaltCounts::default() {
-        lines.push(how_much(halt));
+    let how_much = (halt.counts != HaltCounts::default()).then(|| how_much(halt));
+    let places = (!halt.folders.is_empty()).then(|| format!("where: {}", folders(halt)));
+    for line in how_much.into_iter().chain(places) {
+        text += &wrap(&format!("    {}", harmless(&line)), screen.width, "      ");
+        text.push('\n');
     }
-    if !halt.folders.is_empty() {
-        lines.push(format!("where: {}", folders(halt)));
-    }
-    lines.extend(halt.samples.iter().take(SHOWN_MAX).map(|path| format!("  {path}")));
-    for line in lines {
-        text += &cut(&format!("    {}", harmless(&line)), screen.width);
+    for path in halt.samples.iter().take(SHOWN_MAX) {
+        text += &cut(&format!("      {}", harmless(path)), screen.width);
         text.push('\n');
     }
     let back = halt.since.map_or_else(|| "TIME".to_owned(), |since| format!("\"{}\"", screen.full_time(before(since))));

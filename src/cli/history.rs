@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::cli::args::HistoryArgs;
 use crate::cli::collect::shown;
 use crate::cli::report::When;
-use crate::cli::text::{Screen, Set, bytes, harmless, table};
-use crate::cli::wanted::{Chosen, Open, choose};
+use crate::cli::text::{Screen, Set, bytes, harmless, shell_word, table};
+use crate::cli::wanted::{Open, choose};
 use crate::cli::{Exit, Failure, say, say_data};
 use crate::engine::clock;
 use crate::model::{Kept, Kind, Past, RelPath, Seen, Wall, Was, Which};
@@ -40,6 +40,8 @@ struct Line {
     since: Option<When>,
     /// Until when; `null` if it still does.
     until: Option<When>,
+    /// A time at which it lay there, for `restore --as-of`; `null` if it still does.
+    as_of: Option<When>,
     /// Its name then, if it was another.
     called: Option<String>,
     /// `file`, `link` or `folder`.
@@ -80,7 +82,7 @@ pub(super) fn history(args: &HistoryArgs) -> Result<Exit, Failure> {
     if args.output.is_data() {
         say_data(&all, &args.output)?;
     } else {
-        say(&render(&all, &chosen, &Screen::here(When(clock::wall()))))?;
+        say(&render(&all, &Screen::here(When(clock::wall()))))?;
     }
     let fine = all.iter().all(|one| one.error.is_none()) && all.iter().any(|one| !one.versions.is_empty());
     Ok(if fine { Exit::Fine } else { Exit::Problems })
@@ -200,6 +202,7 @@ fn line(
     Line {
         since: since.map(When),
         until: stretch.until.map(When),
+        as_of: stretch.until.map(|until| When(within(since, until))),
         called: renamed.then(|| stretch.path.to_string()),
         kind: match seen.shape.kind {
             Kind::File => "file",
@@ -213,7 +216,7 @@ fn line(
     }
 }
 
-fn render(all: &[Versions], chosen: &Chosen, screen: &Screen) -> String {
+fn render(all: &[Versions], screen: &Screen) -> String {
     let mut text = String::new();
     for one in all {
         text += &format!("{} on {}/{}\n", harmless(&one.path), harmless(&one.share), harmless(&one.target));
@@ -243,6 +246,103 @@ fn render(all: &[Versions], chosen: &Chosen, screen: &Screen) -> String {
         let set = [Set::Left, Set::Left, Set::Right, Set::Left, Set::Left];
         text += &table(set, &rows, screen.width);
     }
-    let path = harmless(&chosen.path.to_string());
-    text + &format!("Have one back with: driftline restore {path:?} --as-of TIME --to DIR\n")
+    text + &next_step(all, screen)
+}
+
+/// The command that brings the newest old version back; where there is none, what lies there now.
+fn next_step(all: &[Versions], screen: &Screen) -> String {
+    let from =
+        |one: &Versions| if all.len() > 1 { format!(" --from {}", shell_word(&one.target)) } else { String::new() };
+    let old =
+        all.iter().filter_map(|one| one.versions.iter().find(|line| line.as_of.is_some()).map(|line| (one, line)));
+    let newest = old.max_by_key(|(_, line)| line.until);
+    if let Some((one, line)) = newest {
+        let path = shell_word(line.called.as_ref().unwrap_or(&one.path));
+        let as_of = line.as_of.map(|as_of| exact(as_of, screen)).unwrap_or_default();
+        return format!(
+            "Have the newest old one back: driftline restore {path} --as-of {as_of:?}{}\n  \
+             another one with a time at which it was there; elsewhere with --to DIR; what lies in the way is kept\n",
+            from(one)
+        );
+    }
+    let there = all.iter().find(|one| !one.versions.is_empty());
+    there.map_or_else(String::new, |one| {
+        format!("Have it as it is there now: driftline restore {}{} --to DIR\n", shell_word(&one.path), from(one))
+    })
+}
+
+/// A time that lies within: a whole second if there is one.
+fn within(since: Option<Wall>, until: Wall) -> Wall {
+    const SECOND: i64 = 1_000_000_000;
+    let Some(since) = since else { return Wall((until.0 - 1).div_euclid(SECOND) * SECOND) };
+    let second = (since.0.div_euclid(SECOND) + 1) * SECOND;
+    Wall(if second < until.0 { second } else { since.0 + (until.0 - since.0) / 2 })
+}
+
+/// As `--as-of` takes it, with no part of it left out.
+fn exact(when: When, screen: &Screen) -> String {
+    if when.0.parts().1 == 0 { screen.full_time(when) } else { when.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn a_time_within_is_a_whole_second_where_there_is_one() {
+        let second = 1_000_000_000;
+        let table = [
+            (Some(5 * second), 9 * second, 6 * second),
+            (Some(5 * second + 1), 6 * second + 1, 6 * second),
+            (Some(5 * second + 1), 6 * second, 5 * second + 500_000_000),
+            (Some(5 * second), 5 * second + 10, 5 * second + 5),
+            (None, 9 * second, 8 * second),
+            (None, 9 * second + 1, 9 * second),
+        ];
+        for (since, until, wanted) in table {
+            let found = within(since.map(Wall), Wall(until));
+            assert_eq!(found, Wall(wanted), "{since:?} {until}");
+            assert!(found.0 < until && since.is_none_or(|since| found.0 >= since));
+        }
+    }
+
+    fn version(until: Option<i64>, called: Option<&str>) -> Line {
+        let at = |seconds: i64| When(Wall(seconds * 1_000_000_000));
+        Line {
+            since: Some(at(10)),
+            until: until.map(at),
+            as_of: until.map(|until| at(until - 1)),
+            called: called.map(str::to_owned),
+            kind: "file",
+            size: 1,
+            digest: None,
+            modified: at(1),
+            ended: "replaced",
+        }
+    }
+
+    fn versions(target: &str, versions: Vec<Line>) -> Versions {
+        Versions { share: "papers".into(), target: target.into(), path: "my plan".into(), versions, error: None }
+    }
+
+    #[test]
+    fn the_command_brings_the_newest_old_version_back() {
+        let screen = Screen { width: 80, zone: TimeZone::UTC, now: When(Wall(0)) };
+        let told = |all: &[Versions]| next_step(all, &screen).lines().next().unwrap_or_default().to_owned();
+        let efs = versions("efs", vec![version(None, None), version(Some(60), None), version(Some(30), None)]);
+        assert_eq!(
+            told(std::slice::from_ref(&efs)),
+            "Have the newest old one back: driftline restore 'my plan' --as-of \"1970-01-01 00:00:59\""
+        );
+        let cloud = versions("cloud", vec![version(Some(90), Some("old"))]);
+        assert_eq!(
+            told(&[efs, cloud]),
+            "Have the newest old one back: driftline restore old --as-of \"1970-01-01 00:01:29\" --from cloud"
+        );
+        let new = versions("efs", vec![version(None, None)]);
+        assert_eq!(told(&[new]), "Have it as it is there now: driftline restore 'my plan' --to DIR");
+        assert_eq!(told(&[versions("efs", Vec::new())]), "");
+    }
 }

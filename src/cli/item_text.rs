@@ -15,8 +15,11 @@ fn render_item(item: &Item, screen: &Screen) -> String {
     let place = item.target.as_ref().map_or_else(|| item.share.clone(), |target| format!("{}/{target}", item.share));
     let what = if item.path.is_empty() { place } else { format!("{place}: {}", harmless(&item.path)) };
     let what = if item.kind == ItemKind::Note { format!("{what} (only told, no problem)") } else { what };
-    let by = item.by.as_ref().map(|by| format!(" ({})", harmless(by))).unwrap_or_default();
-    let since = format!("{}, since {}{by}", harmless(&item.message), screen.time(item.since));
+    let (message, since) = (harmless(&item.message), screen.since(item.since));
+    let since = match &item.by {
+        Some(by) => format!("{message} since {since} ({})", harmless(by)),
+        None => format!("{message}, since {since}"),
+    };
     let hint = if item.hint.is_empty() { String::new() } else { format!("  hint: {}\n", harmless(&item.hint)) };
     format!("{what}\n  {since}\n{hint}")
 }
@@ -47,17 +50,18 @@ mod tests {
         let whole = Item { target: None, path: String::new(), hint: String::new(), ..item.clone() };
         let wanted = "\
 projects/efs: a/b\\n.txt
-  someone else changed the copy, since 2026-11-22 14:03:21
+  someone else changed the copy, since 2026-11-22 14:03
   hint: look at both
 projects
-  someone else changed the copy, since 2026-11-22 14:03:21
+  someone else changed the copy, since 2026-11-22 14:03
 ";
         assert_eq!(render_items(&[item.clone(), whole.clone()], "Nothing waits.", &screen()), wanted);
         let note = Item { kind: ItemKind::Note, ..whole };
         assert!(render_items(&[note], "", &screen()).starts_with("projects (only told, no problem)\n"));
         assert_eq!(render_items(&[], "Nothing waits.", &screen()), "Nothing waits.\n");
-        let busy = Item { message: "held".into(), by: Some("smbd, pid 812".into()), since: at(-60), ..item };
+        let message = "held: open for writing on the share".to_owned();
+        let busy = Item { message, by: Some("smbd, pid 812".into()), since: at(-60), ..item };
         let text = render_items(&[busy], "", &screen());
-        assert!(text.contains("\n  held, since 14:02:21 (smbd, pid 812)\n"), "{text}");
+        assert!(text.contains("\n  held: open for writing on the share since 14:02 (smbd, pid 812)\n"), "{text}");
     }
 }

@@ -14,7 +14,7 @@ use crate::cli::explain::places;
 use crate::cli::fault::Fault;
 use crate::cli::report::When;
 use crate::cli::source::{self, Picked};
-use crate::cli::text::harmless;
+use crate::cli::text::{harmless, shell_word};
 use crate::cli::when;
 use crate::cli::{Exit, Failure, say};
 use crate::engine::{clock, state};
@@ -39,6 +39,7 @@ struct Line<'a> {
     path: String,
     what: &'a str,
     detail: &'a str,
+    hint: Option<String>,
 }
 
 /// Which entries are wanted.
@@ -157,7 +158,8 @@ impl Look {
         let words = [entry.path.to_string(), harmless(&entry.detail)];
         let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
         let what = harmless(&entry.what);
-        format!("{at}  {lane:<width$}  {what:<12}  {}\n", words.join("  "), width = self.lane)
+        let see = next_step(entry).map(|command| format!("  (see: {command})")).unwrap_or_default();
+        format!("{at}  {lane:<width$}  {what:<12}  {}{see}\n", words.join("  "), width = self.lane)
     }
 }
 
@@ -169,8 +171,27 @@ fn json_line(entry: &JournalEntry) -> String {
         path: entry.path.to_string(),
         what: &entry.what,
         detail: &entry.detail,
+        hint: next_step(entry),
     };
     serde_json::to_string(&line).expect("plain values and text are always JSON") + "\n"
+}
+
+/// What to type where an entry tells of something that may wait for a person. It is right also when that is over: it says so.
+fn next_step(entry: &JournalEntry) -> Option<String> {
+    let path = || shell_word(&entry.path.to_string());
+    let places = || match &entry.target {
+        Some(target) => format!("--share {} --target {}", shell_word(&entry.share), shell_word(target)),
+        None => format!("--share {}", shell_word(&entry.share)),
+    };
+    match entry.what.as_str() {
+        "hold" | "unreadable" => Some(format!("driftline explain {}", path())),
+        "conflict" => Some(format!("driftline history {}", path())),
+        "offline" | "fault" | "unresponsive" | "halt" | "pause" => Some("driftline status".to_owned()),
+        // All but what is in effect.
+        "config" if !entry.detail.ends_with("in effect") => Some("driftline status".to_owned()),
+        "verify" => Some(format!("driftline verify --repair {}", places())),
+        _ => None,
+    }
 }
 
 /// The index's file, which may be replaced by another while it is followed.

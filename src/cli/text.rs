@@ -37,6 +37,18 @@ impl Screen {
         shown.strftime(format).to_string()
     }
 
+    /// Since when something is so: to the minute, with its date unless that is today's; of the last minute to the second.
+    pub fn since(&self, when: When) -> String {
+        let local = |when: When| when.timestamp().to_zoned(self.zone.clone());
+        let (shown, now) = (local(when), local(self.now));
+        let format = match () {
+            () if self.now.0.since(when.0) < Duration::from_secs(60) => return self.time(when),
+            () if shown.date() == now.date() => "%H:%M",
+            () => "%Y-%m-%d %H:%M",
+        };
+        shown.strftime(format).to_string()
+    }
+
     /// In few columns: the time of day if it is today's, else the day; with its year if that is another one.
     pub fn short_time(&self, when: When) -> String {
         let local = |when: When| when.timestamp().to_zoned(self.zone.clone());
@@ -104,6 +116,13 @@ pub fn money(amount: f64, currency: &str) -> String {
 /// Without what a terminal would obey: control characters are escaped, line breaks too.
 pub fn harmless(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// As one word for a shell: in quotes if it would be taken for something else.
+pub fn shell_word(text: &str) -> String {
+    let text = harmless(text);
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@:,%=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// How a column is set.
@@ -257,6 +276,20 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_one_word_for_a_shell() {
+        let table = [
+            ("letters/offer-1.docx", "letters/offer-1.docx"),
+            ("Büro/plan", "Büro/plan"),
+            ("my offer.docx", "'my offer.docx'"),
+            ("it's $HOME", "'it'\\''s $HOME'"),
+            ("", "''"),
+        ];
+        for (text, word) in table {
+            assert_eq!(shell_word(text), word);
+        }
+    }
+
+    #[test]
     fn columns_are_aligned_and_lines_cut() {
         let rows = [["a".into(), "10".into(), "x".into()], ["bbb".into(), "5".into(), String::new()]];
         assert_eq!(table([Set::Left, Set::Right, Set::Left], &rows, 80), "a    10  x\nbbb   5\n");
@@ -287,6 +320,10 @@ mod tests {
         assert_eq!(screen.time(at("2026-11-22T23:30:00Z")), "00:30:00");
         assert_eq!(screen.time(at("2026-11-22T22:30:00Z")), "2026-11-22 23:30:00");
         assert_eq!(screen.ago(at("2026-11-23T13:54:00Z")), "6 min");
+        assert_eq!(screen.since(at("2026-11-23T13:59:01Z")), "14:59:01");
+        assert_eq!(screen.since(at("2026-11-23T13:59:00Z")), "14:59");
+        assert_eq!(screen.since(at("2026-11-22T22:30:00Z")), "2026-11-22 23:30");
+        assert_eq!(screen.since(at("2026-11-23T14:00:05Z")), "15:00:05", "the clock was set back since");
         assert_eq!(screen.short_time(at("2026-11-22T23:30:00Z")), "00:30:00");
         assert_eq!(screen.short_time(at("2026-11-22T22:30:00Z")), "Nov 22 23:30");
         assert_eq!(screen.short_time(at("2025-11-23T14:00:00Z")), "2025-11-23");

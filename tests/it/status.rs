@@ -72,7 +72,7 @@ fn a_file_that_is_held_open_is_told_with_who_holds_it() {
     let pending = || serde_json::from_str::<Value>(&office.tell(&["pending", "--json"]).out).unwrap();
     office.wait_until("it is told who holds it", || of(&pending()).ends_with(&holder));
     let said = office.tell(&["pending"]);
-    assert!(said.out.contains("papers/backup: offer.docx\n  held: open for writing on the share, since "), "{said}");
+    assert!(said.out.contains("papers/backup: offer.docx\n  held: open for writing on the share since "), "{said}");
     assert!(said.out.contains(&format!(", {holder})\n  hint: it is copied once nobody writes to it;")), "{said}");
     assert!(said.out.contains("(patience = 1h)"), "{said}");
     let said = office.tell(&["explain", "offer.docx"]);

@@ -55,7 +55,7 @@ fn told(asked: &State, of: &str) -> Explanation {
     let overview = reader.overview().expect("read");
     let found = places(Path::new(of), &overview.shares);
     let [(share, path)] = &found[..] else { panic!("{found:?}") };
-    explained(asked, share, path, &reader.story(share.id, path).expect("read"))
+    explained(asked, share, path, &reader.story(share.id, path).expect("read"), Liveness::Running)
 }
 
 #[test]
@@ -90,7 +90,10 @@ papers: same
     assert_eq!(render(&told(&asked, "same"), &screen), wanted);
     let hidden = render(&told(&asked, "x/~$offer.docx"), &screen);
     assert!(hidden.contains("\n  it is left out: the pattern ~$* hides it\n  on the share: not known\n"), "{hidden}");
-    assert!(render(&told(&asked, "odd"), &screen).contains("\n    cannot be read; let it\n"));
+    assert!(render(&told(&asked, "odd"), &screen).contains("\n    cannot be read, since 14:03:21\n    hint: let it\n"));
+    let pending = render(&told(&asked, "edited"), &screen);
+    let wanted = "\n    it is sent, since 14:03:21\n    hint: nothing to do: it goes on by itself\n";
+    assert!(pending.contains(wanted), "{pending}");
 }
 
 #[test]
