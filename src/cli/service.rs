@@ -3,8 +3,10 @@
 //! Not here: what the service is (`systemd/driftline.service`, which a package installs). What only a person can know, such
 //! as more places, belongs into a drop-in of its own: this one is written anew by each `init`.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -27,6 +29,8 @@ const CREDENTIALS: &str = "/etc/driftline/aws";
 const BOOTED: &str = "/run/systemd/system";
 /// How often it is looked whether the service runs, and how often at most.
 const LOOK: (Duration, u32) = (Duration::from_millis(200), 50);
+/// The longest name that a unit may have (bytes), with the zero behind it.
+const UNIT_NAME_MAX: usize = 256;
 /// What is hidden from the service where nothing of it is a share or a target, says systemd.exec(5).
 const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
 /// The user that the package makes for it.
@@ -94,6 +98,8 @@ pub(super) fn set_up(config: &Config) -> Result<Now, Failure> {
     })?;
     systemctl(&["daemon-reload"])?;
     systemctl(&["enable", "--quiet", UNIT])?;
+    // Who sets it up wants it to run, however often it failed before.
+    let _never_failed = systemctl(&["reset-failed", UNIT]);
     systemctl(&["restart", "--no-block", UNIT])?;
     for _ in 0..LOOK.1 {
         std::thread::sleep(LOOK.0);
@@ -121,6 +127,20 @@ fn systemctl(words: &[&str]) -> Result<(), Failure> {
         .hint("run it as root, or leave the service alone with --no-service"))
 }
 
+/// The unit of what is mounted there, by the rules of systemd.unit(5); `None` for the root of the machine.
+fn unit_of(mount: &Path) -> Option<String> {
+    let path = mount.as_os_str().as_bytes().strip_prefix(b"/")?;
+    let escaped = |(place, byte): (usize, &u8)| match byte {
+        b'/' => "-".to_owned(),
+        b'.' if place == 0 => "\\x2e".to_owned(),
+        b':' | b'_' | b'.' => char::from(*byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(*byte).to_string(),
+        byte => format!("\\x{byte:02x}"),
+    };
+    let name = path.iter().enumerate().map(escaped).collect::<String>() + ".mount";
+    (!path.is_empty() && name.len() < UNIT_NAME_MAX).then_some(name)
+}
+
 /// What is known of this machine when the drop-in is written.
 struct Machine<'a> {
     /// Where the file system is mounted that a folder lies on.
@@ -144,15 +164,25 @@ fn drop_in(config: &Config, machine: &Machine<'_>) -> String {
         "# Written by `driftline init`, and anew each time: lines of your own belong into another file (systemctl \
                     edit driftline).\n\n[Unit]\n"
             .to_owned();
-    for share in &config.shares {
-        line(&mut text, "RequiresMountsFor=", &share.path);
+    let own_state = config.agent.state_dir == Path::new(STATE_DIR);
+    let state = (!own_state).then_some(&config.agent.state_dir);
+    let mounts: BTreeSet<_> = config
+        .shares
+        .iter()
+        .map(|share| &share.path)
+        .chain(state)
+        .filter_map(|path| unit_of(&(machine.mount)(path)))
+        .collect();
+    for mount in mounts {
+        // Not RequiresMountsFor=: systemd does not try that again, and a disk that comes late would keep the agent from starting
+        // for good. The agent waits for it by itself, and goes on once it is there.
+        text += &format!("Wants={mount}\nAfter={mount}\n");
     }
     text += "\n[Service]\n";
     for folder in &folders {
         // A minus: a folder that is not there now does not keep the service from starting.
         line(&mut text, "ReadWritePaths=-", &writable(folder, &(machine.mount)(folder)));
     }
-    let own_state = config.agent.state_dir == Path::new(STATE_DIR);
     if !own_state {
         line(&mut text, "ReadWritePaths=", &config.agent.state_dir);
     }
@@ -302,9 +332,41 @@ mod tests {
     #[test]
     fn a_network_mount_is_written_as_root_below_the_folder_above_it() {
         let text = written(&["/mnt/efs/projects"]);
-        assert!(text.contains("RequiresMountsFor=\"/srv/pro jects\"\n"), "{text}");
         assert!(text.contains("\nReadWritePaths=\"-/mnt\"\n"), "{text}");
         assert!(!text.contains("User=") && !text.contains("PrivateNetwork"), "{text}");
+    }
+
+    #[test]
+    fn a_disk_that_comes_late_does_not_keep_it_from_starting() {
+        let mut config = configuration(&["/backup/projects"]);
+        config.agent.state_dir = "/srv/pro-1/state".into();
+        config.shares[0].path = "/srv/pro-1/my share".into();
+        let mount = |path: &Path| if path.starts_with("/srv/pro-1") { "/srv/pro-1" } else { "/" }.into();
+        let machine = Machine {
+            mount: &mount,
+            is_remote: &|_| false,
+            is_nfs: &|_| false,
+            has_user: true,
+            has_credentials: false,
+        };
+        let text = drop_in(&config, &machine);
+        assert_eq!(text.matches("srv-pro\\x2d1.mount").count(), 2, "{text}");
+        assert!(text.contains("[Unit]\nWants=srv-pro\\x2d1.mount\nAfter=srv-pro\\x2d1.mount\n\n[Service]\n"), "{text}");
+        assert!(!text.contains("Requires"), "{text}");
+        assert!(!written(&["/backup/projects"]).contains("After="), "what lies on the machine's own disk is there");
+    }
+
+    #[test]
+    fn a_mount_has_the_name_that_systemd_gives_it() {
+        let table = [
+            ("/srv", "srv.mount"),
+            ("/mnt/pro jects", r"mnt-pro\x20jects.mount"),
+            ("/.a/b-c_d.e", r"\x2ea-b\x2dc_d.e.mount"),
+        ];
+        for (path, name) in table {
+            assert_eq!(unit_of(Path::new(path)).as_deref(), Some(name), "{path}");
+        }
+        assert_eq!((unit_of(Path::new("/")), unit_of(Path::new(&"/x".repeat(200)))), (None, None));
     }
 
     #[test]

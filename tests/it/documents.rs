@@ -339,3 +339,101 @@ fn every_file_that_is_named_is_installed_or_made() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     assert!(is_installed("/usr/share/doc/driftline/guide.md") && !is_installed("/usr/share/doc/driftline/gide.md"));
 }
+
+/// What is wrong with the units that a text has systemctl or journalctl act on: the verb, or a unit that nobody installs.
+fn unit_faults(text: &str) -> (usize, Vec<String>) {
+    const VERBS: [&str; 11] = [
+        "cat",
+        "daemon-reload",
+        "edit",
+        "enable",
+        "reload",
+        "reset-failed",
+        "restart",
+        "show",
+        "start",
+        "status",
+        "stop",
+    ];
+    let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_alphanumeric() || "-.@=/".contains(c));
+    let is_unit = |name: &str| {
+        let systemd = root().join("systemd");
+        systemd.join(name).is_file() || systemd.join(format!("{name}.service")).is_file()
+    };
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for (program, takes_verb) in [("systemctl ", true), ("journalctl -u ", false)] {
+        for (at, _) in text.match_indices(program) {
+            let end = |c: char| "`\n,;:()|\\\"".contains(c);
+            let line = text[at + program.len()..].split(end).next().unwrap();
+            if line.trim().is_empty() || line.starts_with('{') {
+                // What is filled in elsewhere.
+                continue;
+            }
+            let mut words = line.split_whitespace().take_while(is_word).map(|word| word.trim_end_matches('.'));
+            seen += 1;
+            if takes_verb {
+                let verb = words.next().unwrap_or_default();
+                if !VERBS.contains(&verb) {
+                    wrong.push(format!("systemctl has no {verb:?}: {line}"));
+                }
+            }
+            // The units end where a sentence goes on.
+            let mut units = words.filter(|word| !word.starts_with('-') && *word != "StatusText" && !word.contains('='));
+            let first = units.next();
+            let more = units.take_while(|word| word.contains('.'));
+            for unit in first.into_iter().chain(more).filter(|unit| !is_unit(unit)) {
+                wrong.push(format!("there is no unit {unit}: {line}"));
+            }
+        }
+    }
+    (seen, wrong)
+}
+
+#[test]
+fn every_unit_in_the_documents_and_messages_is_installed() {
+    let documents = ["README.md", "src/docs/guide.md", "config.example.toml", "systemd/driftline.service"];
+    let more = ["systemd/driftline-buckets.conf", "systemd/mnt-efs.mount", "systemd/mnt-efs.timer"];
+    let texts = documents.iter().chain(&more).map(|name| ((*name).into(), read(name)));
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for (name, text) in texts.chain(messages()) {
+        let (found, faults) = unit_faults(&text);
+        seen += found;
+        wrong.extend(faults.into_iter().map(|fault| format!("{}: {fault}", name.display())));
+    }
+    assert!(seen > 10, "units are named: {seen}");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert_eq!(unit_faults("`systemctl restart drift-line` and then").1.len(), 1);
+    assert_eq!(unit_faults("systemctl relaod driftline").1.len(), 1);
+    assert_eq!(unit_faults("systemctl enable --now mnt-efs.mount mnt-efs.time").1.len(), 1);
+}
+
+/// What stands behind a key of a unit; the last word counts.
+fn setting<'a>(unit: &'a str, key: &str) -> &'a str {
+    let lines = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    lines.last().unwrap_or_else(|| panic!("{key} is not set"))
+}
+
+#[test]
+fn the_service_cannot_restart_for_ever_and_what_is_said_of_it_is_so() {
+    let unit = read("systemd/driftline.service");
+    let number = |key: &str| setting(&unit, key).parse::<u64>().unwrap();
+    assert_eq!((setting(&unit, "Restart"), setting(&unit, "RestartPreventExitStatus")), ("on-failure", "78"));
+    assert_eq!(setting(&unit, "StartLimitIntervalSec"), "1h");
+    let begins = unit.lines().position(|line| line == "[Service]").unwrap();
+    let limit = unit.lines().position(|line| line.starts_with("StartLimit")).unwrap();
+    assert!(limit < begins, "systemd reads it in [Unit] alone");
+    // An agent that ends at once each time reaches the limit within the interval: it cannot go on for ever.
+    let tried = number("RestartSec") * (number("StartLimitBurst") - 1);
+    assert!(tried < 3600 / 2, "{tried} s");
+    // And what comes a little late, such as a disk or memory, is waited for.
+    assert!(tried >= 240, "{tried} s");
+    let guide = read("src/docs/guide.md");
+    for words in [
+        format!("started again after {} s", number("RestartSec")),
+        format!("{} times within an hour", number("StartLimitBurst")),
+        "systemctl reset-failed driftline".to_owned(),
+        format!("after {} s", number("WatchdogSec")),
+    ] {
+        assert!(guide.contains(&words), "the guide does not say {words:?}");
+    }
+}

@@ -34,7 +34,7 @@ begun=$EPOCHSECONDS
 [ -z "$(ls /etc/driftline)" ] || fail "a configuration that nobody wrote: $(ls /etc/driftline)"
 getent passwd driftline >/dev/null || fail "it has no user of its own"
 systemctl start driftline 2>/dev/null && fail "it starts without a configuration"
-sleep 8 # longer than RestartSec=
+sleep 18 # longer than RestartSec=
 [ "$(property ActiveState) $(property ExecMainStatus) $(property NRestarts)" = "failed 78 0" ] || fail "it is tried again"
 for file in /usr/share/man/man1/driftline-init.1.gz /usr/share/bash-completion/completions/driftline; do
     [ -s $file ] || fail "there is no $file"

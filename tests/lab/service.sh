@@ -8,6 +8,7 @@ set -u
 tree=/host$1 program=/host$DRIFTLINE_BIN
 mount_point=/mnt/efs arrived=/run/lab/srv/fs/data/projects
 
+limit_is_hit() { [ "$(property ActiveState) $(property Result)" = "failed start-limit-hit" ]; }
 status_is() { property StatusText | grep -q "$1"; }
 is_another() { [ "$(property MainPID)" != "$1" ] && is_active; }
 lane_is() { says 'shares[0].targets[0].state' "$1"; }
@@ -20,8 +21,6 @@ install -m 644 "$tree/systemd/driftline.service" /etc/systemd/system/
 install -d /etc/systemd/system/driftline.service.d
 mkdir -p /srv/projects $arrived
 cat >/etc/systemd/system/driftline.service.d/places.conf <<'UNIT'
-[Unit]
-RequiresMountsFor=/srv/projects
 [Service]
 ReadWritePaths=/mnt
 UNIT
@@ -36,7 +35,7 @@ systemctl enable --now driftline >/dev/null 2>&1 || fail "it does not start"
 is_active || fail "started, and not active"
 until_true 60 "safe" is_safe
 has one || fail "safe, and not there"
-until_true 10 "a STATUS line" status_is "1 file known, 0 changes waiting"
+until_true 10 "a STATUS line" status_is "SAFE; 1 file known"
 pid=$(property MainPID)
 [ "$(awk '/^Seccomp:/ { print $2 }' "/proc/$pid/status")" = 2 ] || fail "no system call filter"
 [ "$(awk '/^NoNewPrivs:/ { print $2 }' "/proc/$pid/status")" = 1 ] || fail "it may gain privileges"
@@ -122,12 +121,45 @@ kill -STOP "$pid"
 until_true 150 "the watchdog ends an agent that hangs" is_another "$pid"
 until_true 60 "safe after the watchdog" is_safe
 
+# ---- a share whose disk comes late: the service starts without it, says so, and goes on by itself once it is there ----
+
+mkdir -p /mnt/local/disk /mnt/local/late-copy /srv/late
+printf '[Mount]\nWhat=/mnt/local/disk\nWhere=/srv/late\nType=none\nOptions=bind\n' >/etc/systemd/system/srv-late.mount
+systemctl daemon-reload && systemctl start srv-late.mount || fail "no disk"
+printf '\n[[share]]\nname = "late"\npath = "/srv/late"\n[[share.target]]\nname = "copy"\npath = "/mnt/local/late-copy"\n' \
+    >>/etc/driftline/config.toml
+driftline init </dev/null >/run/lab/init || fail "init of a second share: $(cat /run/lab/init)"
+until_true 90 "safe with a second share" is_safe
+systemctl stop driftline srv-late.mount || fail "stop"
+mv /mnt/local/disk /mnt/local/disk.away
+systemctl start driftline || fail "a disk that is late keeps the service from starting"
+[ "$(systemctl show -P Result srv-late.mount)" != success ] || fail "the disk was not late"
+until_true 60 "it is said that the disk is not there" says 'shares[1].state' offline
+until_true 10 "systemd has it too" status_is "NOT SAFE: share late is offline"
+mv /mnt/local/disk.away /mnt/local/disk
+echo late >/mnt/local/disk/late
+systemctl start srv-late.mount || fail "the disk does not come"
+until_true 90 "what lies on the disk that came late arrives" cmp -s /srv/late/late /mnt/local/late-copy/late
+until_true 90 "safe once the disk is there" is_safe
+
+# ---- an agent that ends at once each time is left alone after a while, and that is told ----
+
+printf '[Service]\nExecStart=\nExecStart=/bin/false\nRestartSec=100ms\n' >/etc/systemd/system/driftline.service.d/loop.conf
+systemctl daemon-reload
+systemctl restart driftline 2>/dev/null
+until_true 60 "systemd leaves it alone" limit_is_hit
+driftline status >/run/lab/looped
+[ $? = 3 ] || fail "status does not say that no agent runs: $(cat /run/lab/looped)"
+rm /etc/systemd/system/driftline.service.d/loop.conf
+driftline init </dev/null >/run/lab/init || fail "init does not bring it back: $(cat /run/lab/init)"
+until_true 90 "safe after the loop" is_safe
+
 # ---- a configuration that is wrong waits for a person ----
 
 sed -i '1i nonsense = true' /etc/driftline/config.toml
 systemctl restart driftline 2>/dev/null
-sleep 12
+sleep 18 # longer than RestartSec=
 [ "$(property ActiveState) $(property ExecMainStatus)" = "failed 78" ] || fail "a wrong configuration is tried again"
 
 exposure=$(exposure)
-echo "PASS $ready; $restart; a reload took effect, a wrong one was told; a hung loop restarted; exposure $exposure"
+echo "PASS $ready; $restart; a reload took effect, a wrong one was told; a hung loop restarted; a late disk waited for; a crash loop left alone; exposure $exposure"
