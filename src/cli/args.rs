@@ -22,21 +22,26 @@ Exit codes:
 The administrator's guide: man driftline-guide; where that is not installed, driftline man guide | man -l -";
 
 const LOG_COVERS: &str = "\
-One line per entry: when, on which share and target, what, the path, why or with which effect, and what to type where it may
+One line per entry: when, on which share and target, what, the path, why or with which effect, and what to type where it may \
 wait for a person. Told are
-  put, move, remove        with the content's first eight hex digits, what it replaced, and a bucket's version id
-  make folder, set meta    a folder made; mode, owner, access list or time carried over alone
-  adopt, forget            the target held that content already; what was ours is gone from share and target
-  hold, release, let go    a path waits for a person, why, and when it no longer does; left to someone else
-  unreadable, readable     a path of the share that cannot be read
-  offline, online          a share or target that goes away and comes back
-  fault, unresponsive      a target that refuses or does not answer
-  halt, approve            a target that waits for a person, and who let it go on
-  verify, repair           what a verification found wrong, and what was put right
+
+  put, move, remove      the content's first eight hex digits, what it
+                         replaced, and a bucket's version id
+  make folder, set meta  mode, owner, access list or time carried over alone
+  adopt, forget          the target held it already; it is gone everywhere
+  hold, release, let go  a path waits, why, and when it no longer does; what is
+                         left to someone else
+  unreadable, readable   a path of the share that cannot be read
+  offline, online        a share or target that goes away and comes back
+  fault, unresponsive    a target that refuses or does not answer
+  halt, approve          a target that waits for a person; who let it go on
+  verify, repair         what a verification found wrong, what was put right
+  config                 a change of the configuration: in effect or waiting
   pause, resume, bind, start, stop, prune, index
-  config                   a change of the configuration: in effect, waiting or refused
-The trail lies in the index in the state folder. At least the newest 100,000 entries are kept, however old they are; older
-ones go. An index that is made anew begins a new trail. Contents of files and who saved them are not in it.";
+
+The trail lies in the index in the state folder. At least the newest 100,000 entries are kept, however old they are; older ones \
+go. Of paths that are held the first 4,096 are told one by one. An index that is made anew begins a new trail. Contents of files \
+and who saved them are not in it.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -86,7 +91,7 @@ pub enum Command {
     /// Have a file, a folder or a whole share back, as it is on a target now or as it was at some time
     Restore(RestoreArgs),
     /// Tell what was done to each file, and what became of each share and target
-    #[command(after_long_help = LOG_COVERS)]
+    #[command(after_help = LOG_COVERS)]
     Log(LogArgs),
     /// Read back what the targets hold, and compare it with what was left there
     Verify(VerifyArgs),
@@ -515,6 +520,17 @@ mod tests {
         assert_eq!(lane_name("projects/efs"), Ok(wanted));
         assert_eq!(lane_name("projects"), Ok(LaneName { share: "projects".into(), target: None }));
         assert!(lane_name("/efs").is_err());
+    }
+
+    #[test]
+    fn what_stands_in_columns_in_a_help_fits_a_terminal_of_80() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let wide: Vec<_> =
+                help.lines().filter(|line| line.starts_with("  ") && line.chars().count() > 79).collect();
+            assert!(wide.is_empty(), "{}: {wide:#?}", command.get_name());
+            assert!(command.get_after_long_help().is_none(), "{} has a help like the others", command.get_name());
+        }
     }
 
     #[test]

@@ -384,13 +384,23 @@ fn hint(verdict: &Verdict, policy: &Policy) -> &'static str {
     }
 }
 
+/// For people: times in it as they are on this machine, like all others. Programs are given them in UTC.
+fn with_local_times(text: &str, screen: &Screen) -> String {
+    let local = |word: &str| {
+        let (time, comma) = word.strip_suffix(',').map_or((word, ""), |time| (time, ","));
+        let when: Option<When> = serde_json::from_value(time.into()).ok().filter(|_| time.ends_with('Z'));
+        when.map_or_else(|| word.to_owned(), |when| screen.time(when) + comma)
+    };
+    text.split(' ').map(local).collect::<Vec<_>>().join(" ")
+}
+
 fn render(one: &Explanation, screen: &Screen) -> String {
     let mut text = format!("{}: {}\n", one.share, one.path);
     if let Some(rule) = &one.ignored_by {
         text += &format!("  it is left out: the pattern {} hides it\n", harmless(rule));
     }
     let open = one.open_by.as_ref().map(|by| format!("; open for writing ({})", harmless(by))).unwrap_or_default();
-    text += &format!("  on the share: {}{open}\n", one.local);
+    text += &format!("  on the share: {}{open}\n", with_local_times(&one.local, screen));
     if let Some(list) = &one.access_list {
         text += &format!("    access list: {list}\n");
     }
@@ -401,9 +411,9 @@ fn render(one: &Explanation, screen: &Screen) -> String {
     for target in &one.targets {
         let at = target.at.map(|at| format!(", put or confirmed {}", screen.time(at))).unwrap_or_default();
         let moved = if target.as_left == Some(false) { "; it is not there as we left it" } else { "" };
-        text += &format!("  on {}: {}{at}{moved}\n", target.name, target.left);
+        text += &format!("  on {}: {}{at}{moved}\n", target.name, with_local_times(&target.left, screen));
         if let Some(theirs) = &target.theirs {
-            text += &format!("    there now: {theirs}\n");
+            text += &format!("    there now: {}\n", with_local_times(theirs, screen));
         }
         let since = target.since.map(|since| format!(", since {}", screen.since(since))).unwrap_or_default();
         text += &format!("    {}{since}\n", harmless(&target.decision));

@@ -11,7 +11,7 @@ use crate::cli::args::RestoreArgs;
 use crate::cli::collect::shown;
 use crate::cli::progress::{Progress, ProgressLine};
 use crate::cli::report::When;
-use crate::cli::text::{Screen, bytes, counted, harmless, span};
+use crate::cli::text::{Screen, bytes, counted, harmless, shell_word, span};
 use crate::cli::wanted::{Chosen, Open, choose};
 use crate::cli::when;
 use crate::cli::{Exit, Failure, say, say_data, source};
@@ -289,9 +289,12 @@ fn render(report: &Report, screen: &Screen, took: Duration) -> String {
     }
     let mut text = head;
     if report.files + report.folders + report.failed == 0 {
-        return text + "Nothing lay there then.\n";
+        let path = if report.path.is_empty() { "PATH".to_owned() } else { shell_word(&report.path) };
+        return text + &format!("Nothing lay there then.\nhint: see what did, and when: driftline history {path}\n");
     }
-    text += &format!("{size} are as they were, {} of them already; {}.\n", report.same, pace(report, took));
+    let are = if report.files == 1 { "is as it was" } else { "are as they were" };
+    text += &format!("{size} {are}, {} already; {}.
+", report.same, pace(report, took));
     if report.unproved > 0 {
         let files = counted(report.unproved, "file");
         text += &format!("{files} could not be proved: nothing says what the hash should be.\n");

@@ -81,8 +81,8 @@ fn the_whole_story_is_on_one_screen() {
     let screen = Screen { width: 100, zone: jiff::tz::TimeZone::UTC, now: When(NOW) };
     let wanted = "\
 papers: same
-  on the share: file, 5 B, content 01010101, changed 2026-11-23T14:03:21Z
-  on efs: file, 5 B, content 01010101, changed 2026-11-23T14:03:21Z, put or confirmed 14:03:21
+  on the share: file, 5 B, content 01010101, changed 14:03:21
+  on efs: file, 5 B, content 01010101, changed 14:03:21, put or confirmed 14:03:21
     nothing to do: the target holds what the share holds
   what was done
     14:03:21  put on efs: 01010101
@@ -113,7 +113,11 @@ fn of_what_someone_else_left_there_it_is_told_when_and_whose_it_is() {
     drop(index);
     let screen = Screen { width: 100, zone: jiff::tz::TimeZone::UTC, now: When(NOW) };
     let text = render(&told(&asked, "edited"), &screen);
-    assert!(text.contains("\n    there now: file, 9 B, changed 2026-11-23T14:03:21Z, of user 1003\n"), "{text}");
+    assert!(text.contains("\n    there now: file, 9 B, changed 14:03:21, of user 1003\n"), "{text}");
+    let east = Screen { zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(1)), ..screen };
+    let text = render(&told(&asked, "edited"), &east);
+    assert!(text.contains("\n    there now: file, 9 B, changed 15:03:21, of user 1003\n"), "{text}");
+    assert!(told(&asked, "edited").local.ends_with("changed 2026-11-23T14:03:21Z"), "programs get UTC");
     assert_eq!(told(&asked, "same").targets[0].theirs, None);
 }
 
