@@ -99,7 +99,7 @@ fn is_sentence(word: &str) -> bool {
 }
 
 /// The command lines in a document: whole lines that are indented as code, and what stands between backticks.
-fn commands(text: &str) -> Vec<String> {
+pub(crate) fn commands(text: &str) -> Vec<String> {
     let indented = text.lines().filter_map(|line| {
         let line = line.strip_prefix("    ")?.trim_start();
         let line = line.strip_prefix("sudo ").unwrap_or(line);
@@ -110,7 +110,7 @@ fn commands(text: &str) -> Vec<String> {
 }
 
 /// The words of a command line up to a comment or to what a shell does with its output; something fit for each name in capitals.
-fn typed(line: &str) -> Vec<String> {
+pub(crate) fn typed(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     for c in line.chars().chain([' ']) {
         match (quote, c) {
@@ -436,4 +436,50 @@ fn the_service_cannot_restart_for_ever_and_what_is_said_of_it_is_so() {
     ] {
         assert!(guide.contains(&words), "the guide does not say {words:?}");
     }
+}
+
+#[test]
+fn the_guide_shows_the_screen_of_each_verdict_as_it_is() {
+    let guide = read("src/docs/guide.md");
+    for verdict in ["safe", "syncing", "attention", "halted", "unknown"] {
+        let picture = read(&format!("src/cli/status_text/pictures/{verdict}-80.txt"));
+        assert!(guide.contains(&format!("```\n{picture}```\n")), "{verdict} is shown otherwise:\n{picture}");
+    }
+}
+
+/// Words with an underscore: keys of the configuration, or what belongs to another program.
+fn keys(text: &str) -> Vec<&str> {
+    // What is filled in is a name in the source.
+    let outside = text.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest));
+    let words =
+        outside.flat_map(|part| part.split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')));
+    words.filter(|word| word.trim_matches('_').contains('_')).collect()
+}
+
+#[test]
+fn every_key_in_a_message_is_one_of_the_configuration() {
+    // Of AWS, of mounts and exports, and of the kernel.
+    let others = [
+        "credential_process",
+        "nfs4_disable_idmapping",
+        "local_lock",
+        "no_root_squash",
+        "max_user_instances",
+        "max_user_watches",
+    ];
+    let example = read("config.example.toml");
+    let is_key = |word: &str| example.lines().any(|line| line.trim_start_matches(['#', ' ']).starts_with(word));
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for (path, text) in messages() {
+        for word in keys(&text).into_iter().filter(|word| !others.contains(word)) {
+            seen += 1;
+            if !is_key(word) {
+                wrong.push(format!("{}: there is no key {word}: {text}", path.display()));
+            }
+        }
+    }
+    assert!(seen >= 5, "keys are named: {seen}");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert_eq!(keys("set state_folder in {some_place} or state_dir"), ["state_folder", "state_dir"]);
+    assert!(!is_key("state_folder"));
 }

@@ -105,3 +105,36 @@ fn data_comes_as_text_and_as_a_table_too() {
     let said = office.tell(&["sync", "--query", "a["]);
     assert_eq!(said.code, Some(2), "before anything is done: {said}");
 }
+
+/// The verdict in each way in which it can be had; [`Office::status`] holds the JSON against its schema.
+fn assert_verdict(office: &Office, verdict: &str, headline: &str) {
+    office.wait_until(verdict, || office.status()["verdict"] == verdict);
+    let said = office.tell(&["status"]);
+    assert!(said.out.starts_with(headline), "{verdict}: {said}");
+    let said = office.tell(&["status", "--query", "verdict", "--output", "text"]);
+    assert_eq!(said.out.trim(), verdict, "{said}");
+    let said = office.tell(&["status", "--query", "[verdict]", "--output", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&said.out).unwrap(), serde_json::json!([verdict]), "{said}");
+    let said = office.tell(&["status", "--query", "{is: verdict}", "--output", "table"]);
+    assert!(said.out.contains(&format!("|  {verdict}  |")), "{said}");
+}
+
+#[test]
+fn each_verdict_comes_as_a_screen_and_as_data_of_each_form() {
+    let office = Office::configured("settle = \"100ms\"\npatience = \"1h\"", "");
+    (0..30).for_each(|i| office.save(format!("file {i}"), format!("content of {i}")));
+    assert_verdict(&office, "unknown", "UNKNOWN: ");
+    let _agent = office.start();
+    assert_verdict(&office, "safe", "SAFE as of ");
+    let mut open = File::create(office.share("offer.docx")).unwrap();
+    open.write_all(b"half an offer").unwrap();
+    assert_verdict(&office, "syncing", "SYNCING as of ");
+    drop(open);
+    office.wait_safe();
+    assert_eq!(office.tell(&["pause"]).code, Some(0));
+    assert_verdict(&office, "attention", "NOT SAFE as of ");
+    assert_eq!(office.tell(&["resume"]).code, Some(0));
+    office.wait_safe();
+    fs::read_dir(office.path("share")).unwrap().for_each(|file| fs::remove_file(file.unwrap().path()).unwrap());
+    assert_verdict(&office, "halted", "NOT SAFE as of ");
+}

@@ -136,6 +136,13 @@ impl Office {
         named.iter().flat_map(|(flag, name)| [OsString::from(flag), self.path(name).into()]).collect()
     }
 
+    /// The program with `words` and nothing else.
+    pub(crate) fn bare(&self, words: &[String]) -> Command {
+        let mut command = program::driftline(&self.path("home"));
+        command.args(words);
+        command
+    }
+
     /// The program with `words`, and this office's flags behind them.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = program::driftline(&self.path("home"));
