@@ -4,15 +4,19 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::model::{Acl, Digest, Kind, RESERVED, RelPath, Seen, Stamp, Wall};
+use crate::sys::folder::Names;
 use crate::sys::publish::{self as sys, Errno, Spot, Statx};
 use crate::sys::{acl, beneath, stat};
 use crate::target::{Depth, Page, Remote, TargetError};
 
 use super::fault::{Outcome, Refusal, is, says_absent};
 use super::identity::Place;
+use super::walk::{Folder, walk};
 
 /// Entries of one page.
 const PAGE_MAX: usize = 4096;
+/// Folders read at once where each costs a few round trips (count): as many as there are calls under way otherwise.
+const FAR_THREADS: usize = 16;
 /// How often a file that changes while it is read is begun again.
 const TRIES: u32 = 3;
 
@@ -110,43 +114,53 @@ fn digest_of_file(at: Spot<'_>, seen: &Statx, afresh: bool) -> io::Result<Digest
 
 /// Lists all, folder by folder, until `page` returns false. A folder that cannot be read ends it with an error.
 pub(super) fn list(place: &Place, page: &mut dyn FnMut(Page) -> bool) -> Result<(), TargetError> {
-    let mut open = vec![RelPath::root()];
-    while let Some(path) = open.pop() {
-        let listed = list_folder(place, &path, &mut open, page);
-        if !listed.map_err(|refusal| refusal.into_error("list", Some(&path)))? {
-            break;
-        }
-    }
-    Ok(())
+    let read = |folder: Folder, out: &mut dyn FnMut(Page) -> bool| {
+        let path = folder.path.clone();
+        list_folder(place, folder, out).map_err(|refusal| refusal.into_error("list", Some(&path)))
+    };
+    walk(if place.far { FAR_THREADS } else { 1 }, &read, page)
 }
 
-/// False if `page` wants no more.
-fn list_folder(
-    place: &Place,
-    path: &RelPath,
-    open: &mut Vec<RelPath>,
-    page: &mut dyn FnMut(Page) -> bool,
-) -> Outcome<bool> {
+fn list_folder(place: &Place, folder: Folder, out: &mut dyn FnMut(Page) -> bool) -> Outcome<Vec<Folder>> {
+    let Folder { path, open } = folder;
     let empty = || Page { folder: Some(path.clone()), ..Page::default() };
-    let mut current = empty();
-    let mut more = true;
-    match beneath::open_folder(place.root(), path) {
-        Ok(folder) => sys::each_name(&folder, |name| {
-            if path.is_root() && name == RESERVED {
-                return Ok(true);
-            }
-            if current.entries.len() + current.strange.len() == PAGE_MAX {
-                more = page(std::mem::replace(&mut current, empty()));
-            }
-            add(place, &folder, path, name, &mut current, open)?;
-            Ok(more)
-        })?,
+    let fd = match open.map_or_else(|| beneath::open_folder(place.root(), &path), Ok) {
         // Gone since its own folder was read: nothing lies in it.
-        Err(err) if says_absent(&err) => {}
-        Err(err) => return Err(err.into()),
+        Err(err) if says_absent(&err) => {
+            out(Page { last_of_folder: true, ..empty() });
+            return Ok(Vec::new());
+        }
+        result => result?,
+    };
+    let (mut current, mut below, mut names) = (empty(), Vec::new(), Names::default());
+    loop {
+        let mut result = Ok(true);
+        let more = names.next(fd.as_fd(), |name, _| {
+            let full = current.entries.len() + current.strange.len() == PAGE_MAX;
+            if full && matches!(result, Ok(true)) {
+                result = Ok(out(std::mem::replace(&mut current, empty())));
+            }
+            if matches!(result, Ok(true)) && !(path.is_root() && name.to_bytes() == RESERVED) {
+                result = add(place, &fd, &path, name.to_bytes(), &mut current, &mut below).map(|()| true);
+            }
+        })?;
+        match result? {
+            false => return Ok(Vec::new()),
+            true if !more => break,
+            // What lies in these comes first: they would be too many to remember.
+            true if below.len() >= PAGE_MAX => {
+                out(current);
+                below.push(Folder { path, open: Some(fd) });
+                below.reverse();
+                return Ok(below);
+            }
+            true => {}
+        }
     }
     current.last_of_folder = true;
-    Ok(more && page(current))
+    out(current);
+    below.reverse();
+    Ok(below)
 }
 
 fn add(
@@ -155,7 +169,7 @@ fn add(
     path: &RelPath,
     name: &[u8],
     page: &mut Page,
-    open: &mut Vec<RelPath>,
+    below: &mut Vec<Folder>,
 ) -> io::Result<()> {
     let at = Spot::new(folder, name);
     let child = path.join(name).map_err(|err| io::Error::new(io::ErrorKind::InvalidData, err))?;
@@ -167,7 +181,7 @@ fn add(
         Ok(Some(remote)) => {
             // Of a file that matters, the content is read, and its list with it.
             let remote = if remote.seen.shape.kind == Kind::Folder {
-                open.push(child.clone());
+                below.push(Folder::new(child.clone()));
                 with_list(place, at, remote)
             } else {
                 remote
@@ -181,5 +195,41 @@ fn add(
             Ok(())
         }
         Err(Refusal::Io(err)) => Err(err),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::Ways;
+    use super::*;
+    use crate::sys::testing::without_privileges;
+    use crate::target::Fault;
+
+    #[test]
+    fn a_folder_that_may_not_be_read_ends_the_listing_with_an_error_and_has_no_page() {
+        for ways in [Ways::Auto, Ways::Links] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let closed = dir.path().join("closed");
+            for folder in ["a", "b", "closed", "closed/below", "d"] {
+                std::fs::create_dir(dir.path().join(folder)).expect("made");
+                std::fs::write(dir.path().join(folder).join("file"), b"").expect("written");
+            }
+            std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).expect("set");
+            let (result, told) = without_privileges(|| {
+                let place = Place::new(beneath::open_root(dir.path()).expect("open"), ways).expect("asked");
+                let mut told = Vec::new();
+                let result = list(&place, &mut |page| {
+                    told.push(page.folder.expect("a folder's page").to_string());
+                    true
+                });
+                (result, told)
+            });
+            std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).expect("set");
+            let error = result.expect_err("one cannot be read");
+            assert_eq!((error.fault, error.path), (Fault::Denied, Some(RelPath::new("closed").expect("fine"))));
+            assert!(told.iter().all(|folder| !folder.starts_with("closed")), "{told:?}");
+        }
     }
 }

@@ -21,6 +21,7 @@ mod publish;
 mod rename;
 mod staging;
 mod touched;
+mod walk;
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -359,6 +359,33 @@ fn a_folder_of_more_than_a_page_is_listed_whole() {
     assert_eq!(listing(fixture.target()).len(), 5000);
 }
 
+/// More than are remembered at once, and in each of them more of that.
+#[test]
+fn folders_of_more_than_a_page_are_listed_whole() {
+    each_way(|fixture| {
+        let mut all = BTreeSet::new();
+        for n in 0..4200 {
+            let folder = fixture.root().join(format!("{n}"));
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("file"), b"").unwrap();
+            all.extend([path(&format!("{n}")), path(&format!("{n}/file"))]);
+        }
+        std::fs::create_dir_all(fixture.root().join("0/a/b/c")).unwrap();
+        all.extend(["0/a", "0/a/b", "0/a/b/c"].map(path));
+        let mut twice = Vec::new();
+        let (mut found, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        let listed = fixture.target().list(&mut |page| {
+            let folder = page.folder.unwrap();
+            twice
+                .extend(page.entries.into_iter().filter_map(|(path, _)| (!found.insert(path.clone())).then_some(path)));
+            twice.extend((page.last_of_folder && !ended.insert(folder.clone())).then_some(folder));
+            true
+        });
+        listed.unwrap();
+        assert_eq!((found == all, ended.len(), twice), (true, 4204, Vec::new()));
+    });
+}
+
 #[test]
 fn an_owner_that_is_not_kept_is_answered_as_it_was_wanted() {
     let fixture = DirFixture::new(Ways::Auto);
