@@ -18,6 +18,8 @@ pub use rustix::io::Errno;
 
 /// Room for names read from a folder at once (bytes).
 const NAMES_ROOM: usize = 64 * 1024;
+/// The same where few are wanted (bytes).
+const FEW_NAMES_ROOM: usize = 4 * 1024;
 
 /// NFS, by `statfs` magic.
 const NFS_MAGIC: u64 = 0x6969;
@@ -67,6 +69,19 @@ pub fn lstat(at: Spot<'_>) -> io::Result<Statx> {
 pub fn ask_afresh(folder: BorrowedFd<'_>) -> io::Result<()> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
     Ok(rustix::fs::statx(folder, "", flags, rustix::fs::StatxFlags::BASIC_STATS).map(drop)?)
+}
+
+/// Has a file server tell of many things in a folder at once, so that a look at each of them afterwards asks it nothing: an NFS
+/// client that reads names from the beginning has their attributes sent with them. Reads about `names_max` of them, or all.
+pub fn ask_of_all(folder: &OwnedFd, names_max: usize) {
+    let mut room = [MaybeUninit::uninit(); FEW_NAMES_ROOM];
+    let mut names = RawDir::new(folder, &mut room);
+    for _ in 0..names_max {
+        // Where it fails, each look asks for itself.
+        if !matches!(names.next(), Some(Ok(_))) {
+            break;
+        }
+    }
 }
 
 /// Renames over whatever is at `to`.

@@ -340,6 +340,7 @@ def main():
     except Exception:  # the scenario itself is at fault
         print(f"FAIL {traceback.format_exc()}")
     print(office.told()[-4000:])
+    print(office.ask("status")[1])
     return 1
 
 

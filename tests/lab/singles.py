@@ -8,11 +8,12 @@
 import os
 import re
 import statistics
+import subprocess
 import sys
 import time
 import traceback
 
-from office import MOUNT, SERVER, Failed, Office, await_that, fault, need, operations, tree
+from office import LOCAL, Failed, Office, await_that, count, fault, need, operations, tree
 
 
 def settled(**how):
@@ -229,6 +230,103 @@ def hang():
     )
 
 
+def hang_cloud():
+    """A bucket beside a mount that hangs: it is served as fast as without, also by an agent that is stopped and started."""
+    office = Office()
+    server = a_bucket()
+    with open(office.config, "a") as config:
+        config.write(
+            f'\n[[share.target]]\nname = "cloud"\nurl = "s3://office/projects"\nregion = "us-east-1"\nendpoint = "http://{server}"\n'
+        )
+    office.fill(40)
+    office.start()
+    office.await_safe()
+
+    def work(number):
+        files = 150
+        begun = time.monotonic()
+        for each in range(files):
+            office.save(f"work {number}/file {each}")
+        want = office.lane("disk")["files"]
+        await_that("the other directory has it", lambda: tree(office.share) == tree(office.second), 120)
+
+        def all_there():
+            cloud, disk = office.lane("cloud"), office.lane("disk")
+            need(cloud["state"] == "ok", f"the bucket is said to be {cloud['state']}: {cloud['error']}")
+            return cloud["pending"] == 0 and cloud["files"] == disk["files"] > want
+
+        await_that("the bucket has it", all_there, 120)
+        return time.monotonic() - begun
+
+    usual = work(1)
+    office.await_safe()
+    fault("cut")
+    office.save("folder 1/file 1", b"changed")
+    await_that("unresponsive is said", lambda: office.lane("efs")["state"] == "unresponsive", 60)
+    hung = work(2)
+    stopped = office.stop()
+    office.start()
+    again = work(3)
+    need(office.lane("efs")["state"] == "unresponsive", f"the mount is said to be {office.lane('efs')}")
+    fault("heal")
+    begun = time.monotonic()
+    office.await_safe()
+    office.need_history("folder 1/file 1")
+    need(hung < usual * 1.5, f"150 files take {hung:.1f} s while the mount hangs, and {usual:.1f} s without")
+    return (
+        f"150 files in the bucket in {hung:.1f} s while the mount hung ({usual:.1f} s without); the agent ended in {stopped:.0f} s,"
+        f" and the next one needed {again:.1f} s; safe {time.monotonic() - begun:.0f} s after it",
+        "",
+    )
+
+
+def a_bucket():
+    """An S3 server in this guest with the bucket "office"; its address."""
+    place, program = LOCAL / "s3", os.environ["DRIFTLINE_WEED"]
+    place.mkdir()
+    os.environ |= {"S3_SERVER_IDLE": "1000", "AWS_ACCESS_KEY_ID": "driftline", "AWS_SECRET_ACCESS_KEY": "driftline-secret"}
+    started = subprocess.run([os.environ["S3_SERVER"], "start", "seaweedfs", place], capture_output=True, text=True)
+    need(started.returncode == 0, f"no S3 server: {started.stderr}")
+    _, master, grpc, _, _, filer, filer_grpc, *_ = (place / "seaweedfs/ports").read_text().split()
+    shell = [program, "shell", f"-master=127.0.0.1:{master}.{grpc}", f"-filer=127.0.0.1:{filer}.{filer_grpc}"]
+    made = subprocess.run(shell, input="s3.bucket.create -name office\n", capture_output=True, text=True, timeout=120)
+    need(made.returncode == 0, f"no bucket: {made.stderr}")
+    return started.stdout.strip()
+
+
+def hang_long():
+    """The line is cut for ten minutes while a first copy is under way."""
+    office = Office()
+    office.fill(800, size=40000)
+    office.start()
+    await_that("a file is on its way", lambda: count(office.arrived / ".driftline/staging"))
+    fault("cut")
+    begun = time.monotonic()
+    await_that("unresponsive is said", lambda: office.lane("efs")["state"] == "unresponsive", 60)
+    since = office.lane("efs")["error"]["since"]
+    turn = 0
+    while time.monotonic() - begun < 600:
+        turn += 1
+        office.save(f"meanwhile/{turn}")
+        await_that("the other target has it", lambda: tree(office.share) == tree(office.second), 60)
+        lane = office.lane("efs")
+        need(lane["state"] == "unresponsive" and lane["error"]["since"] == since, f"after {turn} turns it is said: {lane}")
+        need(office.status()["verdict"] != "safe", "it says safe")
+        need(office.agent.poll() is None, "the agent has ended")
+        time.sleep(30)
+    lasted = time.monotonic() - begun
+    fault("heal")
+    begun = time.monotonic()
+    office.await_safe()
+    office.need_history()
+    office.need_clean_staging()
+    return (
+        f"unresponsive for {lasted:.0f} s, since one and the same moment, and the other target served {turn} times;"
+        f" safe {time.monotonic() - begun:.0f} s after it; status within {office.slowest * 1000:.0f} ms",
+        "",
+    )
+
+
 # ---- check ----
 
 
@@ -251,7 +349,7 @@ def check():
     return "fine as it should be; root squash, soft and small requests are told with what to do", fine + said
 
 
-NAMES = [drift_keep, drift_overwrite, nas, nas_edit, quota, again, hang, check]
+NAMES = [drift_keep, drift_overwrite, nas, nas_edit, quota, again, hang, hang_cloud, hang_long, check]
 QUICK = [drift_keep, nas_edit, check]
 
 

@@ -5,6 +5,7 @@
 """
 
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -18,16 +19,25 @@ ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 3
 SHARE, STATE = LOCAL / "share", LOCAL / "state"
 
 
+def processor():
+    """Seconds of this guest's one processor that were idle, and that programs ended by now have used."""
+    with open("/proc/stat") as stat:
+        words = stat.readline().split()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return sum(map(int, words[4:6])) / os.sysconf("SC_CLK_TCK"), used.ru_utime, used.ru_stime
+
+
 def measure(*command):
-    """Seconds, and operations."""
+    """Seconds, operations, and of the processor: idle, in the program, in the system for the program."""
     subprocess.run(["sync"], check=True)
     with open("/proc/sys/vm/drop_caches", "w") as knob:
         knob.write("3")
-    before, begun = operations(), time.monotonic()
+    before, busy, begun = operations(), processor(), time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True)
-    took, after = time.monotonic() - begun, operations()
+    took, after, idle = time.monotonic() - begun, operations(), processor()
     need(done.returncode == 0, f"{command}: {done.stdout} {done.stderr}")
-    return took, {name: after[name] - before[name] for name in after if after[name] != before[name]}
+    used = [now - then for now, then in zip(idle, busy)]
+    return took, {name: after[name] - before[name] for name in after if after[name] != before[name]}, used
 
 
 def commands():
@@ -76,6 +86,8 @@ def main():
         first, second = rounds[-1]
         show = lambda counts: ", ".join(f"{op} {count}" for op, count in sorted(counts.items(), key=lambda pair: -pair[1]))
         print(f"\n{name}, first pass: {show(first[1])}\n{name}, pass without changes: {show(second[1])}")
+        idle, program, system = first[2]
+        print(f"{name}, first pass: the guest's processor idle for {idle:.1f} s, {program:.1f} s in the program, {system:.1f} s for it")
 
 
 main()

@@ -73,7 +73,8 @@ pub(super) fn about_ours(err: &io::Error) -> Refusal {
             Fault::Closed,
             format!("{} in .driftline/staging", describe(err)),
             "give the agent's user the right to write in .driftline and all below it; root needs no_root_squash on an NFS \
-             server, and on EFS elasticfilesystem:ClientRootAccess or an access point of the agent's own",
+             server, and on EFS elasticfilesystem:ClientWrite and elasticfilesystem:ClientRootAccess in the file system's \
+             policy, or an access point with the agent's own uid",
         ),
         _ => Refusal::Io(super::staging::io_again(err)),
     }
@@ -98,10 +99,20 @@ fn fault_of(err: &io::Error) -> (Fault, &'static str) {
             "free space on the target, or make it larger: a hundredth of it, of a large one 1 GiB, is left free",
         ),
         Errno::DQUOT => (Fault::Full, "raise the quota of the agent's user on the target"),
-        Errno::ACCESS | Errno::PERM => (Fault::Denied, "give the agent's user the right to write there"),
+        Errno::ACCESS | Errno::PERM => (
+            Fault::Denied,
+            "give the agent's user the right to read and write there; root needs no_root_squash on an NFS server, and on EFS \
+             elasticfilesystem:ClientRootAccess in the file system's policy, or an access point with the files' own uid",
+        ),
         Errno::ROFS => (
             Fault::Closed,
-            "mount the target so that it can be written (rw), and on its server export it so; driftline goes on by itself",
+            "mount the target so that it can be written (rw), and on its server export it so; on EFS the file system's policy \
+             must allow elasticfilesystem:ClientWrite; driftline goes on by itself",
+        ),
+        Errno::STALE => (
+            Fault::Unreachable,
+            "see whether its server exports the same file system as before; driftline opens it from its root again by itself, \
+             and if this lasts, unmount it and mount it again",
         ),
         Errno::NAMETOOLONG => (Fault::Unfit, "give it a shorter name on the share"),
         Errno::INVAL | Errno::ILSEQ => (Fault::Unfit, "rename it on the share: the target does not take this name"),
@@ -171,6 +182,28 @@ mod tests {
             assert_eq!(fault_of(&code.into()).0, fault, "{code:?}");
         }
         assert_eq!(fault_of(&io::Error::from_raw_os_error(512)).0, Fault::Unreachable);
+    }
+
+    #[test]
+    fn who_may_not_write_is_told_which_setting_of_which_server_says_so() {
+        let told = |code: Errno| failed("publish", None, &code.into()).hint;
+        let ours = |code: Errno| match about_ours(&code.into()) {
+            Refusal::Own { fault: Fault::Closed, hint, .. } => hint.to_owned(),
+            refusal => panic!("{refusal:?}"),
+        };
+        for hint in [told(Errno::ACCESS), told(Errno::PERM), ours(Errno::ACCESS), ours(Errno::PERM)] {
+            for word in ["right", "no_root_squash", "elasticfilesystem:ClientRootAccess", "access point", "uid"] {
+                assert!(hint.contains(word), "{word}: {hint}");
+            }
+        }
+        for (code, words) in [
+            (Errno::ROFS, &["rw", "export", "elasticfilesystem:ClientWrite", "by itself"][..]),
+            (Errno::STALE, &["from its root", "by itself", "mount it again"]),
+            (Errno::DQUOT, &["quota"]),
+            (Errno::NOSPC, &["space"]),
+        ] {
+            assert!(words.iter().all(|word| told(code).contains(word)), "{code:?}: {}", told(code));
+        }
     }
 
     #[test]

@@ -209,7 +209,6 @@ mod tests {
     use std::path::Path;
 
     use super::super::staging::Staging;
-    use super::super::touched::Touched;
     use super::super::{DirSetup, DirTarget, Flush};
     use super::*;
     use crate::model::Wall;
@@ -231,15 +230,7 @@ mod tests {
         target.probe(Bind::IfUnbound).expect("bound");
         let place = target.open("test").expect("open");
         let staging = Staging::open(&place).expect("open");
-        let mut job = Job {
-            target: &target,
-            place: &place,
-            staging,
-            touched: Touched::new(&target.times),
-            last: None,
-            ledger: None,
-            moved: Vec::new(),
-        };
+        let mut job = Job::new(&target, &place, staging);
         test(&mut job, dir.path());
     }
 

@@ -35,7 +35,11 @@ pub(super) fn stamp(st: &Statx) -> Stamp {
 
 /// Whether this is the version that `wanted` names, apart from its ctime: a rename moves that.
 pub(super) fn is_version(st: &Statx, wanted: &Stamp) -> bool {
-    let (here, wanted) = (&stamp(st).0, &wanted.0);
+    names_version(&stamp(st), wanted)
+}
+
+/// Whether two stamps name one version, apart from its ctime.
+pub(super) fn names_version(Stamp(here): &Stamp, Stamp(wanted): &Stamp) -> bool {
     let but_ctime = |bytes: &[u8]| [&bytes[..16], &bytes[24..]].concat();
     here == wanted || (here.len() == 32 && wanted.len() == 32 && but_ctime(here) == but_ctime(wanted))
 }

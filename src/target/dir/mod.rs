@@ -21,6 +21,7 @@ mod publish;
 mod rename;
 mod staging;
 mod touched;
+mod unseen;
 mod walk;
 
 use std::collections::HashMap;

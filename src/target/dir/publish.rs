@@ -1,6 +1,6 @@
 //! Making what was staged visible: in one step, with the old version in history, or not at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,8 +18,9 @@ use super::fault::{Outcome, Refusal, about_ours, is, says_absent, says_unsupport
 use super::identity::Place;
 use super::listing::{is_version, stamp};
 use super::rename::rename_over;
-use super::staging::{Staging, io_again};
+use super::staging::{StagedFile, Staging, io_again};
 use super::touched::{Flushed, Touched};
+use super::unseen::Unseen;
 
 /// One call of `apply`.
 pub(super) struct Job<'a> {
@@ -33,6 +34,8 @@ pub(super) struct Job<'a> {
     pub(super) ledger: Option<File>,
     /// Lines that tell of the renames that were made.
     pub(super) moved: Vec<u8>,
+    /// What was published and is not yet looked at, by the number of its step.
+    pub(super) unseen: BTreeMap<usize, Unseen>,
 }
 
 /// Something of ours in staging that is to become visible.
@@ -53,13 +56,16 @@ pub(super) fn apply(target: &DirTarget, place: &Place, steps: &[Step]) -> Vec<Re
             return steps.iter().map(|step| Err(refused(step))).collect();
         }
     };
-    let (touched, last) = (Touched::new(&target.times), None);
-    let mut job = Job { target, place, staging, touched, last, ledger: None, moved: Vec::new() };
+    let mut job = Job::new(target, place, staging);
     if let Err(err) = job.write_ledger(&ledger::before(steps, (target.setup.now)())) {
         return steps.iter().map(|step| Err(unflushed(step, &err))).collect();
     }
-    let answer = |step: &Step| job.step(step).map_err(|refusal| refusal.into_error(verb(step), Some(&step.path)));
-    let answers: Vec<_> = steps.iter().map(answer).collect();
+    let made: Vec<_> = steps.iter().enumerate().map(|(number, step)| job.step(number, step)).collect();
+    let mut seen = job.see_all(steps);
+    let answer = |(number, (step, made)): (usize, (&Step, Outcome<Placed>))| {
+        seen.remove(&number).unwrap_or(made).map_err(|refusal| refusal.into_error(verb(step), Some(&step.path)))
+    };
+    let answers: Vec<_> = steps.iter().zip(made).enumerate().map(answer).collect();
     match job.finish() {
         Ok(moved) if moved.is_empty() => answers,
         Ok(moved) => {
@@ -124,7 +130,16 @@ fn occupied() -> Refusal {
     Refusal::stale("something is there already on the target")
 }
 
-impl Job<'_> {
+fn not_what_was_meant() -> Refusal {
+    Refusal::unstaged("what was staged is not what was meant")
+}
+
+impl<'a> Job<'a> {
+    pub(super) fn new(target: &'a DirTarget, place: &'a Place, staging: Staging) -> Self {
+        let touched = Touched::new(&target.times);
+        Self { target, place, staging, touched, last: None, ledger: None, moved: Vec::new(), unseen: BTreeMap::new() }
+    }
+
     /// Tells of the renames that were made, and waits until all is on the medium. Returns the folders that are not where
     /// they were opened.
     fn finish(&mut self) -> io::Result<BTreeSet<RelPath>> {
@@ -135,13 +150,13 @@ impl Job<'_> {
         Ok(moved)
     }
 
-    fn step(&mut self, step: &Step) -> Outcome<Placed> {
+    pub(super) fn step(&mut self, number: usize, step: &Step) -> Outcome<Placed> {
         vet(&step.path)?;
         if matches!(step.change, Change::Move { .. } | Change::Remove) {
             self.last = None;
         }
         match &step.change {
-            Change::Publish { token, content, meta } => self.publish(step, *token, content, *meta),
+            Change::Publish { token, content, meta } => self.publish((number, step), *token, content, *meta),
             Change::Link { to, meta, content: _ } => self.link(step, to, *meta),
             Change::MakeFolder { meta } => self.make_folder(step, *meta),
             Change::SetMeta { meta } => self.set_meta(step, *meta),
@@ -150,21 +165,41 @@ impl Job<'_> {
         }
     }
 
-    fn publish(&mut self, step: &Step, token: Token, content: &Content, meta: Meta) -> Outcome<Placed> {
+    fn publish(
+        &mut self,
+        (number, step): (usize, &Step),
+        token: Token,
+        content: &Content,
+        meta: Meta,
+    ) -> Outcome<Placed> {
         let staged = self.target.state().staged.get(&token).cloned();
         let staged = staged.ok_or_else(|| Refusal::unstaged("it is not staged"))?;
-        let (spot, lost) = (self.staging.spot(&staged.name), || Refusal::unstaged("what was staged is gone"));
-        let st = sys::lstat_known(spot).map_err(|err| if is(&err, Errno::NOENT) { lost() } else { err.into() })?;
-        if st.stx_ino != staged.ino || staged.content != *content {
-            return Err(Refusal::unstaged("what was staged is not what was meant"));
+        let mut version = self.in_staging(&staged)?;
+        if staged.content != *content {
+            return Err(not_what_was_meant());
         }
-        let denied = if staged.meta == meta { staged.owner_denied } else { self.recarry(&staged.name, meta)? };
+        let as_meant = staged.meta == meta;
+        let owner_denied = if as_meant { staged.owner_denied } else { self.recarry(&staged.name, meta)? };
+        if !as_meant {
+            version = self.in_staging(&staged)?;
+        }
         let held = self.target.state().held.remove(&token);
-        let fresh = Fresh { name: staged.name, ino: staged.ino, shape: content.shape, held };
-        let ino = fresh.ino;
-        let parent = self.put(step, fresh)?;
+        let ino = staged.ino;
+        let parent = self.put(step, Fresh { name: staged.name, ino, shape: content.shape, held })?;
         self.target.state().staged.remove(&token);
-        self.placed(Spot::new(&*parent, step.path.name()), ino, meta, denied)
+        if self.place.far {
+            self.unseen.insert(number, Unseen { parent, ino, version, meta, owner_denied });
+            return Ok(Placed::default());
+        }
+        self.placed(Spot::new(&*parent, step.path.name()), ino, meta, owner_denied)
+    }
+
+    /// Its stamp, if it lies in staging as it was left.
+    fn in_staging(&self, staged: &StagedFile) -> Outcome<Stamp> {
+        let lost = || Refusal::unstaged("what was staged is gone");
+        let found = sys::lstat_known(self.staging.spot(&staged.name));
+        let st = found.map_err(|err| if is(&err, Errno::NOENT) { lost() } else { err.into() })?;
+        if st.stx_ino == staged.ino { Ok(stamp(&st)) } else { Err(not_what_was_meant()) }
     }
 
     /// The share's mode or time changed after it was staged. True if we may not set the owner.

@@ -46,9 +46,8 @@ impl Ways {
     }
 
     fn place_by_link(self, from: Spot<'_>, to: Spot<'_>, open: Option<File>) -> io::Result<()> {
-        // What kind it is cannot change.
-        let st = sys::lstat_known(from)?;
-        if stat::shape(&st).is_ok_and(|shape| shape.kind == Kind::Folder) {
+        // What kind it is cannot change; only files are kept open.
+        if open.is_none() && stat::shape(&sys::lstat_known(from)?).is_ok_and(|shape| shape.kind == Kind::Folder) {
             return place_where_absent(from, to);
         }
         let linked = self.link(from, to);
