@@ -293,8 +293,7 @@ fn render(report: &Report, screen: &Screen, took: Duration) -> String {
         return text + &format!("Nothing lay there then.\nhint: see what did, and when: driftline history {path}\n");
     }
     let are = if report.files == 1 { "is as it was" } else { "are as they were" };
-    text += &format!("{size} {are}, {} already; {}.
-", report.same, pace(report, took));
+    text += &format!("{size} {are}, {} already; {}.\n", report.same, pace(report, took));
     if report.unproved > 0 {
         let files = counted(report.unproved, "file");
         text += &format!("{files} could not be proved: nothing says what the hash should be.\n");

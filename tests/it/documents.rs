@@ -409,8 +409,8 @@ fn every_unit_in_the_documents_and_messages_is_installed() {
 
 /// What stands behind a key of a unit; the last word counts.
 fn setting<'a>(unit: &'a str, key: &str) -> &'a str {
-    let lines = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    lines.last().unwrap_or_else(|| panic!("{key} is not set"))
+    let mut lines = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    lines.next_back().unwrap_or_else(|| panic!("{key} is not set"))
 }
 
 #[test]

@@ -220,7 +220,7 @@ mod tests {
                 std::fs::create_dir(dir.path().join(folder)).expect("made");
                 std::fs::write(dir.path().join(folder).join("file"), b"").expect("written");
             }
-            std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).expect("set");
+            std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).expect("set");
             let (result, told) = without_privileges(|| {
                 let place = Place::new(beneath::open_root(dir.path()).expect("open"), ways).expect("asked");
                 let mut told = Vec::new();

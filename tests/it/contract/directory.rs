@@ -368,7 +368,7 @@ fn folders_of_more_than_a_page_are_listed_whole() {
             let folder = fixture.root().join(format!("{n}"));
             std::fs::create_dir(&folder).unwrap();
             std::fs::write(folder.join("file"), b"").unwrap();
-            all.extend([path(&format!("{n}")), path(&format!("{n}/file"))]);
+            all.extend([path(format!("{n}")), path(format!("{n}/file"))]);
         }
         std::fs::create_dir_all(fixture.root().join("0/a/b/c")).unwrap();
         all.extend(["0/a", "0/a/b", "0/a/b/c"].map(path));
