@@ -63,7 +63,13 @@ pub(super) enum Now {
 
 /// Whether there is a service to set up here: systemd runs, and knows the unit.
 pub(super) fn is_installed() -> bool {
-    Path::new(BOOTED).exists() && systemctl(&["cat", UNIT]).is_ok()
+    Path::new(BOOTED).exists() && load_state().is_some_and(|state| state == "loaded")
+}
+
+/// What systemd knows of the unit. Not `systemctl cat`: that fails where a drop-in was removed and nothing read anew since.
+fn load_state() -> Option<String> {
+    let output = Command::new("systemctl").args(["show", "--property=LoadState", "--value", UNIT]).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Whether an agent runs as the service.

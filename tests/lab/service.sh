@@ -155,6 +155,7 @@ driftline status >/run/lab/looped
 [ $? = 3 ] || fail "status does not say that no agent runs: $(cat /run/lab/looped)"
 rm /etc/systemd/system/driftline.service.d/loop.conf
 driftline init </dev/null >/run/lab/init || fail "init does not bring it back: $(cat /run/lab/init)"
+is_active || fail "init does not bring it back: $(cat /run/lab/init)"
 until_true 90 "safe after the loop" is_safe
 
 # ---- a configuration that is wrong waits for a person ----
