@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
-use crate::office::{Dice, Office, files_below, targets};
+use crate::office::{Dice, Office, files_below, must, targets};
 
 /// An office in step, with an index that is about to be lost.
 fn settled_office() -> Office {
@@ -188,6 +189,52 @@ fn what_was_deleted_while_the_index_was_lost_does_not_come_back_and_its_copy_is_
     let status = office.status();
     assert_eq!(targets(&status).next().unwrap()["foreign"], 11, "{status:#}");
     assert_eq!(status["verdict"], "safe");
+}
+
+/// Bytes that one pass writes anywhere: to the target, the index, the log. What a program writes is counted to whoever waited
+/// for it, also as it ends.
+fn bytes_of_a_pass(office: &Office) -> u64 {
+    let command = office.command(&["sync"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "\"$@\" || exit; cat /proc/$$/io", "sh"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let said = must(&mut shell).out;
+    let line = said.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap_or_else(|| panic!("no count: {said}"));
+    line.parse().unwrap()
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a measured value beside its bound")]
+fn however_the_index_was_lost_what_is_written_on_the_way_back_is_no_content() {
+    const CONTENT: u64 = 64 << 20;
+    for loss in ["none", "deleted", "noise", "a week old"] {
+        let office = Office::configured("", "");
+        let mut dice = Dice::new(3);
+        (0..16).for_each(|i| office.save(format!("{i}.bin"), dice.bytes(4 << 20)));
+        let first = bytes_of_a_pass(&office);
+        assert!(first > CONTENT, "content is counted: {first} bytes");
+        let index = office.index_files();
+        let week_old: Vec<_> = index.iter().map(|file| (file.clone(), fs::read(file).unwrap())).collect();
+        (0..16).for_each(|i| office.save(format!("new {i}.bin"), dice.bytes(4 << 20)));
+        office.sync_well();
+        match loss {
+            "none" => {}
+            "noise" => fs::write(&index[0], Dice::new(8).bytes(200_000)).unwrap(),
+            _ => office.index_files().iter().for_each(|file| fs::remove_file(file).unwrap()),
+        }
+        if loss == "a week old" {
+            week_old.iter().for_each(|(file, bytes)| fs::write(file, bytes).unwrap());
+        }
+        let bytes = bytes_of_a_pass(&office);
+        eprintln!("{} bytes of content, index {loss}: {bytes} bytes written in all", 2 * CONTENT);
+        assert!(bytes < CONTENT / 32, "index {loss}: {bytes} bytes, not one file of 4 MiB among them");
+        office.assert_same();
+    }
 }
 
 #[test]
