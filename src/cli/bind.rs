@@ -70,15 +70,16 @@ pub(super) fn bind_anew(config: &Config, lane: &LaneName) -> Result<Option<Vec<S
         index.begin(now())?;
         let info = index.register_share(&share.name, share.path.as_os_str().as_bytes(), &uid)?;
         index.commit()?;
-        let line = match target {
-            Some(target) => bind_target(index, share, &info, target, writer)?,
+        let mut lines = Vec::new();
+        match target {
+            Some(target) => lines.push(bind_target(index, share, &info, target, writer)?),
             None => {
-                let mut lines = Vec::new();
                 bind_share(index, share, writer, &mut lines)?;
-                lines.concat()
+                lines.extend(bind_mounts(index, share, &info)?);
             }
-        };
-        Ok(Some(vec![line].into_iter().filter(|line| !line.ends_with(AS_BEFORE)).collect()))
+        }
+        lines.retain(|line| !line.ends_with(AS_BEFORE));
+        Ok(Some(lines))
     })
 }
 
@@ -127,6 +128,21 @@ fn bind_share(index: &mut Index, share: &Share, writer: &str, lines: &mut Vec<St
     index.commit()?;
     lines.push(line);
     Ok(info)
+}
+
+/// What is mounted inside the share where something else was, or where now nothing is.
+fn bind_mounts(index: &mut Index, share: &Share, info: &ShareInfo) -> Result<Option<String>, Fault> {
+    index.begin(now())?;
+    let count = index.forget_lost_mounts(info.id)?;
+    let line = format!(
+        "What lies now where {count} other mounts were inside share {} is the share's from now on.",
+        share.name
+    );
+    if count > 0 {
+        index.note(info.id, None, &RelPath::root(), "bind", &line)?;
+    }
+    index.commit()?;
+    Ok((count > 0).then_some(line))
 }
 
 /// A folder that cannot be listed counts as empty.

@@ -124,6 +124,13 @@ impl Index {
         Ok(())
     }
 
+    /// Whatever lies now where other mounts were inside the share is what lies there. Returns how many that are.
+    pub fn forget_lost_mounts(&self, share: ShareId) -> Result<usize> {
+        let sql = "UPDATE local SET state = 1, ino = 0, flags = flags & ~2 WHERE state = 2 AND flags & 2
+                   AND folder IN (SELECT id FROM folder WHERE share = ?)";
+        Ok(self.db.execute(sql, [share.0])?)
+    }
+
     /// Writes down which identity the target bears.
     pub fn bind_target(&self, target: TargetId, id: &str) -> Result<()> {
         self.db.execute("UPDATE target SET bound = ? WHERE id = ?", params![id, target.0])?;

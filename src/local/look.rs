@@ -55,7 +55,7 @@ fn look_at(root: BorrowedFd<'_>, device: u64, ignore: &Ignore, path: &RelPath, l
             Kind::Folder if ignore.ignores(path, true) => Looked::Absent,
             // A file's list is read with the file.
             Kind::File => Looked::Found(Found::Plain(stat)),
-            Kind::Folder if lists => look_at_folder(root, path, stat),
+            Kind::Folder if lists || stat.mounted => look_at_folder(root, path, stat, lists),
             Kind::Folder => Looked::Found(Found::Plain(stat)),
             Kind::Symlink => look_at_link(root, path, stat),
         },
@@ -64,8 +64,13 @@ fn look_at(root: BorrowedFd<'_>, device: u64, ignore: &Ignore, path: &RelPath, l
 
 /// RACE: its list is read after its times. A list that is set in between is told with the older times, and once more with the
 /// newer ones, because the next look finds them moved.
-fn look_at_folder(root: BorrowedFd<'_>, path: &RelPath, mut stat: Stat) -> Looked {
-    let read = beneath::open_folder(root, path).and_then(|folder| acl::read(folder.as_fd()));
+fn look_at_folder(root: BorrowedFd<'_>, path: &RelPath, mut stat: Stat, lists: bool) -> Looked {
+    let read = beneath::open_folder(root, path).and_then(|folder| {
+        if is_mount_point(root, path, &stat, folder.as_fd()) {
+            stat::name_mount(&mut stat, folder.as_fd());
+        }
+        if lists { acl::read(folder.as_fd()) } else { Ok(stat.meta.acl) }
+    });
     match read {
         Ok(acl) => stat.meta.acl = acl,
         Err(error) if cause(&error) == Cause::Gone => return Looked::Absent,
@@ -73,6 +78,18 @@ fn look_at_folder(root: BorrowedFd<'_>, path: &RelPath, mut stat: Stat) -> Looke
         Err(_) => {}
     }
     Looked::Found(Found::Plain(stat))
+}
+
+/// True for the root of a file system that is mounted inside the share; what lies in one is on that file system too.
+pub(super) fn is_mount_point(root: BorrowedFd<'_>, path: &RelPath, stat: &Stat, folder: BorrowedFd<'_>) -> bool {
+    let above = || path.parent().map(|above| beneath::stat(root, &above));
+    stat.mounted
+        && match (above(), beneath::stat_fd(folder)) {
+            (Some(Ok(above)), Ok(here)) => stat::device(&above) != stat::device(&here),
+            // Right below the root, whose device it does not have.
+            (None, _) => true,
+            (Some(Err(_)), _) | (_, Err(_)) => false,
+        }
 }
 
 fn look_at_link(root: BorrowedFd<'_>, path: &RelPath, stat: Stat) -> Looked {

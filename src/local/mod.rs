@@ -67,6 +67,8 @@ pub enum PageEnd {
     More,
     /// The folder was read to its end without error: what is on none of its pages is not there.
     Complete,
+    /// No folder lies there any more. Said only of the folder where a scan of a part began.
+    Gone,
     /// The folder could not be read to its end: nothing is known of what is missing.
     Broken(Trouble),
 }

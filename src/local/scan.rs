@@ -55,7 +55,7 @@ impl Scan {
     ///
     /// Nothing in it is true unless the end is [`ScanEnd::Done`] or [`ScanEnd::Stopped`]: only the end tells that the
     /// root was the one it was bound to all the time. A folder that goes away while it is looked for has no page: the
-    /// folder above it has changed. Only `under` itself is then reported as broken.
+    /// folder above it has changed. Only of `under` itself it is then told that it is gone.
     pub fn run(&self, stop: &AtomicBool, out: &(dyn Fn(ScanPage) -> bool + Sync)) -> ScanEnd {
         let begun = open_bound(&self.root, &self.id).and_then(|root| match beneath::stat_fd(root.as_fd()) {
             Ok(st) => Ok((root, stat::device(&st))),
@@ -138,8 +138,11 @@ impl Walk<'_> {
         let fd = match self.open(&job) {
             Ok(fd) => fd,
             Err(error) => {
-                if cause(&error) != Cause::Gone || job.path == self.scan.under {
+                let is_gone = cause(&error) == Cause::Gone && !job.path.is_root();
+                if !is_gone {
                     self.send(job.path, Vec::new(), PageEnd::Broken(trouble("open the folder", &error)));
+                } else if job.path == self.scan.under {
+                    self.send(job.path, Vec::new(), PageEnd::Gone);
                 }
                 return Vec::new();
             }
@@ -183,6 +186,8 @@ struct Listing<'a> {
     walk: &'a Walk<'a>,
     path: RelPath,
     depth: usize,
+    /// It lies on another file system than the share's root.
+    mounted: bool,
     fd: Arc<OwnedFd>,
     ignore: IgnoreIn<'a>,
     page_max: usize,
@@ -198,6 +203,7 @@ impl<'a> Listing<'a> {
             walk,
             path: job.path.clone(),
             depth: job.depth,
+            mounted: job.mounted,
             fd,
             ignore: walk.scan.ignore.of_folder(&job.path),
             page_max: walk.scan.page_max.max(1),
@@ -255,6 +261,8 @@ impl<'a> Listing<'a> {
             Err(error) => return gone_or("look at it", &error),
         };
         let stat = match stat::stat(&st, self.walk.device) {
+            // What lies in a mount is on that file system too.
+            Ok(stat) if stat.mounted && !self.mounted => self.with_mount(name, stat),
             Ok(stat) => stat,
             Err(special) => return Some(Found::Special(special)),
         };
@@ -267,6 +275,14 @@ impl<'a> Listing<'a> {
             Ok(to) => Some(Found::Link(stat, to.into())),
             Err(error) => gone_or("read the link", &error),
         }
+    }
+
+    /// RACE: what is mounted there may be another one than a moment ago; then the next look finds it.
+    fn with_mount(&self, name: &CStr, mut stat: Stat) -> Stat {
+        if let Ok(folder) = folder::open(self.fd.as_fd(), name.to_bytes()) {
+            stat::name_mount(&mut stat, folder.as_fd());
+        }
+        stat
     }
 
     /// Nobody reads a folder as a file is read, so that its list is asked for here. Where that fails, nothing is told of it.
@@ -299,8 +315,12 @@ impl<'a> Listing<'a> {
     }
 
     fn broken(self, error: &io::Error) -> Vec<Job> {
-        if cause(error) == Cause::Gone && !self.begun && self.path != self.walk.scan.under {
-            return Vec::new();
+        if cause(error) == Cause::Gone && !self.path.is_root() {
+            if self.path == self.walk.scan.under {
+                return self.end(PageEnd::Gone);
+            } else if !self.begun {
+                return Vec::new();
+            }
         }
         self.end(PageEnd::Broken(trouble("list the folder", error)))
     }

@@ -190,7 +190,7 @@ impl fmt::Debug for Stamp {
 pub struct Stat {
     /// What sort of thing, and how long.
     pub shape: Shape,
-    /// Inode number.
+    /// Inode number; of a folder on which another file system is mounted, which one that is ([`Stat::OF_MOUNT`]).
     pub ino: u64,
     /// When the inode last changed in any way.
     pub ctime: Wall,
@@ -203,6 +203,15 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// This bit marks what stands for a mount in the place of an inode number: the roots of most file systems bear the same one.
+    pub const OF_MOUNT: u64 = 1 << 63;
+
+    /// True if both are mounts, and not of the same thing. What an older program saw tells nothing of which mount it was.
+    pub fn is_other_mount(&self, before: &Self) -> bool {
+        let both = |is: fn(&Self) -> bool| is(self) && is(before);
+        both(|stat| stat.mounted && stat.ino & Self::OF_MOUNT != 0) && self.ino != before.ino
+    }
+
     /// True if nothing moved between the two. A list counts only where both tell of one: it cannot change without the ctime,
     /// so that most looks need not ask for it.
     pub fn same(&self, other: &Self) -> bool {

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::{FileType, Statx};
 
-use crate::model::{Acl, Kind, Meta, Shape, Stat, Wall};
+use crate::model::{Acl, Digest, Kind, Meta, Shape, Stat, Wall};
 
 /// A device number as one comparable value.
 pub fn device(st: &Statx) -> u64 {
@@ -54,6 +54,15 @@ pub fn stat(st: &Statx, root_device: u64) -> Result<Stat, &'static str> {
         nlink: st.stx_nlink,
         mounted: shape.kind == Kind::Folder && device(st) != root_device,
     })
+}
+
+/// Says which mount it is whose root lies there, in the place of its root's inode number. Where nobody tells, that stays.
+pub fn name_mount(stat: &mut Stat, folder: BorrowedFd<'_>) {
+    if let Ok(id) = file_system_id(folder) {
+        let digest = Digest::of(&[id.to_le_bytes(), stat.ino.to_le_bytes()].concat());
+        let number = digest.0[..8].iter().fold(0, |number, byte| (number << 8) | u64::from(*byte));
+        stat.ino = number | Stat::OF_MOUNT;
+    }
 }
 
 /// File system id of what is open, as `statfs` gives it.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::office::{Dice, Office, is_slow_run, must};
 
@@ -88,6 +89,25 @@ fn git_clone_and_checkout_in_the_share_arrive() {
     office.wait_same();
     git(&office.target("clone"), &["fsck", "--strict"]);
     assert_eq!(fs::read(office.target("clone/folder 0/sub 0/file 0")).unwrap(), b"on the other branch");
+}
+
+#[test]
+fn folders_that_are_gone_before_they_are_read_are_no_problem() {
+    let office = Office::configured("settle = \"10ms\"", "");
+    let _agent = office.start();
+    office.wait_safe();
+    let (count, mut dice) = (400, Dice::new(12));
+    for i in 0..count {
+        (0..3).for_each(|n| office.save(format!("folder {i}/file {n}"), format!("{i} {n}")));
+        // Just as what is new is looked at, or read.
+        std::thread::sleep(Duration::from_millis(5 + dice.below(40)));
+        match i % 2 {
+            0 => fs::rename(office.share(format!("folder {i}")), office.share(format!("moved {i}"))).unwrap(),
+            _ => fs::remove_dir_all(office.share(format!("folder {i}"))).unwrap(),
+        }
+    }
+    office.wait_same();
+    assert_eq!(office.status()["shares"][0]["problems"], 0);
 }
 
 #[test]

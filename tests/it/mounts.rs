@@ -139,6 +139,54 @@ fn a_mount_inside_the_share_that_vanishes_deletes_nothing() {
 }
 
 #[test]
+fn another_disk_in_the_place_of_a_mount_inside_the_share_is_taken_once_it_is_approved_and_only_then() {
+    let office = Office::configured("settle = \"100ms\"\nrescan = \"1s\"", "");
+    let disks = [disk(&office, "disk"), disk(&office, "other disk")];
+    let nested = office.share("archive");
+    fs::create_dir(&nested).unwrap();
+    let Some(_one) = Mount::memory(&disks[0], "8m") else { return };
+    let _other = Mount::memory(&disks[1], "8m").expect("mounting is permitted");
+    fs::create_dir_all(disks[1].join("years")).unwrap();
+    fs::write(disks[1].join("years/other.txt"), "other").unwrap();
+    let mut mount = Mount::bind(&disks[0], &nested).expect("mounting is permitted");
+    office.save("archive/years/old.txt", b"old");
+    office.save("plan.txt", b"a plan");
+    let mut agent = office.start();
+    office.wait_same();
+    let before = tree(&office.path("target"));
+    mount.take_away();
+    let mut mount = Mount::bind(&disks[1], &nested).expect("it was permitted before");
+    office.wait_until("it is said", || {
+        office.problem("archive").is_some_and(|problem| problem.to_string().contains("something else is mounted"))
+    });
+    office.save("archive/years/more.txt", b"more");
+    office.save("plan.txt", b"a better plan");
+    office.wait_until("the rest goes on", || fs::read(office.target("plan.txt")).unwrap() == b"a better plan");
+    let untouched = |tree: Tree| tree.0.into_keys().collect::<Vec<_>>();
+    assert_eq!(
+        untouched(tree(&office.path("target"))),
+        untouched(before),
+        "nothing of the other disk, and all of the first"
+    );
+    // The first one again: all goes on by itself.
+    mount.take_away();
+    let mut mount = Mount::bind(&disks[0], &nested).expect("it was permitted before");
+    office.save("archive/years/old.txt", b"older");
+    office.wait_same();
+    assert_eq!(office.history("archive/years/old.txt"), [b"old"]);
+    mount.take_away();
+    let _mount = Mount::bind(&disks[1], &nested).expect("it was permitted before");
+    office.wait_until("it is said again", || office.problem("archive").is_some());
+    agent.terminate(std::time::Duration::from_secs(30)).expect("it ends");
+    drop(agent);
+    let said = office.tell(&["approve", "papers"]);
+    assert!(said.code == Some(0) && said.out.contains("1 other mounts were inside share papers"), "{said}");
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(office.history("archive/years/old.txt"), [&b"old"[..], b"older"]);
+}
+
+#[test]
 fn a_mount_inside_the_share_that_vanishes_under_the_agents_eyes_deletes_nothing_and_recovers() {
     let office = Office::configured("settle = \"100ms\"\nrescan = \"1s\"", "");
     let (real, nested) = (disk(&office, "disk"), office.share("archive"));

@@ -28,6 +28,7 @@ const STORIES: &[(u32, &str, &[&str])] = &[
         "a nested mount vanishes",
         &[
             "a_mount_inside_the_share_that_vanishes_deletes_nothing",
+            "another_disk_in_the_place_of_a_mount_inside_the_share_is_taken_once_it_is_approved_and_only_then",
             "a_mount_inside_the_share_that_vanishes_under_the_agents_eyes_deletes_nothing_and_recovers",
         ],
     ),
@@ -214,6 +215,7 @@ const STORIES: &[(u32, &str, &[&str])] = &[
             "a_corrupt_index_is_set_aside_and_rebuilt",
             "an_index_damaged_in_the_middle_loses_nothing",
             "however_the_index_was_lost_no_byte_is_written_in_a_folder_on_the_way_back",
+            "however_the_index_was_lost_what_is_written_on_the_way_back_is_no_content",
             "after_the_index_was_deleted_nothing_is_sent_and_each_file_is_asked_about_once",
             "after_the_index_became_noise_nothing_is_sent_and_each_file_is_asked_about_once",
             "with_an_index_of_last_week_nothing_is_sent_and_only_what_changed_is_asked_about",

@@ -169,7 +169,7 @@ impl Tally {
     fn take(&mut self, page: ScanPage) {
         match page.end {
             PageEnd::Broken(trouble) => self.unreadable.add((page.folder.clone(), trouble)),
-            PageEnd::More | PageEnd::Complete => {}
+            PageEnd::More | PageEnd::Complete | PageEnd::Gone => {}
         }
         for (name, found) in page.entries {
             let slash = usize::from(!page.folder.is_root());

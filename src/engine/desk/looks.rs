@@ -27,12 +27,18 @@ impl Desk {
         for path in &paths {
             self.looking.remove(path);
         }
+        let is_said = |desk: &Self, path: &RelPath| !path.parent().is_some_and(|above| desk.is_unmounted(&above));
         match found {
             Err(why) => {
                 self.go_offline(why, limits, now);
                 Ok(())
             }
             Ok(found) => paths.iter().zip(found).try_for_each(|(path, found)| match found {
+                _ if !is_said(self, path) => {
+                    self.handed_out.remove(path);
+                    self.refute(path, limits);
+                    index.suspect(self.id, path)
+                }
                 Looked::Absent => self.absent(index, path, limits, now),
                 Looked::Found(found) => self.take_looked(index, path, found, limits),
             }),
@@ -52,7 +58,11 @@ impl Desk {
         if !matches!(&found, Found::Plain(stat) if stat.shape.kind == Kind::File) {
             self.handed_out.remove(path);
         }
+        let is_folder = matches!(&found, Found::Plain(stat) if stat.shape.kind == Kind::Folder);
         self.take_found(index, path, found, By::Look)?;
+        if self.unread.remove(path) && is_folder {
+            self.want_subtree(path.clone());
+        }
         self.refuted.remove(path);
         self.tell(path);
         Ok(())
@@ -86,8 +96,9 @@ impl Desk {
     fn present(&mut self, index: &mut Index, path: &RelPath, stat: Stat, link: Option<Digest>, by: By) -> Result<()> {
         let old = index.local(self.id, path)?;
         if let Some(old) = old.as_ref().filter(|old| is_mount_lost(old, &stat)) {
-            return self.unmounted(index, path, old);
+            return self.unmounted(index, path, old, stat.mounted);
         }
+        self.lost_mounts.remove(path);
         self.vanished.remove(path);
         self.end_unreadable(index, path)?;
         let known = old.as_ref().filter(|row| row.is_present());
@@ -136,9 +147,26 @@ impl Desk {
         Ok(())
     }
 
-    fn unmounted(&mut self, index: &mut Index, path: &RelPath, old: &LocalRow) -> Result<()> {
-        let message = "was a mount inside the share, and nothing is mounted there now".to_owned();
-        let hint = "mount it again; until then nothing below it is touched on any target".to_owned();
+    /// At or below a folder on which nothing is mounted, or something else than before: a bare mount point is empty, and nothing in
+    /// it is absent; and what lies on another disk is not what was there.
+    pub(super) fn is_unmounted(&self, folder: &RelPath) -> bool {
+        !self.lost_mounts.is_empty()
+            && (self.lost_mounts.contains(folder) || folder.ancestors().any(|above| self.lost_mounts.contains(&above)))
+    }
+
+    fn unmounted(&mut self, index: &mut Index, path: &RelPath, old: &LocalRow, other: bool) -> Result<()> {
+        self.lost_mounts.insert(path.clone());
+        let (message, hint) = match other {
+            false => (
+                "was a mount inside the share, and nothing is mounted there now",
+                "mount it again; until then nothing below it is touched on any target",
+            ),
+            true => (
+                "is a mount inside the share, and something else is mounted there than before",
+                "mount there what was; or, if this is to take its place, stop the agent and take it with 'driftline approve SHARE'",
+            ),
+        };
+        let (message, hint) = (message.to_owned(), hint.to_owned());
         self.begin_trouble(index, path, What::Unreadable, &Trouble::new(message, hint))?;
         let row = LocalRow { state: Presence::Troubled, ..old.clone() };
         index.put_local(self.id, path, &row)
@@ -146,6 +174,7 @@ impl Desk {
 
     fn absent(&mut self, index: &mut Index, path: &RelPath, limits: &Limits, now: Now) -> Result<()> {
         self.handed_out.remove(path);
+        self.unread.remove(path);
         self.suppositions.remove(path);
         self.refuted.remove(path);
         if self.failing.is_near(path) {
@@ -210,9 +239,10 @@ impl Desk {
     }
 }
 
-/// A folder that was a mount and is now the empty folder under it.
+/// A folder that was a mount and is now the empty folder under it, or another mount.
 fn is_mount_lost(old: &LocalRow, stat: &Stat) -> bool {
-    old.stat.mounted && !stat.mounted && stat.shape.kind == Kind::Folder && old.state != Presence::Absent
+    let is_lost = old.stat.mounted && !stat.mounted && stat.shape.kind == Kind::Folder;
+    (is_lost || stat.is_other_mount(&old.stat)) && old.state != Presence::Absent
 }
 
 fn nothing() -> Stat {

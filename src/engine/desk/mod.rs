@@ -72,6 +72,10 @@ pub(super) struct Desk {
     refuted: BTreeSet<RelPath>,
     /// Found gone while a scan was under way: its pages may be older.
     buried: BTreeSet<RelPath>,
+    /// Parts of the share that were gone when they were to be scanned: once more, if they are found there all the same.
+    unread: BTreeSet<RelPath>,
+    /// Folders on which something was mounted that is not there now: nothing is believed of what lies below.
+    lost_mounts: BTreeSet<RelPath>,
     offline: Option<String>,
     known_since: Option<Wall>,
     retry_at: Option<Moment>,
@@ -110,6 +114,8 @@ impl Desk {
             suppositions: BTreeMap::new(),
             refuted: BTreeSet::new(),
             buried: BTreeSet::new(),
+            unread: BTreeSet::new(),
+            lost_mounts: BTreeSet::new(),
             offline: None,
             known_since: None,
             retry_at: None,
@@ -336,6 +342,7 @@ impl Desk {
         self.vanished.clear();
         self.suppositions.clear();
         self.refuted.clear();
+        self.unread.clear();
     }
 
     fn tell(&mut self, path: &RelPath) {

@@ -17,7 +17,13 @@ impl Desk {
         }
         // A scan says nothing at all unless the share is the one it was bound to.
         self.offline = None;
-        if self.is_unmounted(index, &page.folder)? {
+        if self.is_unmounted(&page.folder) {
+            return Ok(());
+        }
+        if page.end == PageEnd::Gone {
+            // Only a look can tell what is there by now: it may be known already that nothing is.
+            self.unread.insert(page.folder.clone());
+            self.to_look.insert(page.folder);
             return Ok(());
         }
         if let PageEnd::Broken(trouble) = &page.end {
@@ -50,14 +56,6 @@ impl Desk {
             self.tell_twins(index, &page)?;
         }
         Ok(())
-    }
-
-    /// A mount inside the share that is gone leaves an empty folder: nothing in it is absent.
-    fn is_unmounted(&mut self, index: &mut Index, folder: &RelPath) -> Result<bool> {
-        if folder.is_root() {
-            return Ok(false);
-        }
-        Ok(index.local(self.id, folder)?.is_some_and(|row| row.state == Presence::Troubled && row.stat.mounted))
     }
 
     /// Compares a folder that came in one page. Returns the entries that are not as the index has them.

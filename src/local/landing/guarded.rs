@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::local::RootId;
 use crate::local::landing::{Fresh, Landing, STAGING, exchange, is_absence, ours, place_new};
+use crate::local::look::is_mount_point;
 use crate::local::root::open_bound;
 use crate::model::{Kind, Meta, RelPath, Stat};
 use crate::sys::publish::{self as sys, Errno, Spot, errno};
@@ -114,7 +115,14 @@ impl Landing {
             Err(error) if is_absence(&error) => return Ok(None),
             result => result?,
         };
-        stat::stat(&st, self.device()?).map(Some).map_err(|_special| Refusal::Changed)
+        let mut stat = stat::stat(&st, self.device()?).map_err(|_special| Refusal::Changed)?;
+        if stat.mounted {
+            let folder = beneath::open_folder(self.root.as_fd(), path)?;
+            if is_mount_point(self.root.as_fd(), path, &stat, folder.as_fd()) {
+                stat::name_mount(&mut stat, folder.as_fd());
+            }
+        }
+        Ok(Some(stat))
     }
 
     fn is_as_seen(&self, path: &RelPath, expected: &Stat) -> Result<(), Refusal> {

@@ -188,7 +188,7 @@ fn a_part_is_read_alone() {
 }
 
 #[test]
-fn a_part_that_is_no_folder_is_broken_not_empty() {
+fn a_part_that_is_no_folder_is_gone_not_empty() {
     let mut share = share();
     share.file("file");
     symlink("/etc", share.dir.path().join("link")).expect("linked");
@@ -198,7 +198,7 @@ fn a_part_that_is_no_folder_is_broken_not_empty() {
         assert_eq!(end, ScanEnd::Done);
         let [page] = &pages[&path(under)][..] else { panic!("{under}: not one page") };
         assert!(page.entries.is_empty());
-        assert!(matches!(page.end, PageEnd::Broken(_)), "{under}");
+        assert_eq!(page.end, PageEnd::Gone, "{under}");
     }
 }
 

@@ -192,6 +192,8 @@ impl World {
         }
         let Some(folder) = folders.pop() else { return Event::ScanEnded(SHARE, under, ScanEnd::Done) };
         let gone = !folder.is_root() && self.local.get(&folder).is_none_or(|node| node.content != Content::FOLDER);
+        // As a scan does: it tells that the folder is gone where it began, and nothing of one that goes while it goes on.
+        let told = gone && folder == under;
         let mut entries = Vec::new();
         if !gone {
             for child in self.children(&folder) {
@@ -203,11 +205,11 @@ impl World {
             }
         }
         self.pending.push(Pending::Scan { under, folders });
-        if gone {
+        if gone && !told {
             return Event::Tick;
         }
-        let mut end = PageEnd::Complete;
-        if self.is_unreadable() {
+        let mut end = if told { PageEnd::Gone } else { PageEnd::Complete };
+        if !told && self.is_unreadable() {
             entries.truncate(self.dice.below(entries.len() + 1));
             end = PageEnd::Broken(trouble());
         }
