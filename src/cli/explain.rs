@@ -17,7 +17,7 @@ use crate::engine::clock::wall as now;
 use crate::engine::state::{Liveness, TargetCondition, TargetState};
 use crate::index::{HoldRow, PathStory, Presence, Reader, ShareOverview, TargetStory, TroubleMatter};
 use crate::local::Ignore;
-use crate::model::{Content, Digest, Kind, RelPath, Seen, Shape, Sight};
+use crate::model::{Content, Digest, Kind, RelPath, Seen, Shape, Sight, Wall};
 use crate::plan::{self, Action, Drift, Hold, Origin, Policy, Purpose, RemoteView, Taking, Verdict, View};
 
 /// All that is known of one path.
@@ -35,6 +35,10 @@ pub(super) struct Explanation {
     pub local: String,
     /// What it permits beyond its mode, as `setfacl --set` takes it; `None` if nothing, or if nobody told.
     pub access_list: Option<String>,
+    /// When the share last deleted something there, as long as that keeps an old copy on a target from coming back.
+    pub deleted: Option<When>,
+    /// Until when it does.
+    pub deleted_until: Option<When>,
     /// What is the matter with it there.
     pub troubles: Vec<Trouble>,
     /// On each target.
@@ -167,12 +171,16 @@ fn explained(
         if target.open.is_some() { with_next_step(stopped(told, share), share, liveness) } else { told }
     });
     let journal = story.lines.iter().cloned();
+    let longest = configured.and_then(|share| share.targets.iter().map(|target| target.history).max());
+    let kept = longest.and_then(|longest| i64::try_from(longest.as_nanos()).ok());
     Explanation {
         share: share.name.clone(),
         path: path.to_string(),
         ignored_by,
         local: local_words(story),
         access_list: access_list(story),
+        deleted: story.deleted.map(When),
+        deleted_until: story.deleted.zip(kept).map(|(at, kept)| When(Wall(at.0.saturating_add(kept)))),
         open_by: None,
         troubles: story.troubles.iter().map(trouble).collect(),
         targets: targets.collect(),
@@ -203,7 +211,7 @@ fn local_words(story: &PathStory) -> String {
     }
 }
 
-fn thing(shape: Shape, digest: Option<String>, mtime: crate::model::Wall) -> String {
+fn thing(shape: Shape, digest: Option<String>, mtime: Wall) -> String {
     let kind = match shape.kind {
         Kind::File => format!("file, {}", bytes(shape.len)),
         Kind::Symlink => "symbolic link".to_owned(),
@@ -211,7 +219,7 @@ fn thing(shape: Shape, digest: Option<String>, mtime: crate::model::Wall) -> Str
     };
     let digest = digest.map(|digest| format!(", {digest}")).unwrap_or_default();
     let seconds = mtime.0.div_euclid(1_000_000_000) * 1_000_000_000;
-    format!("{kind}{digest}, changed {}", When(crate::model::Wall(seconds)))
+    format!("{kind}{digest}, changed {}", When(Wall(seconds)))
 }
 
 fn on_target(story: &PathStory, target: &TargetStory, policy: &Policy) -> TargetExplanation {
@@ -317,6 +325,7 @@ fn verdict(story: &PathStory, target: &TargetStory, policy: &Policy) -> Verdict 
         attempts: target.open.as_ref().map_or(&[], |open| &open.attempts),
         remote,
         origin: target.origin.as_ref().map(|(base, as_left)| Origin { base, as_left: *as_left }),
+        tombstones: if policy.drift == Drift::Take { &target.tombstones } else { &[] },
     };
     plan::reconcile(&view, policy)
 }
@@ -360,6 +369,7 @@ fn words(verdict: &Verdict, target: &TargetStory) -> &'static str {
         Verdict::Hold(Hold::LocalTroubled) => "held: the share's file cannot be read",
         Verdict::Hold(Hold::RemoteTroubled) => "held: the target's file cannot be read",
         Verdict::Hold(Hold::Refused) => "held: the target refuses it",
+        Verdict::Hold(Hold::Returned) => "held: the share deleted it, and a copy of that is there again",
     }
 }
 
@@ -403,6 +413,10 @@ fn render(one: &Explanation, screen: &Screen) -> String {
     text += &format!("  on the share: {}{open}\n", with_local_times(&one.local, screen));
     if let Some(list) = &one.access_list {
         text += &format!("    access list: {list}\n");
+    }
+    if let Some(deleted) = one.deleted {
+        let until = one.deleted_until.map(|until| format!(" until {}", screen.time(until))).unwrap_or_default();
+        text += &format!("    deleted {}: an old copy does not come back{until}\n", screen.time(deleted));
     }
     for trouble in &one.troubles {
         text += &format!("    {}, since {}\n", harmless(&trouble.message), screen.since(trouble.since));

@@ -97,6 +97,8 @@ pub struct TargetSetup {
     pub halt: Option<plan::Halt>,
     /// An administrator paused it.
     pub paused: bool,
+    /// For how long its history tells what was deleted.
+    pub remembers: Duration,
 }
 
 /// One moment on both clocks, and a die.
@@ -195,6 +197,7 @@ impl Core {
         for desk in self.desks.values_mut() {
             desk.ask(index, &self.limits, now, &mut commands)?;
         }
+        self.recall(index, now, &mut commands);
         for lane in self.lanes.values_mut() {
             let Some(desk) = self.desks.get_mut(&lane.share()) else { continue };
             self.unfinished |= lane.weigh(&mut Turn::new(index, desk, &self.limits, now, &mut commands))?;
@@ -232,6 +235,13 @@ impl Core {
             lane.is_idle(strikes_max) || (offline && !lane.is_busy())
         };
         !self.unfinished && self.desks.values().all(Desk::is_idle) && self.lanes.values().all(lane_idle)
+    }
+
+    /// What was deleted is remembered for so long from now on.
+    pub fn remember(&mut self, target: TargetId, remembers: Duration) {
+        if let Some(lane) = self.lanes.get_mut(&target) {
+            lane.remember(remembers);
+        }
     }
 
     /// How a lane is doing.
@@ -290,6 +300,12 @@ impl Core {
             Event::Applied(target, steps) => {
                 self.on_lane(target, (index, now, commands), |lane, turn| lane.applied(turn, steps))
             }
+            Event::Recalled(target, page) => {
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.recalled(turn, &page))
+            }
+            Event::RecallEnded(target, result) => {
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.recall_ended(turn, result))
+            }
             Event::Landed(target, landed) => {
                 self.on_lane(target, (index, now, commands), |lane, turn| lane.landed(turn, landed))
             }
@@ -332,6 +348,20 @@ impl Core {
         f(lane, &mut turn)?;
         lane.send(&mut turn);
         Ok(())
+    }
+
+    /// Where something lies on a target that may be an old copy of what the share deleted, the targets are asked.
+    fn recall(&mut self, index: &mut Index, now: Now, commands: &mut Vec<Command>) {
+        for (share, desk) in self.desks.iter_mut().filter(|(_, desk)| desk.wants_recall()) {
+            let mut is_awaited = false;
+            for lane in self.lanes.values_mut().filter(|lane| lane.share() == *share) {
+                is_awaited |= lane.ask_recall(&mut Turn::new(index, desk, &self.limits, now, commands));
+            }
+            if desk.await_recall(is_awaited, now.moment) {
+                self.lanes.values_mut().filter(|lane| lane.share() == *share).for_each(Lane::recall_is_over);
+                self.unfinished = true;
+            }
+        }
     }
 
     /// What the desks found changed, the lanes have to decide.

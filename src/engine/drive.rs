@@ -8,6 +8,7 @@ mod record;
 mod reload;
 mod second;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -91,6 +92,8 @@ pub struct Engine {
     reloads: Reloads,
     /// A single pass has asked for what is done last.
     houses_kept: bool,
+    /// Shares of which more is remembered as deleted than has to be.
+    expiring: BTreeSet<ShareId>,
 }
 
 /// Tells the engine to stop, from any thread.
@@ -155,6 +158,7 @@ impl Engine {
             more_findings: false,
             reloads: Reloads::new(agent, config),
             houses_kept: false,
+            expiring: BTreeSet::new(),
         })
     }
 
@@ -331,6 +335,7 @@ impl Engine {
                 self.ask_lane(target, LaneJob::Probe { bind, tell: Tell::Always });
             }
             Command::List(target) => self.ask_lane(target, LaneJob::List),
+            Command::Recall(target, after) => self.ask_lane(target, LaneJob::Recall(after)),
             Command::Look(target, jobs) => self.ask_lane(target, LaneJob::Look(jobs)),
             // The core asks for none of these in a plan; if it did, nothing would be done all the same.
             Command::Stage(..) | Command::Apply(..) | Command::Land(..) | Command::Discard(..)

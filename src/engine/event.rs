@@ -3,10 +3,11 @@
 use crate::index::Finding;
 use crate::local::{Looked, ScanEnd, ScanPage};
 use crate::model::{Content, ReadFault, Reading, RelPath, Shape, ShareId, Stamp, Stat, TargetId, Trouble, Wall};
-use crate::plan::Taking;
+use crate::plan::{Taking, Tombstone};
 use crate::target::{Bound, Fault, Page, Placed, Remote, Staged, Step, TargetError};
 
-/// Something that happened. Each command is answered by exactly one event (scans and listings by pages and one end).
+/// Something that happened. Each command is answered by exactly one event (scans, listings and
+/// recalls by pages and one end).
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Time went by.
@@ -39,6 +40,10 @@ pub enum Event {
     Staged(TargetId, Vec<(RelPath, Result<Staged, StageFailure>)>),
     /// Changes were tried.
     Applied(TargetId, Vec<(Step, Result<Placed, Failure>)>),
+    /// A part of what the target's history tells of deletions.
+    Recalled(TargetId, Vec<Recalled>),
+    /// It has told all.
+    RecallEnded(TargetId, Result<(), Failure>),
     /// Changes of the share were tried.
     Landed(TargetId, Vec<(LandJob, Result<Landed, LandFailure>)>),
     /// A full listing of the target is wanted now.
@@ -64,6 +69,8 @@ pub enum Command {
     Probe(TargetId),
     /// List the target.
     List(TargetId),
+    /// Have the target tell what lay there since then and may have been deleted.
+    Recall(TargetId, Wall),
     /// Look at paths of the target.
     Look(TargetId, Vec<LookJob>),
     /// Read files of the share and stage them.
@@ -94,6 +101,19 @@ pub struct LookJob {
     pub read_if: Vec<Shape>,
     /// Do not read it if it bears this stamp: what it holds is known.
     pub known: Option<Stamp>,
+    /// The share has nothing there to compare it with: only reading it tells what it holds.
+    pub alone: bool,
+}
+
+/// A version that a target keeps of what lay at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recalled {
+    /// Where.
+    pub path: RelPath,
+    /// What it was.
+    pub what: Tombstone,
+    /// Until when it lay there.
+    pub at: Wall,
 }
 
 /// A file to read.

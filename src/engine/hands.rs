@@ -1,6 +1,7 @@
 //! The threads that carry commands out: some for each share, some for each target. They block; nothing waits for them.
 
 mod land;
+mod recall;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crate::engine::drive::Input;
 use crate::engine::{Event, Failure, LandJob, LookJob, ReadJob, StageFailure, Thorough, clock};
 use crate::local::{Discard, How, Ignore, Reader, Recent, RootId, Scan, Watch, look, prune_kept, read_link};
-use crate::model::{Digest, Moment, ReadFault, Reading, RelPath, ShareId, Sink, TargetId};
+use crate::model::{Digest, Moment, ReadFault, Reading, RelPath, ShareId, Sink, TargetId, Wall};
 use crate::plan::{Keep, Lies};
 use crate::sys::fskind;
 use crate::target::{Bind, Change, Depth, Fault, Placed, Remote, StageError, Step, Target, TargetError, Token};
@@ -36,6 +37,7 @@ pub(super) enum ShareJob {
 pub(super) enum LaneJob {
     Probe { bind: Bind, tell: Tell },
     List,
+    Recall(Wall),
     Look(Vec<LookJob>),
     Stage(Vec<ReadJob>),
     Apply(Vec<Step>),
@@ -337,6 +339,7 @@ impl LaneHands {
                 Event::Probed(self.id, result)
             }
             LaneJob::List => Event::ListEnded(self.id, self.list()),
+            LaneJob::Recall(after) => Event::RecallEnded(self.id, self.recall(after)),
             LaneJob::Look(jobs) => Event::Looked(self.id, jobs.into_iter().map(|job| self.look(job)).collect()),
             LaneJob::Stage(jobs) => Event::Staged(self.id, self.stage(jobs)),
             LaneJob::Apply(steps) => Event::Applied(self.id, self.apply(steps)),
@@ -383,6 +386,7 @@ impl LaneHands {
                 && job.known.as_ref() != Some(&remote.stamp)
         };
         let found = match self.target.look(&job.path, Depth::Stamp) {
+            Ok(Some(remote)) if wanted(&remote) && job.alone => self.target.look(&job.path, Depth::Content),
             Ok(Some(remote)) if wanted(&remote) => self.target.compare(&job.path, &mut |path, sink| {
                 self.share.read(
                     |reader, how| reader.read(path, how, &mut Beating { sink, pulse: &self.pulse, sends: false }),

@@ -2,7 +2,7 @@
 
 use crate::index::{Cursor, Index, IndexError, OpenRow};
 use crate::model::{Kind, RelPath, ShareId, Sight, TargetId};
-use crate::plan::{Action, Guard, Origin, Policy, Purpose, RemoteView, Taking, Verdict, View, reconcile};
+use crate::plan::{Action, Drift, Guard, Origin, Policy, Purpose, RemoteView, Taking, Verdict, View, reconcile};
 
 /// Paths shown of each group (count).
 const SAMPLES: usize = 3;
@@ -58,12 +58,15 @@ fn judge(
     let local = index.local(share, path)?.map_or(Sight::Unseen, |row| row.sight(run));
     let base = index.base(target, path)?;
     let origin = origin(index, target, &open)?;
+    let takes = policy.drift == Drift::Take;
+    let tombstones = if takes { index.tombstones(target, path)? } else { Vec::new() };
     let view = View {
         local,
         base: base.as_ref(),
         attempts: &open.attempts,
         remote: open.sight.as_ref().map(|(stamp, seen)| RemoteView { stamp, seen: *seen }),
         origin: origin.as_ref().map(|base| Origin { base, as_left: true }),
+        tombstones: &tombstones,
     };
     let len = match local {
         Sight::Present(seen) if seen.shape.kind == Kind::File => seen.shape.len,

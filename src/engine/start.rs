@@ -353,6 +353,7 @@ impl Start<'_> {
             bound: info.bound.is_some(),
             halt: info.halt.as_deref().map(state::halt_of),
             paused: info.paused,
+            remembers: target.history,
         };
         Ok((lane, setup))
     }

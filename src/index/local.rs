@@ -50,6 +50,7 @@ impl Index {
         let folder = self.made_key(share, path)?;
         let old = self.local_at(folder, path.name())?;
         self.write_local(share, folder, path.name(), new)?;
+        self.unbury(share, folder, path.name(), new)?;
         self.count_local(share, old.as_ref(), -1);
         self.count_local(share, Some(new), 1);
         for target in self.active.get(&share).cloned().unwrap_or_default() {

@@ -18,6 +18,7 @@ mod request;
 mod row;
 mod schema;
 mod spent;
+mod tombstones;
 mod verified;
 
 use std::collections::{HashMap, HashSet};

@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params}
 
 use crate::index::{IndexError, LocalRow, OpenRow, ReadBack, Result, ShareTally, TargetTally, row, schema, spent};
 use crate::model::{RelPath, Requests, ShareId, TargetId, Trouble, Wall};
-use crate::plan::Base;
+use crate::plan::{Base, Tombstone};
 
 /// How long a reader waits for whoever has the file to himself: an answer is due within 300 ms.
 const BUSY: Duration = Duration::from_millis(100);
@@ -151,6 +151,8 @@ pub struct PathStory {
     pub troubles: Vec<TroubleMatter>,
     /// On each target.
     pub targets: Vec<TargetStory>,
+    /// When the share last deleted something there, as long as that is remembered: only where it takes changes of others.
+    pub deleted: Option<Wall>,
     /// What was done to it, the newest first.
     pub lines: Vec<JournalLine>,
 }
@@ -168,6 +170,8 @@ pub struct TargetStory {
     pub open: Option<OpenRow>,
     /// Where it waits to be renamed from: what we left there, and whether it is believed to be there still.
     pub origin: Option<(Base, bool)>,
+    /// What the share deleted there.
+    pub tombstones: Vec<Tombstone>,
 }
 
 /// A line of the journal.
@@ -351,6 +355,7 @@ impl Reader {
             local,
             troubles: self.troubles_of(share, path)?,
             targets,
+            deleted: self.deleted(share, path)?,
             lines: self.lines_of(share, path)?,
         })
     }
@@ -366,7 +371,8 @@ impl Reader {
                 self.base_at(share, id, from)?.map(|(base, _)| (base, as_left))
             }
         };
-        Ok(TargetStory { id, name, base, open, origin })
+        let tombstones = self.tombstones(share, id, path)?;
+        Ok(TargetStory { id, name, base, open, origin, tombstones })
     }
 
     /// A column with a list; an older file has none.

@@ -172,6 +172,7 @@ pub(super) fn hold_code(hold: Hold) -> i64 {
         Hold::RemoteTroubled => 2,
         Hold::Drifted => 3,
         Hold::Refused => 4,
+        Hold::Returned => 5,
     }
 }
 
@@ -180,6 +181,7 @@ pub(super) fn hold_of(code: i64) -> Hold {
         1 => Hold::LocalTroubled,
         2 => Hold::RemoteTroubled,
         3 => Hold::Drifted,
+        5 => Hold::Returned,
         _ => Hold::Refused,
     }
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::index::IndexError;
 
 /// Steps from version N to N + 1. A step, once released, is never edited: a new one is added.
-const STEPS: &[&str] = &[V1, V2, V3, READ_BACK, LISTS];
+const STEPS: &[&str] = &[V1, V2, V3, READ_BACK, LISTS, TOMBSTONES];
 
 /// The first version that counts requests: an older file is read as one that has counted none.
 pub(super) const COUNTS_REQUESTS: i64 = 2;
@@ -15,6 +15,9 @@ pub(super) const READS_BACK: i64 = 4;
 
 /// The first version that keeps access control lists.
 pub(super) const KEEPS_LISTS: i64 = 5;
+
+/// The first version that remembers what the share deleted.
+pub(super) const KEEPS_TOMBSTONES: i64 = 6;
 
 /// Paths and names are raw bytes. A `folder` id is another word for a path: it never moves.
 ///
@@ -110,6 +113,15 @@ ALTER TABLE local ADD COLUMN acl TEXT;
 ALTER TABLE base ADD COLUMN acl TEXT;
 ";
 
+/// What the share deleted; see `tombstones.rs`. `begins` is the beginning of its digest, `len` is `NULL` where nobody told.
+const TOMBSTONES: &str = "
+CREATE TABLE tombstone (
+    share INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL, begins INTEGER NOT NULL, len INTEGER, digest BLOB,
+    at INTEGER NOT NULL, taken INTEGER, recalled INTEGER NOT NULL, PRIMARY KEY (folder, name, begins)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tombstone_at ON tombstone (share, at);
+";
+
 /// Brings the file to the newest version, or refuses one that is newer than this program.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), IndexError> {
     let newest = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
@@ -148,7 +160,7 @@ mod tests {
         migrate(&mut db).expect("again");
         db.pragma_update(None, "user_version", 99).expect("set");
         let error = migrate(&mut db).expect_err("newer");
-        let expected = "the index was written by a newer driftline (its version is 99, this program knows 5)";
+        let expected = "the index was written by a newer driftline (its version is 99, this program knows 6)";
         assert_eq!(error.to_string(), expected);
     }
 

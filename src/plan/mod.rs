@@ -7,6 +7,7 @@ mod order;
 mod past;
 mod prune;
 mod reconcile;
+mod tombstone;
 mod vet;
 
 use crate::model::{Content, Meta, Seen, Sight, Stamp};
@@ -15,6 +16,7 @@ pub use order::{Claim, Claims};
 pub use past::Moves;
 pub use prune::{Keep, Lies, prune};
 pub use reconcile::reconcile;
+pub use tombstone::Tombstone;
 pub use vet::{
     Bound, Breach, Cause, Census, Changes, HEAD, HEAD_MIN, HOURS_KEPT, Halt, Limits, Waiting, is_over,
     looks_like_noise, may_be_disguise, normal, promises, vet,
@@ -128,6 +130,8 @@ pub struct View<'a> {
     pub remote: Sight<RemoteView<'a>>,
     /// What we left at the path that this one was renamed from, if the share has nothing there any more.
     pub origin: Option<Origin<'a>>,
+    /// Two-way: what the share deleted at the path, as far as that is remembered.
+    pub tombstones: &'a [Tombstone],
 }
 
 /// The old name of something that was renamed on the share.
@@ -218,6 +222,8 @@ pub enum Hold {
     Drifted,
     /// The target will not take it: no permission, or something else in its place.
     Refused,
+    /// Two-way: the share deleted it, and a copy of what it deleted is on the target again.
+    Returned,
 }
 
 /// The decision for one path on one target.

@@ -2,7 +2,7 @@
 
 use crate::model::{Content, Kind, Meta, Seen, Sight};
 use crate::plan::{
-    Action, Base, Deletes, Drift, Guard, Hold, Origin, Policy, Purpose, RemoteView, Taking, Verdict, View,
+    Action, Base, Deletes, Drift, Guard, Hold, Origin, Policy, Purpose, RemoteView, Taking, Tombstone, Verdict, View,
 };
 
 /// What lies on the target, measured against the base.
@@ -196,8 +196,7 @@ fn reconcile_foreign(local: &Seen, remote: &RemoteView<'_>, policy: &Policy) -> 
 fn reconcile_absent(standing: &Standing<'_>, view: &View<'_>, policy: &Policy) -> Verdict {
     match (standing, policy.deletes) {
         (Standing::Replaced(remote), _) => reconcile_replaced_and_deleted(remote, view, policy),
-        // What was never ours is news.
-        (Standing::Stray(remote), _) if policy.drift == Drift::Take => bring(remote),
+        (Standing::Stray(remote), _) if policy.drift == Drift::Take => bring_if_news(remote, view),
         (Standing::Vacant, _) => Verdict::Settled,
         (Standing::Gone, _) => Verdict::Forget,
         (Standing::AsLeft(_), Deletes::Retain) => Verdict::Settled,
@@ -219,8 +218,21 @@ fn reconcile_replaced_and_deleted(remote: &RemoteView<'_>, view: &View<'_>, poli
         Some((_, None)) => Verdict::Examine,
         Some((content, Some(true))) => adopt(content, remote),
         // An edit is worth more than a removal.
-        Some((_, Some(false))) | None if takes => bring(remote),
+        Some((_, Some(false))) | None if takes => bring_if_news(remote, view),
         Some((_, Some(false))) | None => Verdict::Forget,
+    }
+}
+
+/// What was never ours is news, but for an old copy of what the share deleted: that waits for a person, who alone can tell
+/// whether it is wanted again.
+fn bring_if_news(remote: &RemoteView<'_>, view: &View<'_>) -> Verdict {
+    let known = |tombstone: &Tombstone| tombstone.names(&remote.seen);
+    if view.tombstones.iter().any(|tombstone| known(tombstone) == Some(true)) {
+        Verdict::Hold(Hold::Returned)
+    } else if view.tombstones.iter().any(|tombstone| known(tombstone).is_none()) {
+        Verdict::Examine
+    } else {
+        bring(remote)
     }
 }
 
@@ -284,6 +296,7 @@ mod tests {
         origin: Option<Base>,
         origin_left: bool,
         policy: Policy,
+        tombstones: Vec<Tombstone>,
     }
 
     impl Case {
@@ -300,9 +313,16 @@ mod tests {
                 attempts: &self.attempts,
                 remote,
                 origin: self.origin.as_ref().map(|base| Origin { base, as_left: self.origin_left }),
+                tombstones: &self.tombstones,
             };
             reconcile(&view, &self.policy)
         }
+    }
+
+    /// What the share may be known to have deleted.
+    fn every_memory() -> [Vec<Tombstone>; 4] {
+        let [one, two, three] = [1, 2, 3].map(|id| Tombstone::of(&content(id)));
+        [vec![], vec![one], vec![Tombstone { digest: None, ..two }, three], vec![Tombstone { len: None, ..three }]]
     }
 
     /// Every view that can differ in outcome.
@@ -335,9 +355,21 @@ mod tests {
                     for remote in &remotes {
                         for origin in &origins {
                             for (policy, origin_left) in POLICIES.into_iter().flat_map(|p| [(p, true), (p, false)]) {
-                                let (local, base, attempts) = (*local, base.clone(), attempts.clone());
-                                let (remote, origin) = (remote.clone(), origin.clone());
-                                all.push(Case { local, base, attempts, remote, origin, origin_left, policy });
+                                let memories = if policy.drift == Drift::Take { 4 } else { 1 };
+                                for tombstones in every_memory().into_iter().take(memories) {
+                                    let (local, base, attempts) = (*local, base.clone(), attempts.clone());
+                                    let (remote, origin) = (remote.clone(), origin.clone());
+                                    all.push(Case {
+                                        local,
+                                        base,
+                                        attempts,
+                                        remote,
+                                        origin,
+                                        origin_left,
+                                        policy,
+                                        tombstones,
+                                    });
+                                }
                             }
                         }
                     }
@@ -423,7 +455,9 @@ mod tests {
             origin: None,
             origin_left: true,
             policy: policy(Nature::Directory, Drift::Take, Deletes::Propagate),
+            tombstones: vec![],
         };
+        let deleted = |case: Case, tombstone| Case { tombstones: vec![tombstone], ..case };
         let same = Sight::Present(seen(1, true, PLAIN));
         let changed = Sight::Present(seen(2, true, PLAIN));
         let theirs = |id, read| Sight::Present((stamp("theirs"), seen(id, read, PLAIN)));
@@ -431,6 +465,8 @@ mod tests {
         let bring = |id, read| Verdict::Take(Taking::Bring { stamp: stamp("theirs"), seen: seen(id, read, PLAIN) });
         let put = |id, guard| Verdict::Act(Action::Put { content: content(id), guard });
         let over_theirs = || Guard::Unchanged(stamp("theirs"));
+        let adopted = |id| Verdict::Adopt(Base { stamp: stamp("theirs"), ..base(id, "ours") });
+        let old = Tombstone::of(&content(1));
         let table = [
             // They made something, or edited it: it comes here.
             (case(Sight::Absent, None, theirs(2, false)), bring(2, false)),
@@ -446,11 +482,15 @@ mod tests {
                 case(Sight::Absent, ours(), Sight::Unseen),
                 Verdict::Act(Action::Remove { guard: Guard::Unchanged(stamp("ours")) }),
             ),
+            // An old copy of what the share deleted does not come back, and another content does.
+            (deleted(case(Sight::Absent, None, theirs(1, true)), old), Verdict::Hold(Hold::Returned)),
+            (deleted(case(Sight::Absent, None, theirs(1, false)), old), Verdict::Examine),
+            (deleted(case(Sight::Absent, None, theirs(2, true)), old), bring(2, true)),
+            (deleted(case(Sight::Absent, None, theirs(3, false)), old), bring(3, false)),
+            (deleted(case(Sight::Absent, None, theirs(0, true)), old), bring(0, true)),
+            (deleted(case(same, None, theirs(1, true)), old), adopted(1)),
             // Both edited: equal is no conflict, else the share's stays and theirs goes to history.
-            (
-                case(changed, ours(), theirs(2, true)),
-                Verdict::Adopt(Base { stamp: stamp("theirs"), ..base(2, "ours") }),
-            ),
+            (case(changed, ours(), theirs(2, true)), adopted(2)),
             (case(changed, ours(), theirs(3, false)), put(2, over_theirs())),
             (case(changed, None, theirs(3, false)), put(2, over_theirs())),
             // A folder here and a file there: a person decides.
@@ -463,6 +503,30 @@ mod tests {
         for (case, expected) in table {
             assert_eq!(case.judge(), expected, "{case:?}");
         }
+    }
+
+    #[test]
+    fn a_tombstone_keeps_from_the_share_what_it_names_and_changes_nothing_else() {
+        let mut held = 0;
+        for case in every_case().into_iter().filter(|case| case.tombstones.is_empty()) {
+            let without = case.judge();
+            for tombstones in every_memory().into_iter().skip(1) {
+                let news = match (&without, case.local) {
+                    (Verdict::Take(Taking::Bring { seen, .. }), Sight::Absent) => Some(*seen),
+                    _ => None,
+                };
+                let known = |seen: Seen| tombstones.iter().map(|tombstone| tombstone.names(&seen)).collect::<Vec<_>>();
+                let expected = match news.map(known) {
+                    Some(known) if known.contains(&Some(true)) => Verdict::Hold(Hold::Returned),
+                    Some(known) if known.contains(&None) => Verdict::Examine,
+                    Some(_) | None => without.clone(),
+                };
+                held += usize::from(expected == Verdict::Hold(Hold::Returned));
+                let case = Case { tombstones, ..case.clone() };
+                assert_eq!(case.judge(), expected, "{case:?}");
+            }
+        }
+        assert!(held > 0, "no old copy was there");
     }
 
     #[test]
@@ -670,6 +734,7 @@ mod tests {
             origin: None,
             origin_left: true,
             policy: keep,
+            tombstones: vec![],
         };
         let same = Sight::Present(seen(1, true, PLAIN));
         let changed = Sight::Present(seen(2, true, PLAIN));

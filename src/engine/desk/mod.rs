@@ -1,12 +1,13 @@
 //! The engine's side of one share: what to scan, look at and read, and what the answers mean.
 //!
 //! `scan` compares what a scan shows with what the index has, `looks` takes in what lies at single paths, `renames` finds
-//! new names of old things, `readings` takes in what files hold, and `troubles` what people have to be told. What is kept
+//! new names of old things, `readings` takes in what files hold, `recall` waits for what targets tell of deletions, and `troubles` what people have to be told. What is kept
 //! here need not survive a crash.
 
 mod failing;
 mod looks;
 mod readings;
+mod recall;
 mod renames;
 mod scan;
 mod troubles;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use crate::engine::core::{Limits, News, Now, ShareSetup};
 use crate::engine::desk::failing::Failing;
 use crate::engine::desk::troubles::Voices;
+use crate::engine::desk::recall::Recall;
 use crate::engine::{Command, ReadJob, Thorough};
 use crate::index::{Index, IndexError};
 use crate::model::{Moment, RelPath, ShareId, Wall};
@@ -83,6 +85,7 @@ pub(super) struct Desk {
     paged: Option<RelPath>,
     failing: Failing,
     voices: Voices,
+    recall: Recall,
     news: News,
 }
 
@@ -122,6 +125,7 @@ impl Desk {
             paged: None,
             failing: Failing::default(),
             voices: Voices::default(),
+            recall: Recall::default(),
             news: News::default(),
         }
     }
@@ -165,6 +169,7 @@ impl Desk {
         let nothing_waits = self.settler.is_empty() && self.to_look.is_empty() && self.to_hash.is_empty();
         let nothing_runs = self.scanning.is_none() && self.looking.is_empty() && self.hashing.is_empty();
         let nothing_hangs = self.refuted.is_empty()
+            && !self.is_recalling()
             && self.vanished.is_empty()
             && self.suppositions.is_empty()
             && self.suspects_after.is_none();
@@ -177,7 +182,7 @@ impl Desk {
             return self.retry_at;
         }
         let vanished = self.vanished.values().min().copied();
-        [self.settler.next_due(), vanished, self.next_full].into_iter().flatten().min()
+        [self.settler.next_due(), vanished, self.next_full, self.recall_due()].into_iter().flatten().min()
     }
 
     pub(super) fn take_news(&mut self) -> News {

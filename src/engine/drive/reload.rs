@@ -349,6 +349,7 @@ impl Engine {
             lane.dials.turn_to(&target.place);
             let lane = lane.id;
             self.index.take_changes(lane, target.policy().drift == Drift::Take);
+            self.core.remember(lane, target.history);
             if before.policy() != target.policy() {
                 // What was settled under the other policy may not be under this one.
                 self.index.begin(clock::wall())?;

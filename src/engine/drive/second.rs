@@ -23,6 +23,8 @@ const PRUNE_AGAIN: Duration = Duration::from_secs(600);
 /// Findings of a verification that are taken in with one turn, at most (count); and such turns in a row.
 const FINDINGS_MAX: usize = 500;
 const FINDINGS_TURNS: usize = 8;
+/// Deletions that are forgotten with one turn, at most (count).
+const EXPIRED_MAX: usize = 1000;
 
 impl Engine {
     pub(super) fn each_second(&mut self, heartbeat: Option<&Heartbeat>) -> Result<()> {
@@ -38,6 +40,9 @@ impl Engine {
             self.check_places();
         }
         self.write_states()?;
+        if let Some(share) = self.expiring.pop_first() {
+            self.expire(share)?;
+        }
         self.count_requests()
     }
 
@@ -53,6 +58,18 @@ impl Engine {
             (Err(_), true) | (Ok(()), false) => {}
         }
         self.heart_fails = beaten.is_err();
+    }
+
+    /// Forgets some of what the share deleted longer ago than any history of it reaches back.
+    fn expire(&mut self, share: ShareId) -> Result<()> {
+        let histories = self.lanes.iter().filter(|lane| lane.share == share).map(|lane| lane.history);
+        let Some(longest) = histories.max() else { return Ok(()) };
+        let now = clock::wall();
+        self.index.begin(now)?;
+        if self.index.expire_tombstones(share, now.before(longest), EXPIRED_MAX)? == EXPIRED_MAX {
+            self.expiring.insert(share);
+        }
+        self.index.commit()
     }
 
     /// What administrators ask for through the index.
@@ -261,7 +278,8 @@ impl Engine {
                     self.index.note(share, Some(target), &RelPath::root(), "prune", &words)?;
                 }
                 self.index.pruned(target, clock::wall())?;
-                self.index.commit()
+                self.index.commit()?;
+                self.expire(share)
             }
             Err(failure) => {
                 lane.prune_after = clock::moment().after(PRUNE_AGAIN);

@@ -66,7 +66,7 @@ impl Lane {
     }
 
     fn put(&mut self, turn: &mut Turn<'_>, case: Case<'_>, meta: Meta, content: Content, guard: Guard) -> Result<()> {
-        let Case { path, open, local, base } = case;
+        let Case { path, open, local, base, .. } = case;
         let replaced = replaced_content(&open, base.as_ref(), &guard);
         let turns = replaced.is_some_and(|old| old.shape.kind != content.shape.kind);
         let was_folder = replaced.is_some_and(|old| old.shape.kind == Kind::Folder);

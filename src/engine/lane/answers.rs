@@ -1,5 +1,6 @@
 //! What the target answers to looks, stagings and changes.
 
+use crate::engine::lane::decide::as_read_before;
 use crate::engine::lane::{Lane, Result, Turn};
 use crate::engine::{Failure, StageFailure};
 use crate::index::{HoldRow, OpenRow, Presence};
@@ -38,7 +39,8 @@ impl Lane {
                     self.made_room(turn, &path)?;
                 }
                 open.doubt = false;
-                open.sight = found.map_or(Sight::Absent, |remote| Sight::Present((remote.stamp, remote.seen)));
+                let before = if self.takes() { std::mem::replace(&mut open.sight, Sight::Unseen) } else { Sight::Unseen };
+                open.sight = found.map_or(Sight::Absent, |found| Sight::Present(as_read_before(found, &before)));
             }
             Err(failure) => match failure.fault.remedy() {
                 Remedy::LookAgain | Remedy::LookAbove | Remedy::StageAgain | Remedy::LetGo => {

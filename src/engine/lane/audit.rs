@@ -9,6 +9,7 @@ use crate::target::{Page, Remote};
 
 impl Lane {
     pub(in crate::engine) fn listed(&mut self, turn: &mut Turn<'_>, page: &Page) -> Result<()> {
+        turn.desk.hears(turn.now.moment);
         let Some(folder) = &page.folder else { return Ok(()) };
         self.foreign += u64::try_from(page.strange.len()).unwrap_or(0);
         self.strange.add(&page.strange);

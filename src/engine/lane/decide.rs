@@ -4,8 +4,9 @@ use crate::engine::LookJob;
 use crate::engine::lane::moves::OldName;
 use crate::engine::lane::{Lane, Result, Turn};
 use crate::index::{HoldRow, OpenRow};
-use crate::model::{Content, Digest, Kind, RelPath, Seen, Sight, Stamp};
-use crate::plan::{self, Action, Base, Claim, Hold, Purpose, RemoteView, Verdict, View};
+use crate::model::{Content, Digest, Kind, RelPath, Seen, Shape, Sight, Stamp};
+use crate::plan::{self, Action, Base, Claim, Hold, Purpose, RemoteView, Taking, Tombstone, Verdict, View};
+use crate::target::Remote;
 
 /// Verdicts about one path in a row (count): each that only teaches the index is followed by another, and there are few.
 const VERDICTS_MAX: usize = 8;
@@ -16,6 +17,8 @@ pub(super) struct Case<'p> {
     pub(super) open: OpenRow,
     pub(super) local: Sight<Seen>,
     pub(super) base: Option<Base>,
+    /// Two-way: what the share deleted there.
+    tombstones: Vec<Tombstone>,
 }
 
 /// Holds that are told of one by one, at most (count): what is refused is decided again and again, and is not to fill the audit
@@ -30,6 +33,7 @@ impl Case<'_> {
             attempts: &self.open.attempts,
             remote: remote_view(&self.open.sight),
             origin: old_name.origin(),
+            tombstones: &self.tombstones,
         }
     }
 }
@@ -72,7 +76,9 @@ impl Lane {
             turn.desk.want_look(path.clone(), turn.limits);
             return Ok(());
         }
-        let mut case = Case { path, open, local, base: None };
+        let remembers = self.takes() && matches!(local, Sight::Absent);
+        let tombstones = if remembers { turn.index.tombstones(self.id(), path)? } else { Vec::new() };
+        let mut case = Case { path, open, local, base: None, tombstones };
         for _ in 0..VERDICTS_MAX {
             case.base = turn.index.base(self.id(), path)?;
             let old_name = self.old_name(turn, &case.open)?;
@@ -113,6 +119,7 @@ impl Lane {
             Verdict::Read(Purpose::Compare) => {
                 self.overflowed |= !turn.desk.want_hash(path.clone(), turn.limits);
             }
+            Verdict::Take(Taking::Bring { seen, .. }) if self.waits_for_recall(turn, &case, &seen) => {}
             // A plan is only made: it is read from what stays open.
             Verdict::Read(Purpose::Send) | Verdict::Act(_) | Verdict::Take(_) if self.plan_only => {}
             // Nothing is changed, and what waits is known all the same: it may be what the target holds, or it may not.
@@ -140,6 +147,11 @@ impl Lane {
             Verdict::Forget => {
                 if case.base.is_some() {
                     self.note(turn, path, "forget", "nothing of ours is there any more, and the share has it no more")?;
+                }
+                let may_be_us = |base: &&Base| case.open.attempts.contains(&base.content);
+                if let Some(base) = case.base.as_ref().filter(may_be_us).filter(|_| self.takes()) {
+                    // It may well have been us, and the answer lost.
+                    turn.index.bury(self.share(), path, &base.content, None)?;
                 }
                 turn.index.drop_base(self.id(), path)?;
                 (case.open.attempts, case.open.sight) = (Vec::new(), Sight::Unseen);
@@ -200,11 +212,21 @@ impl Lane {
         let attempts = open.iter().flat_map(|open| &open.attempts).map(|content| content.shape);
         let base = turn.index.base(self.id(), path)?;
         let ours = base.iter().map(|base| base.content.shape);
-        let shapes = attempts.chain(local.map(|row| row.stat.shape)).chain(ours);
+        let alone = local.is_none();
+        let remembers = self.takes() && alone;
+        let tombstones = if remembers { turn.index.tombstones(self.id(), path)? } else { Vec::new() };
+        let sight = open.as_ref().and_then(|open| present(&open.sight));
+        let old = tombstones.iter().filter_map(|tombstone| match tombstone.len {
+            Some(len) => Some(Shape { kind: Kind::File, len }),
+            None => sight.map(|(_, seen)| seen.shape),
+        });
+        let shapes = attempts.chain(local.map(|row| row.stat.shape)).chain(ours).chain(old);
         let read_if = shapes.filter(|shape| shape.kind == Kind::File).collect();
-        let known = base.map(|base| base.stamp);
+        // What was read in this run need not be read again.
+        let was_read = sight.filter(|(_, seen)| self.takes() && is_read(seen)).map(|(stamp, _)| stamp.clone());
+        let known = base.map(|base| base.stamp).or(was_read);
         self.claims.take(path.clone(), Claim::Fill);
-        turn.batch.looks.push(LookJob { path: path.clone(), read_if, known });
+        turn.batch.looks.push(LookJob { path: path.clone(), read_if, known, alone });
         Ok(())
     }
 
@@ -222,6 +244,14 @@ impl Lane {
                 "remove or rename it there, or set drift = \"overwrite\" (theirs then goes to history)",
             ),
             Hold::Refused => ("the target refuses it", "see the message of the target"),
+            Hold::Returned => {
+                let message = "the share deleted it, and a copy of what it deleted is on the target again".to_owned();
+                let hint = format!(
+                    "to have it back copy it to the share, or driftline restore {path}; to be rid of it remove it on the \
+                     target"
+                );
+                return self.hold(turn, path, open, HoldRow { hold, message, hint });
+            }
         };
         self.hold(turn, path, open, HoldRow { hold, message: message.to_owned(), hint: hint.to_owned() })
     }
@@ -265,6 +295,28 @@ impl Lane {
         (open.hold, open.origin) = (Some(held), None);
         turn.index.put_open(self.id(), path, &open)
     }
+}
+
+fn present(sight: &Sight<(Stamp, Seen)>) -> Option<&(Stamp, Seen)> {
+    match sight {
+        Sight::Present(there) => Some(there),
+        Sight::Unseen | Sight::Absent | Sight::Troubled => None,
+    }
+}
+
+/// Its digest is known, and not only that nothing proves it.
+fn is_read(seen: &Seen) -> bool {
+    seen.digest.is_some_and(|digest| digest != Digest::UNPROVED)
+}
+
+/// What a look showed; if it is the version that was read before, it holds what it held then.
+pub(super) fn as_read_before(found: Remote, before: &Sight<(Stamp, Seen)>) -> (Stamp, Seen) {
+    let mut seen = found.seen;
+    let same = |(stamp, old): &&(Stamp, Seen)| *stamp == found.stamp && old.shape == seen.shape && is_read(old);
+    if let Some((_, old)) = present(before).filter(same) {
+        seen.digest = seen.digest.or(old.digest);
+    }
+    (found.stamp, seen)
 }
 
 fn is_unproved(sight: &Sight<(Stamp, Seen)>) -> bool {

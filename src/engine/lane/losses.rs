@@ -31,14 +31,14 @@ impl Lane {
         let kind = base.content.shape.kind;
         if kind == Kind::Folder && turn.index.has_ours_below(self.id(), path)? {
             if self.takes() && !turn.index.has_open_below(self.id(), path)? {
-                let message = "something in it waits for a person".to_owned();
-                let hint = format!("see `driftline problems` for what lies below {path}");
-                path.ancestors().filter(|up| !up.is_root()).for_each(|up| self.freshen(up, turn.limits));
-                return self.hold(turn, path, open, HoldRow { hold: Hold::Refused, message, hint });
+                return self.wait_for_what_is_in_it(turn, path, open);
             }
             // The last removal below it brings it back.
             self.block(path.clone(), turn.limits);
             return Ok(());
+        }
+        if kind == Kind::Folder && self.takes() && turn.index.has_returned_below(self.id(), path)? {
+            return self.wait_for_what_is_in_it(turn, path, open);
         }
         let heirs = if kind == Kind::File { turn.index.heirs(self.share(), path)? } else { Vec::new() };
         if age < HEIRS_PATIENCE && self.reads_heirs(turn, &heirs) {
@@ -48,6 +48,13 @@ impl Lane {
         }
         let deed = (kind == Kind::File).then(|| removal(path, &open, base.content, &heirs));
         self.take_away(turn, (path, open, base.content), guard, deed)
+    }
+
+    fn wait_for_what_is_in_it(&mut self, turn: &mut Turn<'_>, path: &RelPath, open: OpenRow) -> Result<()> {
+        let message = "something in it waits for a person".to_owned();
+        let hint = format!("see `driftline problems` for what lies below {path}");
+        path.ancestors().filter(|up| !up.is_root()).for_each(|up| self.freshen(up, turn.limits));
+        self.hold(turn, path, open, HoldRow { hold: Hold::Refused, message, hint })
     }
 
     fn take_away(

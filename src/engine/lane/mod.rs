@@ -1,7 +1,8 @@
 //! The engine's side of one target: what is open, what is under way, and what the answers mean.
 //!
 //! `gather` picks what to decide and puts commands together; `decide` asks the policy and carries its verdict out, with
-//! `act`, `moves` and `losses`, which the `breaker` judges; `answers`, `record` and `audit` take in what the target says.
+//! `act`, `moves` and `losses`, which the `breaker` judges; `answers`, `record`, `recall` and `audit` take in what the target
+//! says.
 //! All of them work on one [`Turn`]. What is kept here need not survive a crash.
 
 mod act;
@@ -12,6 +13,7 @@ mod decide;
 mod gather;
 mod losses;
 mod moves;
+mod recall;
 mod record;
 mod take;
 mod turn;
@@ -29,6 +31,7 @@ use crate::rest::rest;
 use crate::target::{Bound, Fault, Staged};
 
 use self::breaker::Breaker;
+use self::recall::Recall;
 pub(super) use self::turn::Turn;
 use self::voices::Voices;
 
@@ -149,6 +152,9 @@ pub(super) struct Lane {
     /// How long after a refusal.
     retry_after: Duration,
     started: bool,
+    recall: Recall,
+    /// Something waits until the targets have told what was deleted.
+    awaits_recall: bool,
 }
 
 impl Lane {
@@ -195,6 +201,8 @@ impl Lane {
             next_retry: None,
             retry_after: RETRY_FIRST,
             started: false,
+            recall: Recall::NotAsked(0),
+            awaits_recall: false,
             setup,
         }
     }
@@ -252,7 +260,8 @@ impl Lane {
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.jobs > 0 || self.probing || self.listing == Listing::Running
+        let is_telling = matches!(self.recall, Recall::Running(_));
+        self.jobs > 0 || self.probing || self.listing == Listing::Running || is_telling
     }
 
     pub(super) fn is_idle(&self, strikes_max: u32) -> bool {

@@ -33,7 +33,11 @@ impl Lane {
                 self.moved(turn, from, path, Some(stamp))?;
             }
             (Change::Remove, _) => {
-                let words = turn.index.base(self.id(), path)?.map_or_else(String::new, |base| removal_words(&base));
+                let base = turn.index.base(self.id(), path)?;
+                let words = base.as_ref().map_or_else(String::new, removal_words);
+                if let Some(base) = base.filter(|_| self.takes()) {
+                    turn.index.bury(self.share(), path, &base.content, None)?;
+                }
                 turn.index.drop_base(self.id(), path)?;
                 self.note(turn, path, "remove", &told(words, placed))?;
                 self.after_removal(turn, path)?;

@@ -134,6 +134,9 @@ impl Lane {
         let (Some(stat), Some(content), Some(stamp)) = (landed.stat, landed.content.or(known), stamp_of(&job.taking))
         else {
             turn.desk.removed(turn.index, path)?;
+            if let Some(content) = known {
+                turn.index.bury(self.share(), path, &content, Some(self.id()))?;
+            }
             turn.index.drop_base(self.id(), path)?;
             self.note(turn, path, "take removal", "someone else removed it there; the share's is kept")?;
             return self.after_removal(turn, path);

@@ -92,7 +92,7 @@ impl World {
 
     pub(super) fn apply(&mut self, id: TargetId, step: &Step) -> Result<Placed, Fault> {
         let serial = self.serial();
-        let (policy, foreign) = (self.policy, self.foreign.clone());
+        let (policy, foreign, now) = (self.policy, self.foreign.clone(), self.wall());
         let target = self.targets.get_mut(&id).unwrap();
         let at = &step.path;
         let guarded = if let Change::Move { from } = &step.change { from } else { at };
@@ -127,7 +127,7 @@ impl World {
             let kept = there.as_ref().filter(|there| there.content == Content::FOLDER && content == Content::FOLDER);
             let stamp = kept.map_or_else(|| stamp(serial), |there| there.stamp.clone());
             if let Some(old) = &there {
-                target.history.insert(old.content);
+                target.keep(at, old.content, now, false);
             }
             target.now.insert(at.clone(), There { content, meta, stamp: stamp.clone() });
             Ok(Placed { stamp: Some(stamp), meta: Some(meta), ..Placed::default() })
@@ -181,7 +181,8 @@ impl World {
                     }
                     return Err(Fault::Occupied);
                 }
-                target.history.insert(target.now.remove(at).ok_or(Fault::Stale)?.content);
+                let old = target.now.remove(at).ok_or(Fault::Stale)?;
+                target.keep(at, old.content, now, true);
                 Ok(Placed { stamp: None, meta: None, ..Placed::default() })
             }
         }

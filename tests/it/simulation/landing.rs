@@ -64,6 +64,8 @@ impl World {
                 if stat.shape.kind == Kind::Folder && !self.children(path).is_empty() {
                     return Err(LandFailure::Occupied);
                 }
+                let content = self.local[path].content;
+                self.followed.insert((target, path.clone(), content));
                 self.give_way(path);
                 let mut touched = Vec::new();
                 self.remove_local(path, &mut touched);

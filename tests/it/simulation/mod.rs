@@ -98,6 +98,8 @@ impl Run {
             late: Vec::new(),
             orphans: BTreeSet::new(),
             kept: BTreeSet::new(),
+            followed: BTreeSet::new(),
+            returned: BTreeSet::new(),
             echoes: Vec::new(),
             faults: true,
             outsiders,
@@ -364,6 +366,7 @@ fn start(index: &mut Index, policy: Policy, nervous: bool) -> Core {
             bound: false,
             halt: info.halt.as_deref().map(driftline::engine::state::halt_of),
             paused: false,
+            remembers: Duration::from_secs(1_000_000),
         });
         index.take_changes(info.id, policy.drift == Drift::Take);
     }

@@ -25,7 +25,7 @@ impl Run {
             self.check_durable(id);
             self.check_bases(&mut index, id);
         }
-        self.check_takes();
+        self.check_takes(&mut index);
         self.index = Some(index);
     }
 
@@ -53,7 +53,7 @@ impl Run {
             Some(Hold::Drifted | Hold::Refused) if self.world.policy.drift == Drift::Take => self.is_turned(id, at),
             Some(Hold::Drifted) => self.world.policy.drift == Drift::Keep && self.has_strangers() && foreign_near,
             Some(Hold::Refused) => (self.has_strangers() && foreign_near) || retained_near,
-            Some(Hold::LocalTroubled | Hold::RemoteTroubled) | None => false,
+            Some(Hold::LocalTroubled | Hold::RemoteTroubled | Hold::Returned) | None => false,
         };
         if self.world.show {
             eprintln!("{id:?} {at} is held: {open:?}");
@@ -87,15 +87,22 @@ impl Run {
     }
 
     /// Two-way: both sides hold the same, and whatever others ever saved on a target is here, there, kept or in history.
-    fn check_takes(&self) {
+    fn check_takes(&self, index: &mut Index) {
         if self.world.policy.drift != Drift::Take {
             return;
         }
         for (id, target) in &self.world.targets {
             for (at, there) in &target.now {
                 let same = self.world.local.get(at).is_some_and(|node| node.content == there.content);
-                assert!(same || self.is_turned(*id, at), "seed {} {id:?}: {at} is not here: {there:?}", self.seed);
+                let waits = self.is_turned(*id, at) || self.is_returned(index, *id, at);
+                assert!(same || waits, "seed {} {id:?}: {at} is not here: {there:?}", self.seed);
             }
+        }
+        for content in &self.world.returned {
+            // Where nobody can know it any more it may come back; else it does not.
+            let unknown = self.world.lost_index || self.world.orphans.contains(content);
+            let here = self.world.local.values().any(|node| node.content == *content);
+            assert!(unknown || !here, "seed {}: {content:?} was deleted, and is on the share again", self.seed);
         }
         for content in &self.world.foreign {
             let targets = &self.world.targets;
@@ -106,6 +113,19 @@ impl Run {
             let kept = lies || here || self.world.kept.contains(content);
             assert!(kept, "seed {}: {content:?} was saved on a target and is lost", self.seed);
         }
+    }
+
+    /// An old copy of what the share deleted is held here; or in this folder, which stays for it.
+    fn is_returned(&self, index: &mut Index, id: TargetId, at: &RelPath) -> bool {
+        let there = &self.world.targets[&id].now[at];
+        if there.content == Content::FOLDER {
+            let below: Vec<_> = self.world.targets[&id].now.keys().filter(|other| at.is_above(other)).cloned().collect();
+            return below.iter().any(|other| self.is_returned(index, id, other));
+        }
+        let open = index.open_row(id, at).unwrap();
+        let is_held = open.and_then(|open| open.hold).is_some_and(|hold| hold.hold == Hold::Returned);
+        let was_there = |target: &TargetWorld| target.past.iter().any(|past| past.0 == *at && past.1 == there.content);
+        is_held && self.world.targets.values().any(was_there)
     }
 
     /// Things may lie on a target that nobody knows to be ours.
@@ -138,6 +158,11 @@ impl Run {
 
     /// With its index lost, and nothing else changed, the agent changes nothing.
     pub(super) fn check_index_loss(&mut self) {
+        let files = |run: &Self| {
+            let is_file = |node: &&Node| node.content != Content::FOLDER;
+            run.world.local.values().filter(is_file).map(|node| node.content).collect::<Vec<_>>()
+        };
+        let here = files(self);
         let before: Vec<_> = self.world.targets.values().map(|target| (target.now.clone(), target.changes)).collect();
         let mut index = self.lose_index();
         self.core = start(&mut index, self.world.policy, self.nervous);
@@ -146,6 +171,7 @@ impl Run {
         self.rest();
         let after: Vec<_> = self.world.targets.values().map(|target| (target.now.clone(), target.changes)).collect();
         assert_eq!(before, after, "seed {}: changed after the index was lost", self.seed);
+        assert_eq!(here, files(self), "seed {}: an old delete came back after the index was lost", self.seed);
         self.check();
     }
 

@@ -1,6 +1,7 @@
 //! Who works on the share, and who on a target behind the agent's back.
 
 use driftline::model::{Content, Digest, RelPath, TargetId};
+use driftline::plan::Drift;
 
 use super::world::*;
 
@@ -119,9 +120,34 @@ impl World {
         touched
     }
 
+    /// Somebody puts an old copy of what the share deleted on a target again.
+    fn put_back(&mut self, id: TargetId) {
+        let target = &self.targets[&id];
+        let is_folder = |up: &RelPath| target.now.get(up).is_some_and(|there| there.content == Content::FOLDER);
+        let lies = |content: &Content| {
+            let there = self.targets.values().flat_map(|target| target.now.values());
+            self.local.values().any(|node| node.content == *content) || there.into_iter().any(|there| there.content == *content)
+        };
+        let old = target.past.iter().filter(|(at, content, _, removed)| {
+            let fits = !target.now.contains_key(at) && at.ancestors().all(|up| up.is_root() || is_folder(&up));
+            *removed && fits && !lies(content) && !self.followed.contains(&(id, at.clone(), *content))
+        });
+        let old: Vec<_> = old.map(|(at, content, ..)| (at.clone(), *content)).collect();
+        if old.is_empty() {
+            return;
+        }
+        let (at, content) = old[self.dice.below(old.len())].clone();
+        let there = There { content, meta: self.meta(), stamp: stamp(self.serial()) };
+        self.returned.insert(content);
+        self.targets.get_mut(&id).unwrap().now.insert(at, there);
+    }
+
     /// Somebody works on a target.
     pub(super) fn outsider(&mut self) {
         let id = TargetId(1 + self.dice.below(2) as i64);
+        if self.policy.drift == Drift::Take && self.dice.one_in(3) {
+            return self.put_back(id);
+        }
         let at = self.some_path();
         let content = if self.dice.one_in(4) { Content::FOLDER } else { self.fresh_file() };
         let (meta, serial, remove) = (self.meta(), self.serial(), self.dice.one_in(3));

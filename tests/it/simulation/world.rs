@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use driftline::engine::{Command, Event, Failure, LookJob, ReadJob, StageFailure};
+use driftline::engine::{Command, Event, Failure, LookJob, ReadJob, Recalled, StageFailure};
 use driftline::local::{Found, Looked, PageEnd, ScanEnd, ScanPage};
 use driftline::model::{
     Content, Digest, Kind, Meta, Moment, ReadFault, Reading, RelPath, Seen, ShareId, Stamp, Stat, TargetId, Trouble,
     Wall,
 };
-use driftline::plan::Policy;
+use driftline::plan::{Policy, Tombstone};
 use driftline::target::{Bound, Fault, Page, Remote, Staged, Step, Token};
 
 /// A small seeded generator (xorshift64; Marsaglia 2003): the whole run follows from the seed.
@@ -52,11 +52,23 @@ pub(super) struct There {
 pub(super) struct TargetWorld {
     pub(super) now: BTreeMap<RelPath, There>,
     pub(super) history: BTreeSet<Content>,
+    /// Files and links that the agent replaced or removed: where, when, and whether it removed them.
+    pub(super) past: Vec<(RelPath, Content, Wall, bool)>,
     /// Files and links that the agent was told are durable.
     pub(super) durable: BTreeSet<Content>,
     /// Changes that the agent was told were made (count).
     pub(super) changes: usize,
     pub(super) staged: BTreeMap<Token, (Content, Meta)>,
+}
+
+impl TargetWorld {
+    /// The agent takes it away, or puts something in its place.
+    pub(super) fn keep(&mut self, at: &RelPath, content: Content, now: Wall, removed: bool) {
+        self.history.insert(content);
+        if content != Content::FOLDER {
+            self.past.push((at.clone(), content, now, removed));
+        }
+    }
 }
 
 /// Something that the agent asked for and that was not answered yet.
@@ -65,6 +77,7 @@ pub(super) enum Pending {
     Command(Command),
     Scan { under: RelPath, folders: Vec<RelPath> },
     List { target: TargetId, folders: Vec<RelPath> },
+    Recall { target: TargetId, left: Vec<Recalled> },
 }
 
 pub(super) struct World {
@@ -83,6 +96,10 @@ pub(super) struct World {
     pub(super) orphans: BTreeSet<Content>,
     /// What gave way on the share for what others did on a target.
     pub(super) kept: BTreeSet<Content>,
+    /// What others removed on a target, and the share followed: theirs to put back there.
+    pub(super) followed: BTreeSet<(TargetId, RelPath, Content)>,
+    /// Old copies of what the share had deleted, which outsiders put on a target again.
+    pub(super) returned: BTreeSet<Content>,
     /// Changes of the share that the agent made itself, and that the watch has not told of yet.
     pub(super) echoes: Vec<RelPath>,
     pub(super) faults: bool,
@@ -182,6 +199,7 @@ impl World {
         match pending {
             Pending::Scan { under, folders } => Some(self.answer_scan(under, folders)),
             Pending::List { target, folders } => Some(self.answer_list(target, folders)),
+            Pending::Recall { target, left } => Some(self.answer_recall(target, left)),
             Pending::Command(command) => self.answer_command(command),
         }
     }
@@ -233,6 +251,19 @@ impl World {
         Event::Listed(target, Page { folder: Some(folder), entries, strange: vec![], last_of_folder: true })
     }
 
+    /// A page of two, or the end.
+    fn answer_recall(&mut self, target: TargetId, mut left: Vec<Recalled>) -> Event {
+        if self.faults && self.dice.one_in(12) {
+            return Event::RecallEnded(target, Err(failure(Fault::Unreachable)));
+        }
+        if left.is_empty() {
+            return Event::RecallEnded(target, Ok(()));
+        }
+        let page = left.split_off(left.len().saturating_sub(2));
+        self.pending.push(Pending::Recall { target, left });
+        Event::Recalled(target, page)
+    }
+
     pub(super) fn answer_command(&mut self, command: Command) -> Option<Event> {
         let dead = self.faults && self.dice.one_in(7);
         Some(match command {
@@ -242,6 +273,17 @@ impl World {
             }
             Command::List(target) => {
                 self.pending.push(Pending::List { target, folders: vec![RelPath::root()] });
+                return None;
+            }
+            Command::Recall(target, after) => {
+                let past = self.targets[&target].past.iter().filter(|(_, _, at, _)| *at > after);
+                let told = past.map(|(path, content, at, _)| {
+                    // As the name of a version in history tells it.
+                    let what = Tombstone { digest: None, ..Tombstone::of(content) };
+                    Recalled { path: path.clone(), what, at: *at }
+                });
+                let left = told.collect();
+                self.pending.push(Pending::Recall { target, left });
                 return None;
             }
             Command::LookLocal(_, paths) if self.is_share_offline() => {
