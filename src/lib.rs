@@ -49,6 +49,13 @@
 //! `local::Landing` as carefully as a target: staged, under a guard, never over what somebody has open, and what gives way is
 //! kept in its `.driftline/kept/`. The breaker judges these changes too.
 //!
+//! What was never ours is news, but for an old copy of what the share deleted. A removal that was made on a target leaves a
+//! **tombstone** ([`plan::Tombstone`]) in the index for as long as history is kept, and what it names waits for a person, who
+//! alone knows whether it is wanted again. What others removed and the share followed is theirs to put back on that target. An
+//! index that was lost knows of none: once in a run, before the first thing that is news is brought, each target tells from its
+//! history what lay there and is gone. A target that is away is not waited for for ever: then an old delete may come back as a
+//! file, and nothing is lost.
+//!
 //! # What was
 //!
 //! What a change replaces or removes stays on the target, in history or as a bucket's own version. A **ledger** beside it

@@ -89,7 +89,8 @@ impl Index {
 
     /// The share has it again.
     pub(super) fn unbury(&self, share: ShareId, folder: i64, name: &[u8], new: &LocalRow) -> Result<()> {
-        let Some(content) = new.seen().content().filter(|content| new.is_present() && *content != Content::FOLDER) else {
+        let Some(content) = new.seen().content().filter(|content| new.is_present() && *content != Content::FOLDER)
+        else {
             return Ok(());
         };
         let takes = self.active.get(&share).is_some_and(|targets| targets.iter().any(|t| self.taking.contains(t)));

@@ -215,3 +215,111 @@ fn what_comes_from_one_target_goes_to_the_other() {
         assert_eq!(fs::read(place.join("letter.txt")).unwrap(), b"new on the first");
     }
 }
+
+/// An old copy waits, and people are told what to do.
+fn assert_returned(office: &Office, path: &str) {
+    let said = office.sync();
+    assert_eq!(said.code, Some(1), "it waits for a person: {said}");
+    assert!(!office.share(path).exists(), "the old delete came back: {said}");
+    let problem = office.problem(path).expect("it is named in problems");
+    let (message, hint) = (problem["message"].as_str().unwrap(), problem["hint"].as_str().unwrap());
+    assert!(
+        message.contains("the share deleted it, and a copy of what it deleted is on the target again"),
+        "{problem}"
+    );
+    assert!(
+        hint.contains(&format!("driftline restore {path}")) && hint.contains("remove it on the target"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn an_old_copy_of_what_the_share_deleted_does_not_come_back_and_another_content_does() {
+    let office = office();
+    office.save("plan.txt", b"first");
+    office.save("other.txt", b"first");
+    std::os::unix::fs::symlink("plan.txt", office.share("link")).unwrap();
+    office.sync_well();
+    for name in ["plan.txt", "other.txt", "link"] {
+        fs::remove_file(office.share(name)).unwrap();
+    }
+    office.sync_well();
+    fs::write(office.target("plan.txt"), b"first").unwrap();
+    fs::write(office.target("other.txt"), b"newer").unwrap();
+    std::os::unix::fs::symlink("plan.txt", office.target("link")).unwrap();
+    assert_returned(&office, "plan.txt");
+    assert!(!office.share("link").is_symlink() && office.problem("link").is_some());
+    assert_eq!(fs::read(office.share("other.txt")).unwrap(), b"newer", "another content is news");
+    let told = office.tell(&["explain", "plan.txt"]);
+    assert!(
+        told.out.contains("an old copy does not come back until") && told.out.contains("held: the share deleted it"),
+        "{told}"
+    );
+    assert_returned(&office, "plan.txt");
+    assert_eq!(fs::read(office.target("plan.txt")).unwrap(), b"first", "and it is left where it is");
+    fs::remove_file(office.target("link")).unwrap();
+    office.save("plan.txt", b"saved again");
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(fs::read(office.share("plan.txt")).unwrap(), b"saved again");
+    assert!(office.history("plan.txt").iter().all(|old| old == b"first"), "theirs can be had back");
+}
+
+#[test]
+fn an_old_copy_that_is_wanted_is_had_back_by_the_command_that_its_hint_names() {
+    let office = office();
+    office.save("plan.txt", b"first");
+    office.sync_well();
+    fs::remove_file(office.share("plan.txt")).unwrap();
+    office.sync_well();
+    fs::write(office.target("plan.txt"), b"first").unwrap();
+    assert_returned(&office, "plan.txt");
+    let said = office.tell(&["restore", "plan.txt"]);
+    assert_eq!(fs::read(office.share("plan.txt")).unwrap(), b"first", "{said}");
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(office.problem("plan.txt"), None);
+}
+
+#[test]
+fn what_somebody_moves_away_on_the_target_and_back_is_on_the_share_again() {
+    let office = office();
+    office.save("plan.txt", b"first");
+    office.sync_well();
+    fs::rename(office.target("plan.txt"), office.path("elsewhere")).unwrap();
+    office.sync_well();
+    assert!(!office.share("plan.txt").exists(), "they removed it");
+    fs::rename(office.path("elsewhere"), office.target("plan.txt")).unwrap();
+    office.sync_well();
+    assert_eq!(fs::read(office.share("plan.txt")).unwrap(), b"first", "theirs to put back");
+    office.assert_same();
+}
+
+#[test]
+fn with_its_index_lost_a_copy_on_a_target_that_was_away_does_not_come_back() {
+    let office = Office::new();
+    let other = office.path("other");
+    fs::create_dir(&other).unwrap();
+    let lines = format!(
+        "{}\n[[share.target]]\nname = \"other\"\npath = {other:?}\ndrift = \"take\"\n",
+        office.folder_target("drift = \"take\"")
+    );
+    let office = office.with_targets("settle = \"100ms\"", &lines);
+    office.save("plan.txt", b"first");
+    office.save("stays.txt", b"stays");
+    office.sync_well();
+    office.sync_well();
+    let away = office.path("other, away");
+    fs::rename(&other, &away).unwrap();
+    fs::remove_file(office.share("plan.txt")).unwrap();
+    office.sync();
+    assert!(!office.target("plan.txt").exists() && away.join("plan.txt").exists(), "one was there, and one away");
+    fs::rename(&away, &other).unwrap();
+    fs::write(other.join("new.txt"), b"new there").unwrap();
+    office.index_files().iter().for_each(|file| fs::remove_file(file).unwrap());
+    assert_returned(&office, "plan.txt");
+    assert_eq!(fs::read(other.join("plan.txt")).unwrap(), b"first", "and nothing is lost");
+    assert_eq!(fs::read(office.share("new.txt")).unwrap(), b"new there", "what is news comes");
+    assert_returned(&office, "plan.txt");
+    assert!(!office.target("plan.txt").exists(), "nor does it go to the other target");
+}

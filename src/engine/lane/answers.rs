@@ -39,7 +39,8 @@ impl Lane {
                     self.made_room(turn, &path)?;
                 }
                 open.doubt = false;
-                let before = if self.takes() { std::mem::replace(&mut open.sight, Sight::Unseen) } else { Sight::Unseen };
+                let before =
+                    if self.takes() { std::mem::replace(&mut open.sight, Sight::Unseen) } else { Sight::Unseen };
                 open.sight = found.map_or(Sight::Absent, |found| Sight::Present(as_read_before(found, &before)));
             }
             Err(failure) => match failure.fault.remedy() {

@@ -119,7 +119,8 @@ impl Run {
     fn is_returned(&self, index: &mut Index, id: TargetId, at: &RelPath) -> bool {
         let there = &self.world.targets[&id].now[at];
         if there.content == Content::FOLDER {
-            let below: Vec<_> = self.world.targets[&id].now.keys().filter(|other| at.is_above(other)).cloned().collect();
+            let below: Vec<_> =
+                self.world.targets[&id].now.keys().filter(|other| at.is_above(other)).cloned().collect();
             return below.iter().any(|other| self.is_returned(index, id, other));
         }
         let open = index.open_row(id, at).unwrap();

@@ -126,7 +126,8 @@ impl World {
         let is_folder = |up: &RelPath| target.now.get(up).is_some_and(|there| there.content == Content::FOLDER);
         let lies = |content: &Content| {
             let there = self.targets.values().flat_map(|target| target.now.values());
-            self.local.values().any(|node| node.content == *content) || there.into_iter().any(|there| there.content == *content)
+            self.local.values().any(|node| node.content == *content)
+                || there.into_iter().any(|there| there.content == *content)
         };
         let old = target.past.iter().filter(|(at, content, _, removed)| {
             let fits = !target.now.contains_key(at) && at.ancestors().all(|up| up.is_root() || is_folder(&up));
