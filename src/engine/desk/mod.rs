@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use crate::engine::core::{Limits, News, Now, ShareSetup};
 use crate::engine::desk::failing::Failing;
-use crate::engine::desk::troubles::Voices;
 use crate::engine::desk::recall::Recall;
+use crate::engine::desk::troubles::Voices;
 use crate::engine::{Command, ReadJob, Thorough};
 use crate::index::{Index, IndexError};
 use crate::model::{Moment, RelPath, ShareId, Wall};
