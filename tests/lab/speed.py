@@ -60,9 +60,6 @@ def round_of(results):
         first = measure(*command)
         arrived, wanted = tree(SERVER / place.name), tree(SHARE)
         need({p: v[1] for p, v in arrived.items()} == {p: v[1] for p, v in wanted.items()}, f"{name} leaves another tree")
-        if place.name == "driftline":
-            # Over a line a file that is staged before its folder is there would be sent twice.
-            need(first[1]["OPEN"] < FILES * 1.1, f"{first[1]['OPEN']} files were opened in order to send {FILES}")
         second = measure(*command)
         results.setdefault(name, []).append((first, second))
 
