@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::office::{Mount, Office, Tree, targets};
+use crate::office::{Mount, Office, Tree, hear, skip, targets};
 
 /// A folder beside the share that stands for a disk.
 fn disk(office: &Office, name: &str) -> std::path::PathBuf {
@@ -205,4 +205,42 @@ fn a_mount_inside_the_share_that_vanishes_under_the_agents_eyes_deletes_nothing_
     office.save("archive/old.txt", b"older");
     office.wait_same();
     assert_eq!(office.history("archive/old.txt"), [b"old"]);
+}
+
+/// A place that was never bound bears no identity: what tells that its disk is not there is what administrators wrote down.
+#[test]
+fn a_bare_mount_point_is_never_taken_for_a_new_target() {
+    let office = Office::new();
+    office.save("plan.txt", b"a plan");
+    fs::create_dir(office.target("copies")).unwrap();
+    let (table, point) = (office.path("fstab"), office.target(""));
+    fs::write(&table, format!("fs-1.example:/ {} nfs4 hard 0 0\n", point.display().to_string().trim_end_matches('/')))
+        .unwrap();
+    // The agent, with another table of mounts than this machine's; and with the target's disk mounted, or not.
+    let run = |mounted: &str, words: &str| {
+        let mut command = std::process::Command::new("unshare");
+        let script = format!("mount --bind \"$1\" /etc/fstab && {mounted} && shift 2 && exec \"$@\"");
+        command.args(["--mount", "--propagation", "private", "sh", "-ec", &script, "sh"]).arg(&table).arg(&point);
+        let driftline = office.command(&[]);
+        command.arg(driftline.get_program()).arg(words);
+        command.args(["--share".into(), office.share("").into_os_string()]);
+        command.args(["--target".into(), office.target("copies").into_os_string()]);
+        command.args(["--state-dir".into(), office.path("bare").into_os_string()]);
+        driftline.get_envs().filter_map(|(key, value)| Some((key, value?))).for_each(|(key, value)| {
+            command.env(key, value);
+        });
+        hear(&mut command)
+    };
+    let permitted = run("true", "--version");
+    if permitted.code != Some(0) {
+        return skip(&permitted);
+    }
+    let said = run("true", "sync");
+    assert_ne!(said.code, Some(0), "{said}");
+    assert!(said.err.contains("nothing is mounted at") && said.err.contains("/etc/fstab"), "{said}");
+    assert_eq!(fs::read_dir(office.target("copies")).unwrap().count(), 0, "nothing was made on the bare mount point");
+    let said = run("true", "check");
+    assert!(format!("{said}").contains("nothing is mounted at"), "{said}");
+    let said = run("mount -t tmpfs office \"$2\" && mkdir \"$2/copies\"", "sync");
+    assert_eq!(said.code, Some(0), "with its disk there it is a new target: {said}");
 }

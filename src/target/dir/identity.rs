@@ -6,6 +6,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::sys::mounts::awaited;
 use crate::sys::publish::{
     Errno, Medium, Spot, create, link, make_folder, medium, open_file, open_folder, rename, stat_known, sync, unlink,
 };
@@ -93,7 +94,7 @@ impl DirTarget {
         let bears = match (read(&root)?, &bound) {
             (Some(found), _) => self.compare(&found, bound.as_deref()).map(|()| true)?,
             (None, Some(_)) => return Err(self.unbound()),
-            (None, None) => false,
+            (None, None) => self.is_no_bare_mount_point().map(|()| false)?,
         };
         Ok((Place::new(root, self.setup.ways)?, bears))
     }
@@ -103,7 +104,10 @@ impl DirTarget {
         let bound = self.state().bound.clone();
         let (identity, newly) = match (read(&root)?, &bound, bind) {
             (Some(found), _, _) => (found, false),
-            (None, None, Bind::IfUnbound) => self.give_identity(&root)?,
+            (None, None, Bind::IfUnbound) => {
+                self.is_no_bare_mount_point()?;
+                self.give_identity(&root)?
+            }
             (None, None, Bind::Pretend) => {
                 self.state().pretend = true;
                 let Place { far, lists, .. } = Place::new(root, self.setup.ways)?;
@@ -143,6 +147,18 @@ impl DirTarget {
                 err.into()
             }
         })
+    }
+
+    /// Before it bears an identity nothing else tells an empty place from one at which its file system is yet to be mounted.
+    fn is_no_bare_mount_point(&self) -> Outcome<()> {
+        let root = std::fs::canonicalize(&self.setup.root)?;
+        match awaited(&root)? {
+            None => Ok(()),
+            Some(point) => Err(offline(
+                format!("nothing is mounted at {}, where /etc/fstab or a mount unit has something", point.display()),
+                "mount it; or, if the copies are to lie on this disk, take that mount out of /etc/fstab or remove its unit",
+            )),
+        }
     }
 
     fn unbound(&self) -> Refusal {

@@ -62,7 +62,8 @@ impl Drop for Mount {
     }
 }
 
+/// Says why a test does not run.
 #[expect(clippy::print_stderr, reason = "a test that does not run has to say so")]
-fn skip(said: &Said) {
+pub(crate) fn skip(said: &Said) {
     eprintln!("skipped: mounting is not permitted here: {}", said.err.trim());
 }
