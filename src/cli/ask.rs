@@ -9,7 +9,7 @@ use crate::cli::holders::Holders;
 use crate::cli::item_text::render_items;
 use crate::cli::report::{AgentState, ConfigStatus, Item, ItemKind, ShareState, Status, TargetState, When};
 use crate::cli::source::{self, State};
-use crate::cli::status_text::{RELOAD, fit, in_colour, offline_hint, render_status};
+use crate::cli::status_text::{RELOAD, START, fit, in_colour, offline_hint, render_status};
 use crate::cli::text::{Screen, bytes, counted, grouped, harmless};
 use crate::cli::{Exit, Failure, say, say_data};
 use crate::config::Span;
@@ -351,7 +351,7 @@ fn obstacle(matter: &OpenMatter, status: &Status) -> String {
 
 fn way_on(matter: &OpenMatter, status: &Status) -> String {
     match (status.agent.state, target_state(matter, status)) {
-        (AgentState::Stopped, _) => "start the agent: driftline run".to_owned(),
+        (AgentState::Stopped, _) => START.to_owned(),
         (AgentState::Hung, _) => "look at the agent's log, then start it anew".to_owned(),
         (AgentState::Running, Some(TargetState::Halted)) => {
             format!("if that is right: driftline approve {}/{}", matter.share, matter.target)

@@ -11,6 +11,7 @@ use crate::cli::collect::{feel, never_ran, shown};
 use crate::cli::holders::Holders;
 use crate::cli::report::{Trouble, When};
 use crate::cli::source::{self, State};
+use crate::cli::status_text::START;
 use crate::cli::text::{Screen, bytes, harmless};
 use crate::cli::{Exit, Failure, say, say_data};
 use crate::engine::clock::wall as now;
@@ -291,9 +292,7 @@ fn with_next_step(mut told: TargetExplanation, share: &ShareOverview, liveness: 
     }
     let target = share.targets.iter().find(|target| target.name == told.name);
     let (but, hint) = match (liveness, target.map(|target| TargetState::parse(&target.state).state)) {
-        (Liveness::Stopped, _) => {
-            ("no agent runs", "start the agent: driftline run, or systemctl start driftline where it is a service")
-        }
+        (Liveness::Stopped, _) => ("no agent runs", START),
         (Liveness::Hung, _) => ("the agent does not answer", "look at its log, then start it anew"),
         (_, Some(TargetCondition::Unresponsive | TargetCondition::Unreachable)) => {
             ("the target does not answer now", "see driftline status; it goes on by itself once the target answers")

@@ -16,6 +16,10 @@ use crate::cli::text::{Screen, cut, harmless, wrap};
 
 /// What makes the agent read its file again.
 pub(super) const RELOAD: &str = "systemctl reload driftline, or send the agent SIGHUP where it is no service";
+/// What makes an agent run. A service that ended again and again is started only once systemd forgot that; no `&&`, since it
+/// refuses to forget what it does not know.
+pub(super) const START: &str =
+    "start the agent: driftline run, or as a service: systemctl reset-failed driftline; systemctl start driftline";
 
 /// The whole screen. It begins with the verdict.
 pub fn render_status(status: &Status, screen: &Screen) -> String {
@@ -83,7 +87,8 @@ fn what_to_do(status: &Status, screen: &Screen) -> String {
         );
     }
     if status.agent.state == AgentState::Stopped {
-        lines.push("  start the agent: driftline run, or systemctl start driftline where it is a service".to_owned());
+        // One line each, so that a screen of 80 columns breaks no command.
+        lines.extend(START.split(", or ").zip(["  ", "    or "]).map(|(way, indent)| format!("{indent}{way}")));
     }
     if let Some(config) = &status.config {
         lines.extend(config_advice(config, status.agent.state, screen));

@@ -116,7 +116,8 @@ fn a_save_by_vim_is_a_new_version() {
     office.save("notes.txt", b"the first version\n");
     let _agent = office.start();
     office.wait_same();
-    let edit = "call setline(1, 'the second version')";
+    // Debian's vim-tiny has no functions, but every vim substitutes.
+    let edit = "%s/.*/the second version/";
     at_work(&office.path("share"), "vim", &["-Nu", "NONE", "-es", "-c", edit, "-c", "wq", "notes.txt"]);
     office.wait_same();
     assert_eq!(fs::read(office.target("notes.txt")).unwrap(), b"the second version\n");

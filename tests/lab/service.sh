@@ -147,13 +147,23 @@ until_true 90 "safe once the disk is there" is_safe
 
 # ---- an agent that ends at once each time is left alone after a while, and that is told ----
 
-printf '[Service]\nExecStart=\nExecStart=/bin/false\nRestartSec=100ms\n' >/etc/systemd/system/driftline.service.d/loop.conf
-systemctl daemon-reload
-systemctl restart driftline 2>/dev/null
-until_true 60 "systemd leaves it alone" limit_is_hit
-driftline status >/run/lab/looped
-[ $? = 3 ] || fail "status does not say that no agent runs: $(cat /run/lab/looped)"
-rm /etc/systemd/system/driftline.service.d/loop.conf
+loops() {
+    printf '[Service]\nExecStart=\nExecStart=/bin/false\nRestartSec=100ms\n' >/etc/systemd/system/driftline.service.d/loop.conf
+    systemctl daemon-reload
+    systemctl restart driftline 2>/dev/null
+    until_true 60 "systemd leaves it alone" limit_is_hit
+    driftline status >/run/lab/looped
+    [ $? = 3 ] || fail "status does not say that no agent runs: $(cat /run/lab/looped)"
+    rm /etc/systemd/system/driftline.service.d/loop.conf
+    systemctl daemon-reload
+    systemctl start driftline 2>/dev/null && fail "it can simply be started again"
+}
+loops
+way=$(sed -n 's/^ *or as a service: //p' /run/lab/looped)
+bash -c "$way" && [ -n "$way" ] || fail "status names no way that brings it back: $(cat /run/lab/looped)"
+until_true 90 "safe after the loop, as status says" is_safe
+systemctl stop driftline && bash -c "$way" 2>/dev/null && is_active || fail "what status says starts only what failed"
+loops
 driftline init </dev/null >/run/lab/init || fail "init does not bring it back: $(cat /run/lab/init)"
 is_active || fail "init does not bring it back: $(cat /run/lab/init)"
 until_true 90 "safe after the loop" is_safe
