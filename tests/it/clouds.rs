@@ -12,6 +12,7 @@ use crate::office::{Office, files_below, targets};
 mod adoption;
 mod breaker;
 mod faults;
+mod hints;
 mod life;
 mod lines;
 mod options;

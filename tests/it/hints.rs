@@ -5,7 +5,7 @@ use std::fs::{self, FileTimes};
 use serde_json::Value;
 
 use crate::documents::typed;
-use crate::office::{Office, Said, hear};
+use crate::office::{Mount, Office, Said, hear};
 
 /// What stands behind `driftline ` in a hint, up to the end of its line, typed with the office's configuration.
 fn types(office: &Office, hint: &str) -> Said {
@@ -125,4 +125,104 @@ fn a_configuration_that_is_missing_or_no_text_says_what_to_do_and_that_is_true()
     assert_eq!((said.code, hint(&said).as_str()), (Some(78), "save it as UTF-8, or name another file with --config"));
     fs::write(&file, ["# Büro\n".as_bytes(), &text].concat()).unwrap();
     assert_eq!(asked(&["sync"]).code, Some(0));
+}
+
+/// The hint of what `check` finds somewhere in these words.
+fn checked(office: &Office, words: &str) -> Option<String> {
+    let said = office.tell(&["check", "--json"]);
+    let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let places = report["places"].as_array().unwrap();
+    let mut findings = places.iter().flat_map(|place| place["findings"].as_array().unwrap());
+    let finding = findings.find(|finding| finding["message"].as_str().unwrap().contains(words))?;
+    Some(finding["hint"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_place_inside_another_is_refused_until_it_lies_apart() {
+    let apart = "set state_dir (or --state-dir) to a folder apart from all shares and targets";
+    let without_end = "choose a target outside the share: the copy would be copied again, without end";
+    let table = [
+        ("share", "share/copy", "state", without_end),
+        (
+            "target/share",
+            "target",
+            "state",
+            "choose a target that does not hold the share: staff's files would be taken for copies",
+        ),
+        ("share", "target", "share/state", apart),
+        ("share", "target", "target/state", apart),
+    ];
+    let office = Office::new();
+    office.save("plan.txt", "a plan");
+    let sync = |share: &str, target: &str, state: &str| {
+        let at = |name: &str| office.path(name).to_string_lossy().into_owned();
+        let words = ["sync", "--share", &at(share), "--target", &at(target), "--state-dir", &at(state)];
+        hear(&mut office.bare(&words.map(str::to_owned)))
+    };
+    for (share, target, state, wanted) in table {
+        let said = sync(share, target, state);
+        assert_eq!((said.code, hint(&said).as_str()), (Some(2), wanted), "{said}");
+    }
+    assert!(!office.share("copy").exists() && !office.share("state").exists());
+    assert_eq!(sync("share", "target", "state").code, Some(0));
+    assert_eq!(fs::read(office.target("plan.txt")).unwrap(), b"a plan");
+}
+
+#[test]
+fn a_target_on_the_shares_own_disk_is_told_until_it_lies_on_another() {
+    let office = Office::configured("", "");
+    office.save("plan.txt", "a plan");
+    let same = "it lies on the same file system as papers";
+    assert_eq!(checked(&office, same).as_deref(), Some("keep a copy on another disk or machine too"));
+    let Some(_mount) = Mount::memory(&office.path("target"), "8m") else { return };
+    assert_eq!(checked(&office, same), None);
+    office.sync_well();
+}
+
+#[test]
+fn a_target_that_is_too_small_is_told_before_the_first_pass_until_it_is_larger() {
+    let office = Office::configured("", "");
+    let Some(mount) = Mount::memory(&office.path("target"), "8m") else { return };
+    office.save("film.mp4", vec![7; 20 << 20]);
+    let small = " are not there yet, and only ";
+    assert_eq!(checked(&office, small).as_deref(), Some("free space on the target, or make it larger"));
+    mount.resize("128m");
+    assert_eq!(checked(&office, small), None);
+    office.sync_well();
+}
+
+#[test]
+fn a_target_that_cannot_be_written_is_told_until_it_can() {
+    let office = Office::configured("", "");
+    let Some(mount) = Mount::memory(&office.path("target"), "8m") else { return };
+    office.save("plan.txt", "a plan");
+    office.sync_well();
+    mount.read_only(true);
+    let said = office.tell(&["check"]);
+    assert_eq!(said.code, Some(1), "{said}");
+    assert!(hint(&said).starts_with("mount the target so that it can be written (rw)"), "{said}");
+    mount.read_only(false);
+    assert_eq!(office.tell(&["check"]).code, Some(0));
+}
+
+#[test]
+fn a_share_or_target_that_is_away_is_told_until_it_is_back() {
+    let office = Office::configured("", "");
+    office.save("plan.txt", "a plan");
+    office.sync_well();
+    for (name, begins, wanted) in [
+        (
+            "share",
+            "it cannot be read: ",
+            "check that the folder exists, is mounted, and may be read by the agent's user",
+        ),
+        ("target", "", "mount the target"),
+    ] {
+        fs::rename(office.path(name), office.path("away")).unwrap();
+        let said = office.tell(&["check"]);
+        assert!(said.code == Some(1) && said.out.contains(begins), "{said}");
+        assert!(said.out.contains(&format!("\n           hint: {wanted}")), "{name}: {said}");
+        fs::rename(office.path("away"), office.path(name)).unwrap();
+        assert_eq!(office.tell(&["check"]).code, Some(0), "{name}");
+    }
 }
