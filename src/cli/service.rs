@@ -310,6 +310,9 @@ fn has_user() -> bool {
 }
 
 #[cfg(test)]
+mod exposure;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -9,7 +9,8 @@ tree=/host$1 program=/host$DRIFTLINE_BIN
 mount_point=/mnt/efs arrived=/run/lab/srv/fs/data/projects
 
 limit_is_hit() {
-    [ "$(property ActiveState)" = failed ] && journalctl -u driftline -o cat | grep -q "^driftline.service: Start request repeated too quickly"
+    [ "$(property ActiveState)" = failed ] && journalctl -u driftline -o cat --since "$began" |
+        grep -q "^driftline.service: Start request repeated too quickly"
 }
 status_is() { property StatusText | grep -q "$1"; }
 is_another() { [ "$(property MainPID)" != "$1" ] && is_active; }
@@ -147,15 +148,18 @@ until_true 90 "safe once the disk is there" is_safe
 
 # ---- an agent that ends at once each time is left alone after a while, and that is told ----
 
+# Not by removing the drop-in again: a daemon-reload makes systemd forget the limit.
 loops() {
-    printf '[Service]\nExecStart=\nExecStart=/bin/false\nRestartSec=100ms\n' >/etc/systemd/system/driftline.service.d/loop.conf
+    began=@$(date +%s)
+    ln -sfn /bin/false /run/lab/agent
+    printf '[Service]\nExecStart=\nExecStart=/run/lab/agent run --config /etc/driftline/config.toml\nRestartSec=100ms\n' \
+        >/etc/systemd/system/driftline.service.d/loop.conf
     systemctl daemon-reload
     systemctl restart driftline 2>/dev/null
     until_true 60 "systemd leaves it alone" limit_is_hit
     driftline status >/run/lab/looped
     [ $? = 3 ] || fail "status does not say that no agent runs: $(cat /run/lab/looped)"
-    rm /etc/systemd/system/driftline.service.d/loop.conf
-    systemctl daemon-reload
+    ln -sfn "$(command -v driftline)" /run/lab/agent
     systemctl start driftline 2>/dev/null && fail "it can simply be started again"
 }
 loops
@@ -167,6 +171,7 @@ loops
 driftline init </dev/null >/run/lab/init || fail "init does not bring it back: $(cat /run/lab/init)"
 is_active || fail "init does not bring it back: $(cat /run/lab/init)"
 until_true 90 "safe after the loop" is_safe
+rm /etc/systemd/system/driftline.service.d/loop.conf && systemctl daemon-reload
 
 # ---- a configuration that is wrong waits for a person ----
 

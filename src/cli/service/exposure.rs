@@ -1,0 +1,58 @@
+//! What `systemd-analyze security` says of each kind of set-up is what the guide says.
+
+use super::*;
+
+const UNIT_FILE: &str = include_str!("../../../systemd/driftline.service");
+const GUIDE: &str = include_str!("../../docs/guide.md");
+/// Whose figures the guide has; others weigh otherwise.
+const VERSION: &str = "systemd 252 ";
+
+/// On a machine whose NFS mounts lie below /mnt.
+fn service(targets: &[&str]) -> String {
+    let targets: Vec<PathBuf> = targets.iter().map(PathBuf::from).collect();
+    let config = Config::quick(&["/srv/projects".into()], &targets, STATE_DIR.into()).expect("fine");
+    let is_nfs = |folder: &Path| folder.starts_with("/mnt");
+    let mount = |folder: &Path| if is_nfs(folder) { "/mnt/efs" } else { "/" }.into();
+    let machine = Machine { mount: &mount, is_remote: &is_nfs, is_nfs: &is_nfs, has_user: true, has_credentials: true };
+    // As systemd reads them: the unit, then what is dropped in. Only the program has to be one of this machine.
+    UNIT_FILE.replace("ExecStart=driftline", "ExecStart=/bin/true") + "\n" + &drop_in(&config, &machine)
+}
+
+/// The figure, as systemd-analyze says it of this unit; with what else it says, for whoever has to know why.
+fn exposure(dir: &Path, unit: &str) -> String {
+    let file = dir.join("driftline.service");
+    fs::write(&file, unit).expect("written");
+    let mut analyze = Command::new("systemd-analyze");
+    let run = analyze.args(["security", "--offline=yes", "--no-pager"]).arg(&file).output().expect("it runs");
+    let said = String::from_utf8_lossy(&run.stdout);
+    let line = said.lines().find(|line| line.contains("Overall exposure level"));
+    let words = line.unwrap_or_else(|| panic!("{run:?}")).split_whitespace();
+    words.filter(|word| word.parse::<f64>().is_ok()).last().expect("a figure").to_owned()
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that does not run has to say so")]
+fn the_guide_says_how_exposed_each_kind_of_service_is() {
+    let version = Command::new("systemd-analyze").arg("--version").output().map(|run| run.stdout).unwrap_or_default();
+    if !version.starts_with(VERSION.as_bytes()) {
+        eprintln!("skipped: this machine has no {VERSION}to ask");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let (efs, folder, bucket) = ("/mnt/efs/projects", "/backup/projects", "s3://acme/projects");
+    // As the rows of the guide follow each other.
+    let kinds: [&[&str]; 7] =
+        [&[folder], &[folder, bucket], &[bucket], &[efs], &[efs, bucket], &[efs, folder], &[efs, folder, bucket]];
+    let told: Vec<_> = kinds.iter().map(|targets| exposure(dir.path(), &service(targets))).collect();
+    let rows = GUIDE.lines().skip_while(|line| !line.contains("`systemd-analyze security`")).skip(2);
+    let last = |row: &str| row.trim_end_matches(" |").rsplit("| ").next().unwrap_or_default().to_owned();
+    let said: Vec<_> = rows.take_while(|row| row.starts_with('|')).map(last).collect();
+    assert_eq!(told, said);
+    // What could still be closed there without a loss is not enough.
+    let most = service(kinds[6]);
+    let more =
+        exposure(dir.path(), &(most.clone() + "UMask=0077\nProcSubset=pid\nRootDirectory=/run/driftline-root\n"));
+    assert!(GUIDE.contains(&format!("makes {more} of it")), "{more}");
+    let less = exposure(dir.path(), &(most + NOT_FOR_NFS));
+    assert!(GUIDE.contains(&format!("Without CAP_CHOWN it would be {less}")), "{less}");
+}
