@@ -310,7 +310,9 @@ fn has_user() -> bool {
 }
 
 #[cfg(test)]
-mod exposure;
+mod exposure {
+    mod tests;
+}
 
 #[cfg(test)]
 mod tests {

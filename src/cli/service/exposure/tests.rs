@@ -1,9 +1,9 @@
 //! What `systemd-analyze security` says of each kind of set-up is what the guide says.
 
-use super::*;
+use crate::cli::service::*;
 
-const UNIT_FILE: &str = include_str!("../../../systemd/driftline.service");
-const GUIDE: &str = include_str!("../../docs/guide.md");
+const UNIT_FILE: &str = include_str!("../../../../systemd/driftline.service");
+const GUIDE: &str = include_str!("../../../docs/guide.md");
 /// Whose figures the guide has; others weigh otherwise.
 const VERSION: &str = "systemd 252 ";
 
@@ -26,8 +26,8 @@ fn exposure(dir: &Path, unit: &str) -> String {
     let run = analyze.args(["security", "--offline=yes", "--no-pager"]).arg(&file).output().expect("it runs");
     let said = String::from_utf8_lossy(&run.stdout);
     let line = said.lines().find(|line| line.contains("Overall exposure level"));
-    let words = line.unwrap_or_else(|| panic!("{run:?}")).split_whitespace();
-    words.filter(|word| word.parse::<f64>().is_ok()).last().expect("a figure").to_owned()
+    let mut words = line.unwrap_or_else(|| panic!("{run:?}")).split_whitespace();
+    words.rfind(|word| word.parse::<f64>().is_ok()).expect("a figure").to_owned()
 }
 
 #[test]
