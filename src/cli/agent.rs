@@ -125,6 +125,9 @@ struct File {
     digest: String,
 }
 
+/// How long an agent rests whose index found no room on its disk.
+const FULL_REST: Duration = Duration::from_secs(10);
+
 /// Opens the state folder, runs the engine, and hears signals meanwhile.
 fn work(config: &Config, mode: Mode, file: Option<&File>, tell: &mut dyn FnMut(&Engine)) -> Result<Pass, Failure> {
     crate::sys::lease::ignore_lease_breaks();
@@ -155,6 +158,14 @@ fn work(config: &Config, mode: Mode, file: Option<&File>, tell: &mut dyn FnMut(&
             }
             // Once: an index that is damaged again as soon as it is made lies on a disk that is.
             Err(error) if error.is_damage() && !damaged => damaged = true,
+            // Others filled the disk in mid-turn: what was not yet written down is found out again.
+            Err(error) if error.is_full() && mode == Mode::Run => {
+                tracing::error!(
+                    hint = "make room on the disk under the state folder",
+                    "cannot keep the index: {error}"
+                );
+                std::thread::sleep(FULL_REST);
+            }
             Err(error) => {
                 let hint = if error.is_full() { "make room on the disk under the state folder" } else { "see the log" };
                 return Err(

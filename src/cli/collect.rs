@@ -10,8 +10,10 @@ use crate::cli::report::{
 };
 use crate::cli::settings::config_status;
 use crate::cli::source::State;
+use crate::cli::text::bytes;
 use crate::cli::{Exit, Failure};
 use crate::config::{self, Config, Prices, is_url};
+use crate::engine::Room;
 use crate::engine::settings::SETTINGS;
 use crate::engine::state::{self, Liveness, Pulse, ShareCondition, TargetCondition, WatchWay};
 use crate::index::{IndexError, Oldest, Overview, Reader, ShareOverview, TargetOverview};
@@ -36,6 +38,8 @@ pub(super) struct Found {
     pub(super) overview: Result<Option<Overview>, IndexError>,
     /// What the agent says of its configuration, as it wrote it.
     pub(super) settings: Option<String>,
+    /// Room on the disk of the state folder, where that could be learned.
+    pub(super) room: Option<Room>,
 }
 
 impl Found {
@@ -50,7 +54,7 @@ impl Found {
             Ok((overview, settings)) => (Ok(overview), settings),
             Err(error) => (Err(error), None),
         };
-        Ok(Self { pulse, overview, settings })
+        Ok(Self { pulse, overview, settings, room: Room::of(dir).ok() })
     }
 }
 
@@ -86,6 +90,20 @@ pub(super) fn index_notice(error: &IndexError) -> Notice {
     Notice { message: error.to_string(), hint: hint.to_owned() }
 }
 
+/// An agent that finds no room takes nothing in: what it said last may be long past.
+fn room_notice(asked: &State, pulse: &Pulse, room: Room) -> Option<Notice> {
+    let rests = pulse.liveness != Liveness::Stopped && !room.is_enough();
+    rests.then(|| Notice {
+        message: format!(
+            "the disk of the state folder {} has {} free: the agent takes nothing in until it has {}",
+            asked.dir.display(),
+            bytes(room.free),
+            bytes(room.floor)
+        ),
+        hint: "make room on it; driftline goes on by itself".to_owned(),
+    })
+}
+
 /// The notice of a folder in which no agent ever worked.
 pub(super) fn never_ran(dir: &Path) -> Notice {
     Notice {
@@ -96,10 +114,10 @@ pub(super) fn never_ran(dir: &Path) -> Notice {
 
 /// All that `status` says. Pure.
 pub(super) fn status(asked: &State, found: &Found, now: Wall) -> Status {
-    let agent = agent(asked, &found.pulse);
+    let agent = agent(asked, found);
     let none = Overview::default();
     let (overview, error) = match &found.overview {
-        Ok(Some(overview)) => (overview, None),
+        Ok(Some(overview)) => (overview, found.room.and_then(|room| room_notice(asked, &found.pulse, room))),
         Ok(None) if found.pulse.liveness == Liveness::Stopped => (&none, Some(never_ran(&asked.dir))),
         Ok(None) => (&none, None),
         Err(error) => (&none, Some(index_notice(error))),
@@ -119,7 +137,8 @@ pub(super) fn status(asked: &State, found: &Found, now: Wall) -> Status {
     }
 }
 
-fn agent(asked: &State, pulse: &Pulse) -> AgentStatus {
+fn agent(asked: &State, found: &Found) -> AgentStatus {
+    let pulse = &found.pulse;
     let named = asked.config.as_ref().and_then(|config| config.agent.name.clone());
     let (name, version) = match &pulse.beat {
         Some((beat, _)) => (beat.name.clone(), beat.version.clone()),
@@ -127,6 +146,8 @@ fn agent(asked: &State, pulse: &Pulse) -> AgentStatus {
     };
     let state = match pulse.liveness {
         Liveness::Running | Liveness::Starting => AgentState::Running,
+        // It does not beat, and is well.
+        Liveness::Hung if found.room.is_some_and(|room| !room.is_enough()) => AgentState::Running,
         Liveness::Hung => AgentState::Hung,
         Liveness::Stopped => AgentState::Stopped,
     };

@@ -9,9 +9,10 @@ mod reload;
 mod second;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::config::Config;
@@ -21,7 +22,7 @@ use crate::engine::state::Heartbeat;
 use crate::engine::{Command, Core, Event, Failure, Thorough, clock};
 use crate::index::{Index, IndexError};
 use crate::local::ScanEnd;
-use crate::model::{Moment, ShareId, TargetId};
+use crate::model::{Moment, ShareId, TargetId, Wall};
 use crate::target::Bind;
 
 pub use self::ending::{Ending, LaneEnd};
@@ -84,6 +85,13 @@ pub struct Engine {
     under_way: Arc<AtomicU64>,
     stopping: Option<Moment>,
     next_second: Moment,
+    state_dir: PathBuf,
+    /// The disk of the state folder is full: nothing is taken in until it is not.
+    cramped: bool,
+    /// Until then there may be more of what happened while there was no room.
+    catches_up_until: Moment,
+    /// All that had come in by then was taken in.
+    drained: Wall,
     outside_version: i64,
     /// The heartbeat cannot be written, and that was told.
     heart_fails: bool,
@@ -152,6 +160,10 @@ impl Engine {
             under_way,
             stopping: None,
             next_second: Moment::default(),
+            state_dir: config.agent.state_dir.clone(),
+            cramped: false,
+            catches_up_until: Moment::default(),
+            drained: clock::wall(),
             // What was asked for while no agent ran is taken at once.
             outside_version: 0,
             heart_fails: false,
@@ -175,19 +187,20 @@ impl Engine {
         }
         self.turn(vec![Event::Tick])?;
         loop {
-            let events = self.wait()?;
+            let events = if self.cramped { self.rest_for_room() } else { self.wait()? };
             let now = clock::moment();
-            let due = self.core.next_due(now).is_some_and(|due| due <= now);
+            let due = !self.cramped && self.core.next_due(now).is_some_and(|due| due <= now);
             if !events.is_empty() || due {
                 self.turn(if events.is_empty() { vec![Event::Tick] } else { events })?;
             }
             if now >= self.next_second {
                 self.next_second = now.after(SECOND);
+                self.look_for_room();
                 self.each_second(heartbeat)?;
             }
             tell(self);
             if self.is_over(now) {
-                return self.end(heartbeat);
+                return if self.cramped { self.ending(true) } else { self.end(heartbeat) };
             }
         }
     }
@@ -242,12 +255,15 @@ impl Engine {
         let now = clock::moment();
         let until = self.core.next_due(now).map_or(self.next_second, |due| due.min(self.next_second));
         let mut events = Vec::new();
-        match self.inbox.recv_timeout(until.since(now)) {
-            Ok(input) => self.take(input, &mut events)?,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(events),
+        if let Ok(input) = self.inbox.recv_timeout(until.since(now)) {
+            self.take(input, &mut events)?;
         }
         while events.len() < TURN_MAX {
-            let Ok(input) = self.inbox.try_recv() else { break };
+            let at = clock::wall();
+            let Ok(input) = self.inbox.try_recv() else {
+                self.drained = at;
+                break;
+            };
             self.take(input, &mut events)?;
         }
         Ok(events)

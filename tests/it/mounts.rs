@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::office::{Mount, Office, Tree, hear, skip, targets};
+use crate::office::{Mount, Office, PATIENCE, Tree, hear, skip, targets, wait};
 
 /// A folder beside the share that stands for a disk.
 fn disk(office: &Office, name: &str) -> std::path::PathBuf {
@@ -243,4 +243,50 @@ fn a_bare_mount_point_is_never_taken_for_a_new_target() {
     assert!(format!("{said}").contains("nothing is mounted at"), "{said}");
     let said = run("mount -t tmpfs office \"$2\" && mkdir \"$2/copies\"", "sync");
     assert_eq!(said.code, Some(0), "with its disk there it is a new target: {said}");
+}
+
+/// The disk of the state folder is filled by others: the agent rests, says so, and goes on by itself.
+#[test]
+fn a_full_disk_under_the_state_folder_is_told_and_the_same_agent_goes_on_once_there_is_room() {
+    let office = Office::new();
+    fs::create_dir_all(office.path("state")).unwrap();
+    let Some(_mount) = Mount::memory(&office.path("state"), "64m") else { return };
+    office.save("plan.txt", b"a plan");
+    let agent = office.start();
+    office.wait_safe();
+    let room = || {
+        let stat = rustix::fs::statvfs(office.path("state")).unwrap();
+        usize::try_from(stat.f_bavail * stat.f_frsize).unwrap()
+    };
+    for left in [2 << 20, 0] {
+        let filling = office.path("state/of others");
+        fs::write(&filling, vec![0; room() - left]).unwrap();
+        let told =
+            || office.status()["error"]["message"].as_str().is_some_and(|text| text.contains("takes nothing in"));
+        assert!(wait(PATIENCE, told), "{:#}", office.status());
+        assert_eq!(office.status()["verdict"], "unknown");
+        let said = office.tell(&["status"]);
+        assert!(said.code == Some(1) && said.out.contains("make room on it"), "{said}");
+        let name = format!("saved with {left} bytes free");
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        office.save(&name, b"saved meanwhile");
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        assert!(!office.target(&name).exists(), "nothing is taken in");
+        let as_of = |status: &serde_json::Value| status["shares"][0]["targets"][0]["protected_as_of"].clone();
+        let before = as_of(&office.status());
+        fs::remove_file(&filling).unwrap();
+        office.wait_until("more is claimed again", || as_of(&office.status()) != before);
+        office.wait_safe();
+        office.assert_same();
+        assert_eq!(office.status()["agent"]["pid"], agent.pid(), "it is the same agent");
+    }
+    // It can be stopped meanwhile, and the next one takes up what it missed.
+    fs::write(office.path("state/of others"), vec![0; room() - (2 << 20)]).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    drop(agent);
+    office.save("after", b"saved while no agent ran");
+    fs::remove_file(office.path("state/of others")).unwrap();
+    let _agent = office.start();
+    office.wait_safe();
+    office.assert_same();
 }

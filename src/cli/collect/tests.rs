@@ -66,7 +66,7 @@ impl World {
         let overview = Reader::open(&self.dir.path().join(state::INDEX))
             .and_then(|found| found.expect("there").overview().map(Some));
         let asked = State { dir: self.dir.path().to_owned(), config: None, refused: None, digest: None };
-        status(&asked, &Found { pulse, overview, settings: None }, NOW)
+        status(&asked, &Found { pulse, overview, settings: None, room: None }, NOW)
     }
 
     fn protected(&self, pulse: Pulse) -> Option<Wall> {
@@ -184,7 +184,7 @@ fn an_index_that_cannot_be_read_is_said_to_be_so() {
     assert_eq!((told.verdict, told.exit()), (Verdict::Unknown, Exit::NotRunning));
     assert!(told.error.expect("told").message.contains("not a database"));
     let newer = IndexError::Newer { found: 9, known: 1 };
-    found = Found { pulse: pulse(Liveness::Running, Some(0)), overview: Err(newer), settings: None };
+    found = Found { pulse: pulse(Liveness::Running, Some(0)), overview: Err(newer), settings: None, room: None };
     let told = status(&asked, &found, NOW);
     assert_eq!((told.verdict, told.exit()), (Verdict::Unknown, Exit::Problems));
     assert!(told.error.expect("told").hint.starts_with("ask with the newer driftline"));
@@ -199,7 +199,8 @@ fn what_is_configured_is_told_in_its_order_and_what_is_new_is_unknown() {
                 [[share.target]]\nname = \"efs\"\npath = \"/mnt/efs\"\n";
     let config = Some(Config::parse(text).expect("fine"));
     let overview = Reader::open(&world.dir.path().join(state::INDEX)).expect("opened").expect("there").overview();
-    let found = Found { pulse: pulse(Liveness::Running, Some(0)), overview: overview.map(Some), settings: None };
+    let found =
+        Found { pulse: pulse(Liveness::Running, Some(0)), overview: overview.map(Some), settings: None, room: None };
     let told = status(&State { dir: world.dir.path().to_owned(), config, refused: None, digest: None }, &found, NOW);
     let names: Vec<_> = told.lanes().map(|(share, target)| format!("{}/{}", share.name, target.name)).collect();
     assert_eq!(
@@ -266,7 +267,7 @@ fn settings(change: impl FnOnce(&mut Settings)) -> Option<String> {
 fn told_of(asked: &State, world: &World, settings: Option<String>) -> Status {
     let overview =
         Reader::open(&world.dir.path().join(state::INDEX)).and_then(|found| found.expect("there").overview().map(Some));
-    status(asked, &Found { pulse: pulse(Liveness::Running, Some(-2)), overview, settings }, NOW)
+    status(asked, &Found { pulse: pulse(Liveness::Running, Some(-2)), overview, settings, room: None }, NOW)
 }
 
 #[test]

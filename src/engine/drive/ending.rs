@@ -86,6 +86,7 @@ impl Engine {
     pub(super) fn end(&mut self, heartbeat: Option<&Heartbeat>) -> Result<Ending> {
         // What came in meanwhile is taken in: it need not be found out again.
         let mut events = Vec::new();
+        self.drained = clock::wall();
         while let Ok(input) = self.inbox.try_recv() {
             self.take(input, &mut events)?;
         }

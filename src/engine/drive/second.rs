@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::drive::{Engine, Input, Mode, Result};
 use crate::engine::hands::{LaneJob, ShareJob, Tell};
 use crate::engine::state::Heartbeat;
-use crate::engine::{Event, Failure, LaneState, Thorough, clock};
+use crate::engine::{Event, Failure, LaneState, Room, Thorough, clock};
 use crate::index::{APPROVE_SHARE, Finding};
 use crate::model::{RelPath, ShareId, TargetId};
 use crate::plan::Keep;
@@ -16,6 +16,10 @@ use crate::target::Bind;
 const ROOT_CHECK: Duration = Duration::from_secs(10);
 /// The same for targets that are directories.
 const TARGET_CHECK: Duration = Duration::from_secs(30);
+/// How long nothing is heard while there is no room.
+const REST_FOR_ROOM: Duration = Duration::from_millis(200);
+/// How long what happened meanwhile may take to come in.
+const CATCH_UP: Duration = Duration::from_secs(2);
 /// How often history is pruned.
 const PRUNE: Duration = Duration::from_secs(86_400);
 /// How long it is left alone after it failed.
@@ -31,7 +35,7 @@ impl Engine {
         if let Some(heartbeat) = heartbeat {
             self.beat(heartbeat);
         }
-        if self.mode == Mode::Plan {
+        if self.mode == Mode::Plan || self.cramped {
             return Ok(());
         }
         self.take_reload()?;
@@ -46,9 +50,40 @@ impl Engine {
         self.count_requests()
     }
 
+    /// Whether there is room for another turn. A single pass goes on until there is none.
+    pub(super) fn look_for_room(&mut self) {
+        let Ok(room) = Room::of(&self.state_dir) else { return };
+        let cramped = self.mode == Mode::Run && !room.is_enough();
+        match (self.cramped, cramped) {
+            (false, true) => tracing::error!(
+                hint = "make room on it; driftline goes on by itself",
+                "the disk of the state folder has {} bytes free: nothing is taken in until it has {}",
+                room.free,
+                room.floor
+            ),
+            (true, false) => {
+                tracing::info!("the disk of the state folder has room again");
+                self.catches_up_until = clock::moment().after(CATCH_UP);
+            }
+            _ => {}
+        }
+        self.cramped = cramped;
+    }
+
+    /// What happens meanwhile waits, and the watcher tells of what it could not keep.
+    pub(super) fn rest_for_room(&self) -> Vec<Event> {
+        std::thread::sleep(self.next_second.since(clock::moment()).min(REST_FOR_ROOM));
+        Vec::new()
+    }
+
     /// It is told when it begins to fail, and when it is over: not each second.
+    ///
+    /// It bears the time up to which all that came in was taken in: who asks takes it for that.
     fn beat(&mut self, heartbeat: &Heartbeat) {
-        let beaten = heartbeat.touch(clock::wall());
+        if self.cramped || clock::moment() < self.catches_up_until {
+            return;
+        }
+        let beaten = heartbeat.touch(self.drained);
         match (&beaten, self.heart_fails) {
             (Err(error), false) => tracing::warn!(
                 hint = "check the disk and the permissions of the state folder",
