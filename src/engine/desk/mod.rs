@@ -1,8 +1,8 @@
 //! The engine's side of one share: what to scan, look at and read, and what the answers mean.
 //!
 //! `scan` compares what a scan shows with what the index has, `looks` takes in what lies at single paths, `renames` finds
-//! new names of old things, `readings` takes in what files hold, `recall` waits for what targets tell of deletions, and `troubles` what people have to be told. What is kept
-//! here need not survive a crash.
+//! new names of old things, `readings` takes in what files hold, `recall` waits for what targets tell of deletions, and
+//! `troubles` what people have to be told. What is kept here need not survive a crash.
 
 mod failing;
 mod looks;
