@@ -36,6 +36,7 @@ impl Desk {
             Ok(found) => paths.iter().zip(found).try_for_each(|(path, found)| match found {
                 _ if !is_said(self, path) => {
                     self.handed_out.remove(path);
+                    self.heirs.remove(path);
                     self.refute(path, limits);
                     index.suspect(self.id, path)
                 }
@@ -60,7 +61,8 @@ impl Desk {
         }
         let is_folder = matches!(&found, Found::Plain(stat) if stat.shape.kind == Kind::Folder);
         self.take_found(index, path, found, By::Look)?;
-        if self.unread.remove(path) && is_folder {
+        // Of an heir pages were passed over.
+        if (self.unread.remove(path) | self.heirs.remove(path)) && is_folder {
             self.want_subtree(path.clone());
         }
         self.refuted.remove(path);
@@ -175,6 +177,7 @@ impl Desk {
     fn absent(&mut self, index: &mut Index, path: &RelPath, limits: &Limits, now: Now) -> Result<()> {
         self.handed_out.remove(path);
         self.unread.remove(path);
+        self.heirs.remove(path);
         self.suppositions.remove(path);
         self.refuted.remove(path);
         if self.failing.is_near(path) {
@@ -197,6 +200,9 @@ impl Desk {
         for heir in heirs {
             // It is looked at again: now its old name is known to be vacant.
             self.suppositions.remove(&heir);
+            if is_folder {
+                self.heirs.insert(heir.clone());
+            }
             self.want_look(heir, limits);
         }
         Ok(())

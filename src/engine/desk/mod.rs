@@ -74,6 +74,8 @@ pub(super) struct Desk {
     refuted: BTreeSet<RelPath>,
     /// Found gone while a scan was under way: its pages may be older.
     buried: BTreeSet<RelPath>,
+    /// New names of folders whose old names were just found vacant, and which are looked at once more.
+    heirs: BTreeSet<RelPath>,
     /// Parts of the share that were gone when they were to be scanned: once more, if they are found there all the same.
     unread: BTreeSet<RelPath>,
     /// Folders on which something was mounted that is not there now: nothing is believed of what lies below.
@@ -117,6 +119,7 @@ impl Desk {
             suppositions: BTreeMap::new(),
             refuted: BTreeSet::new(),
             buried: BTreeSet::new(),
+            heirs: BTreeSet::new(),
             unread: BTreeSet::new(),
             lost_mounts: BTreeSet::new(),
             offline: None,
@@ -247,6 +250,7 @@ impl Desk {
             // What waited for one of these looks would wait for ever, and no scan says anything about what waits.
             self.suppositions.retain(|_, from| self.looking.contains(from));
             self.refuted.retain(|path| self.looking.contains(path));
+            self.heirs.retain(|path| self.looking.contains(path));
             self.full_scan_due = true;
         }
     }
@@ -347,6 +351,7 @@ impl Desk {
         self.vanished.clear();
         self.suppositions.clear();
         self.refuted.clear();
+        self.heirs.clear();
         self.unread.clear();
     }
 

@@ -11,7 +11,7 @@ use crate::model::{Kind, RelPath};
 impl Desk {
     pub(in crate::engine) fn scanned(&mut self, index: &mut Index, page: ScanPage, now: Now) -> Result<()> {
         let supposed = |path: &RelPath| *path == page.folder || path.is_above(&page.folder);
-        if self.void_scan || self.suppositions.keys().any(supposed) {
+        if self.void_scan || self.suppositions.keys().chain(&self.heirs).any(supposed) {
             // Scanned again once the share is back, or once it is known whose folder this is.
             return Ok(());
         }

@@ -501,6 +501,50 @@ fn a_seed_replays_exactly() {
     }
 }
 
+/// A scan shows the new name of a folder, a look finds the old one vacant, and the scan goes on into the folder before the new
+/// name is looked at again: what lies in it is not new.
+#[test]
+fn a_scan_that_overtakes_the_look_at_a_renamed_folder_takes_nothing_in_it_for_new() {
+    let policy = Policy { drift: Drift::Keep, deletes: Deletes::Propagate, ..Policy::default() };
+    let mut run = Run::new(1, policy, false, false);
+    run.world.faults = false;
+    let mut touched = Vec::new();
+    for folder in ["all", "all/sub"] {
+        run.world.write_local(path(folder), Content::FOLDER, &mut touched);
+    }
+    let contents: Vec<_> = (0..3).map(|_| run.world.fresh_file()).collect();
+    for (number, content) in contents.iter().enumerate() {
+        run.world.write_local(path(&format!("all/sub/{number}")), *content, &mut touched);
+    }
+    run.feed(vec![Event::Touched(SHARE, touched)]);
+    run.rest();
+    run.world.rename_local(&path("all"), &path("whole"), &mut Vec::new());
+    run.world.pass(Duration::from_secs(10));
+    run.feed(vec![Event::RescanDue(SHARE)]);
+    let before = run.world.trace.len();
+    let is_scan = |pending: &Pending| matches!(pending, Pending::Scan { .. } | Pending::Command(Command::Scan(..)));
+    let answer = |run: &mut Run, such: &dyn Fn(&Pending) -> bool| {
+        let at = run.world.pending.iter().position(such);
+        let events: Vec<_> = at.into_iter().flat_map(|at| run.world.answer(at)).collect();
+        run.feed(events);
+        at.is_some()
+    };
+    // The command, the root's page, and the renamed folder's own.
+    assert!((0..3).all(|_| answer(&mut run, &is_scan)));
+    let is_look = |pending: &Pending| matches!(pending, Pending::Command(Command::LookLocal(..)));
+    assert!(answer(&mut run, &is_look), "the old name is looked at");
+    while answer(&mut run, &is_scan) {}
+    run.rest();
+    run.check();
+    let again =
+        run.world.trace[before..].iter().filter(|event| event.starts_with("Hashed") || event.starts_with("Staged"));
+    assert_eq!(again.count(), 0, "nothing is read again");
+    for target in run.world.targets.values() {
+        (0..3).for_each(|i| assert_eq!(target.now[&path(&format!("whole/sub/{i}"))].content, contents[i]));
+        assert!(target.history.is_empty(), "removed or replaced: {:?}", target.history);
+    }
+}
+
 #[test]
 fn a_rename_whose_new_name_is_told_late_is_still_a_rename() {
     for seed in 0..24 {
