@@ -189,12 +189,17 @@ fn of_a_bucket(tree: Tree, folders: bool) -> Tree {
 fn office_with_three_targets() -> (Office, [Bucket; 2]) {
     let buckets = [Bucket::new(Make::SeaweedFs), Bucket::versioned(Make::SeaweedFs)];
     let office = Office::new();
-    let cloud = |name: &str, bucket: &Bucket| {
+    let targets = office.folder_target("") + &on_buckets(&buckets);
+    (office.with_targets("settle = \"100ms\"", &targets), buckets)
+}
+
+/// One of which the last versions are kept by copies, and one that keeps them itself.
+fn on_buckets(buckets: &[Bucket; 2]) -> String {
+    let target = |(name, bucket): (&str, &Bucket)| {
         let (url, endpoint) = (bucket.url("office"), bucket.endpoint());
         format!("[[share.target]]\nname = {name:?}\nurl = {url:?}\nendpoint = {endpoint:?}\n")
     };
-    let targets = office.folder_target("") + &cloud("cloud", &buckets[0]) + &cloud("versions", &buckets[1]);
-    (office.with_targets("settle = \"100ms\"", &targets), buckets)
+    ["cloud", "versions"].into_iter().zip(buckets).map(target).collect()
 }
 
 #[expect(clippy::print_stderr, reason = "a measured value that has a promise but no assertion")]
@@ -269,6 +274,16 @@ fn twenty_thousand_files_are_had_back_from_a_folder_as_they_were_in_the_middle_o
     if is_slow_run("20,000 files edited at random, and had back from a folder") {
         let files = large(20_000);
         time_machine(&Office::large(), &["backup"], files, files / 10, 2);
+    }
+}
+
+#[test]
+fn twenty_thousand_files_are_had_back_from_buckets_as_they_were_in_the_middle_of_an_hour_of_edits() {
+    if is_slow_run("20,000 files edited at random, and had back from two buckets") {
+        let buckets = [Bucket::new(Make::SeaweedFs), Bucket::versioned(Make::SeaweedFs)];
+        let office = Office::large().with_targets("settle = \"100ms\"", &on_buckets(&buckets));
+        let files = large(20_000);
+        time_machine(&office, &["cloud", "versions"], files, files / 10, 2);
     }
 }
 
