@@ -132,7 +132,7 @@ fn what_readme_says_to_type_does_what_it_says() {
     for folder in ["home/work", "backup"] {
         fs::create_dir_all(readme.office.path(folder)).unwrap();
     }
-    fs::write(readme.office.path("home/work/note"), "a note").unwrap();
+    fs::write(readme.office.path("home/work").join("note"), "a note").unwrap();
     let words = readme.words("driftline run --share");
     let mut command = readme.office.bare(&words);
     command.env_remove("XDG_STATE_HOME");

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::office::{Office, must, targets};
@@ -194,8 +194,8 @@ fn two_sides_that_are_full_become_one_after_a_plan_was_shown() {
     assert!(office.history("edited.txt").contains(&b"there, and longer".to_vec()));
 }
 
-#[test]
-fn what_comes_from_one_target_goes_to_the_other() {
+/// Two targets that are both taken from; and the second one.
+fn office_with_two_targets() -> (Office, PathBuf) {
     let office = Office::new();
     let other = office.path("other");
     fs::create_dir(&other).unwrap();
@@ -204,6 +204,12 @@ fn what_comes_from_one_target_goes_to_the_other() {
         office.folder_target("drift = \"take\"")
     );
     let office = office.with_targets("settle = \"100ms\"", &lines);
+    (office, other)
+}
+
+#[test]
+fn what_comes_from_one_target_goes_to_the_other() {
+    let (office, other) = office_with_two_targets();
     office.save("plan.txt", b"first");
     office.sync_well();
     fs::write(other.join("plan.txt"), b"edited on the other target").unwrap();
@@ -297,14 +303,7 @@ fn what_somebody_moves_away_on_the_target_and_back_is_on_the_share_again() {
 
 #[test]
 fn with_its_index_lost_a_copy_on_a_target_that_was_away_does_not_come_back() {
-    let office = Office::new();
-    let other = office.path("other");
-    fs::create_dir(&other).unwrap();
-    let lines = format!(
-        "{}\n[[share.target]]\nname = \"other\"\npath = {other:?}\ndrift = \"take\"\n",
-        office.folder_target("drift = \"take\"")
-    );
-    let office = office.with_targets("settle = \"100ms\"", &lines);
+    let (office, other) = office_with_two_targets();
     office.save("plan.txt", b"first");
     office.save("stays.txt", b"stays");
     office.sync_well();
