@@ -56,6 +56,13 @@
 //! history what lay there and is gone. A target that is away is not waited for for ever: then an old delete may come back as a
 //! file, and nothing is lost.
 //!
+//! # Several agents
+//!
+//! Agents with the same share id may write to one target: every change carries its guard, so that none of them overwrites what
+//! it has not seen, and two-way they come to the same. Each leaves a **card** there (`.driftline/agents/`) with a sign of its
+//! run. [`plan::standing`] says what a sign means: one that the state folder does not know is a copy's, of a machine that was
+//! cloned or brought back from a backup, and of two copies at most one goes on. No clock is compared, and no server is ours.
+//!
 //! # What was
 //!
 //! What a change replaces or removes stays on the target, in history or as a bucket's own version. A **ledger** beside it

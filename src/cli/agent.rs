@@ -130,7 +130,7 @@ const FULL_REST: Duration = Duration::from_secs(10);
 
 /// Opens the state folder, runs the engine, and hears signals meanwhile.
 fn work(config: &Config, mode: Mode, file: Option<&File>, tell: &mut dyn FnMut(&Engine)) -> Result<Pass, Failure> {
-    crate::sys::lease::ignore_lease_breaks();
+    crate::sys::raw::ignore_lease_breaks();
     let agent = config.agent.name.clone().unwrap_or_else(crate::sys::host::name);
     let dir = &config.agent.state_dir;
     let mut damaged = false;

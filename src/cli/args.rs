@@ -148,6 +148,9 @@ pub struct InitArgs {
     /// Where the index will lie
     #[arg(long, value_name = "DIR", default_value = crate::config::STATE_DIR)]
     pub state_dir: PathBuf,
+    /// The id of the share, where another agent keeps the same one on the target already: both then work on one share
+    #[arg(long, value_name = "ID")]
+    pub share_id: Option<String>,
     /// Neither set up nor start the service, which is otherwise done for /etc/driftline/config.toml where systemd knows it
     #[arg(long)]
     pub no_service: bool,
@@ -224,6 +227,9 @@ pub struct StatusArgs {
     /// Print again each second, until interrupted
     #[arg(long)]
     pub watch: bool,
+    /// Ask the targets which agents write there, too, and how each was doing when it last left word there
+    #[arg(long, conflicts_with = "watch")]
+    pub fleet: bool,
 }
 
 /// `pending` and `problems`.

@@ -11,7 +11,7 @@ use crate::cli::report::{AgentState, ConfigStatus, Item, ItemKind, ShareState, S
 use crate::cli::source::{self, State};
 use crate::cli::status_text::{RELOAD, START, fit, in_colour, offline_hint, render_status};
 use crate::cli::text::{Screen, bytes, counted, grouped, harmless};
-use crate::cli::{Exit, Failure, say, say_data};
+use crate::cli::{Exit, Failure, fleet, say, say_data};
 use crate::config::Span;
 use crate::engine::clock::wall as now;
 use crate::engine::{Strange, state};
@@ -26,6 +26,9 @@ const REPAINT: Duration = Duration::from_secs(1);
 /// `status`.
 pub(super) fn status(args: &StatusArgs) -> Result<Exit, Failure> {
     let asked = source::state(&args.state)?;
+    if args.fleet {
+        return fleet(&asked, &args.output);
+    }
     if !args.watch {
         let status = known(&asked)?.0;
         show_status(&status, &args.output)?;
@@ -41,6 +44,23 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit, Failure> {
         first = false;
         std::thread::sleep(REPAINT);
     }
+}
+
+/// What is known here comes at once; the targets are asked after it.
+fn fleet(asked: &State, output: &Output) -> Result<Exit, Failure> {
+    let config = asked.configured("ask the targets for their agents")?;
+    let (status, found) = known(asked)?;
+    if !output.is_data() {
+        show_status(&status, output)?;
+    }
+    let overview = found.overview.ok().flatten().unwrap_or_default();
+    let fleet = fleet::ask(config, &overview);
+    if output.is_data() {
+        say_data(&fleet::WithFleet { status: &status, fleet }, output)?;
+    } else {
+        say(&fleet::render(&fleet, &Screen::here(When(now()))))?;
+    }
+    Ok(status.exit())
 }
 
 /// Paints over what was there, line by line: a screen that is emptied first flickers. What was above it stays in the

@@ -66,9 +66,9 @@ pub(super) fn bind_anew(config: &Config, lane: &LaneName) -> Result<Option<Vec<S
         },
     };
     with_index(config, |index, writer| {
-        let uid = share_uid(writer, &share.name, &share.path);
+        let uid = share_uid(writer, share, None);
         index.begin(now())?;
-        let info = index.register_share(&share.name, share.path.as_os_str().as_bytes(), &uid)?;
+        let info = index.register_share(&share.name, share.path.as_os_str().as_bytes(), &uid, share.id.is_some())?;
         index.commit()?;
         let mut lines = Vec::new();
         match target {
@@ -107,8 +107,8 @@ fn bind_share(index: &mut Index, share: &Share, writer: &str, lines: &mut Vec<St
         |cause: &dyn std::fmt::Display| Failure::cannot(Exit::Usage, format!("bind share {name} to {root}"), cause);
     let id = local::root_id(&share.path).map_err(|error| Fault::Told(cannot(&error)))?;
     index.begin(now())?;
-    let new_uid = share_uid(writer, name, &share.path);
-    let info = index.register_share(name, share.path.as_os_str().as_bytes(), &new_uid)?;
+    let new_uid = share_uid(writer, share, None);
+    let info = index.register_share(name, share.path.as_os_str().as_bytes(), &new_uid, share.id.is_some())?;
     let known = index.share_tally(info.id).files;
     let line = match info.bound {
         Some(bound) if bound == (id.fsid, id.ino) => format!("Share {name} is {root}{AS_BEFORE}"),
@@ -162,7 +162,8 @@ fn bind_target(
     let what = format!("bind target {lane} to {place}");
     let cannot = |cause: &str, hint: &str| Fault::Told(Failure::cannot(Exit::Usage, &what, cause).hint(hint));
     // Whatever identity the place bears for this share is taken: this is how it is bound anew.
-    let seat = Seat { share_uid: &info.uid, bound: None, agent: writer, state_dir: None, used: Used::default() };
+    let seat =
+        Seat { share_uid: &info.uid, bound: None, agent: writer, berth: None, state_dir: None, used: Used::default() };
     let opened = open_target(target, &seat);
     let bound = opened.probe(Bind::IfUnbound).map_err(|error| cannot(&error.cause, &error.hint))?;
     index.begin(now())?;
@@ -267,7 +268,7 @@ mod tests {
         bind(&config).expect("bound");
         let mut index = Index::open(&dir.path().join("state").join(state::INDEX)).expect("opened");
         index.begin(now()).expect("begun");
-        let info = index.register_share("papers", b"x", "unused").expect("known");
+        let info = index.register_share("papers", b"x", "unused", false).expect("known");
         let meta = crate::model::Meta { mtime: now(), ..crate::model::Meta::NOTHING };
         let shape = crate::model::Shape { kind: crate::model::Kind::File, len: 1 };
         let stat = crate::model::Stat { shape, ino: 1, ctime: now(), meta, nlink: 1, mounted: false };

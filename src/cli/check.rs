@@ -5,6 +5,9 @@
 mod share;
 mod target;
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
@@ -91,7 +94,7 @@ fn report(config: &Config) -> Report {
         let known = seen(&known, share);
         let findings = share::findings(walked, &watches);
         places.push(checked(Some(share), None, shown(&share.path), findings));
-        let uid = known.map_or_else(|| share_uid(&agent, &share.name, &share.path), |known| known.uid.clone());
+        let uid = share_uid(&agent, share, known.map(|known| &*known.uid));
         for target in &share.targets {
             let told = known.and_then(|known| known.targets.iter().find(|other| other.name == target.name));
             let findings =
@@ -165,6 +168,11 @@ fn within<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Option
     let asking = std::thread::Builder::new().name("check".to_owned()).spawn(move || drop(out.send(ask())));
     asking.ok()?;
     answer.recv_timeout(DEADLINE).ok()
+}
+
+/// The device that a folder lies on.
+fn device(folder: &Path) -> Option<u64> {
+    fs::metadata(folder).map(|meta| meta.dev()).ok()
 }
 
 /// What is said of a place that hangs.

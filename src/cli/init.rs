@@ -31,6 +31,9 @@ pub enum Written {
 /// Checks the places, and that no other text lies where the file is to be. Writes nothing.
 pub fn init(args: &InitArgs) -> Result<Draft, Failure> {
     let mut config = source::quick(&args.share, &args.target, source::absolute(&args.state_dir)?)?;
+    for share in &mut config.shares {
+        share.id.clone_from(&args.share_id);
+    }
     for share in &config.shares {
         existing("share", &share.path)?;
         // Whether a bucket is there is found out when it is bound.
@@ -145,6 +148,7 @@ mod tests {
             share: vec![at("share")],
             target: vec![at("target")],
             state_dir: at("state"),
+            share_id: None,
             no_service: true,
         };
         (dir, args)

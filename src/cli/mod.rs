@@ -14,6 +14,7 @@ mod data;
 mod errors;
 mod explain;
 mod fault;
+mod fleet;
 mod halt;
 mod history;
 mod holders;

@@ -122,6 +122,7 @@ mod tests {
             share: Vec::new(),
             target: Vec::new(),
             state_dir: "state".into(),
+            share_id: None,
             no_service: true,
         }
     }

@@ -198,7 +198,7 @@ impl Job<'_> {
         };
         let used = Used { today: since(today), this_month: since(clock::month_of(today).0) };
         let bound = known.bound.clone();
-        open_target(target, &Seat { share_uid: &share.uid, bound, agent: &agent, state_dir: None, used })
+        open_target(target, &Seat { share_uid: &share.uid, bound, agent: &agent, berth: None, state_dir: None, used })
     }
 
     fn progress(&self, lane: &Lane, known: &TargetOverview) -> Progress {

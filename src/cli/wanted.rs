@@ -115,13 +115,10 @@ impl Chosen {
     /// Opens a target, if it is the one that the share was bound to, and answers.
     pub(super) fn open(&self, target: &config::Target) -> Result<Open, TargetError> {
         let agent = self.config.agent.name.clone().unwrap_or_else(crate::sys::host::name);
-        let uid = self
-            .known
-            .as_ref()
-            .map_or_else(|| share_uid(&agent, &self.share.name, &self.share.path), |known| known.uid.clone());
+        let uid = share_uid(&agent, &self.share, self.known.as_ref().map(|known| &*known.uid));
         let told = self.known.as_ref().and_then(|known| known.targets.iter().find(|other| other.name == target.name));
         let bound = told.and_then(|told| told.bound.clone());
-        let seat = Seat { share_uid: &uid, bound, agent: &agent, state_dir: None, used: Used::default() };
+        let seat = Seat { share_uid: &uid, bound, agent: &agent, berth: None, state_dir: None, used: Used::default() };
         let opened = open_target(target, &seat);
         opened.probe(Bind::Never)?;
         Ok(Open { name: target.name.clone(), target: opened })

@@ -119,6 +119,9 @@ impl Merge<'_> {
             let what = format!("the path of share {name}, {}", new.path.display());
             self.note(name, None, what, Effect::Restart);
         }
+        if old.id != new.id {
+            self.note(name, None, "the id", Effect::Restart);
+        }
         for (key, before, after) in [
             ("settle", old.settle, new.settle),
             ("patience", old.patience, new.patience),
@@ -137,7 +140,7 @@ impl Merge<'_> {
                 None => targets.push(known.clone()),
             }
         }
-        Share { path: old.path.clone(), ignore, targets, ..new.clone() }
+        Share { path: old.path.clone(), id: old.id.clone(), ignore, targets, ..new.clone() }
     }
 
     fn takes_patterns(&mut self, old: &Share, new: &Share) -> bool {

@@ -28,6 +28,7 @@ pub(super) struct ShareLines {
     pub(super) table: Option<usize>,
     pub(super) name: Option<usize>,
     pub(super) path: Option<usize>,
+    pub(super) id: Option<usize>,
     pub(super) settle: Option<usize>,
     pub(super) patience: Option<usize>,
     pub(super) rescan: Option<usize>,
@@ -81,6 +82,9 @@ fn share(share: &Share, at: &ShareLines) -> Result<(), ConfigError> {
     let whose = format!("share {:?}", share.name);
     plain_name("a share", &share.name, at.name)?;
     absolute(&whose, &share.path, at.path)?;
+    if let Some(id) = &share.id {
+        identity(&whose, id, at.id)?;
+    }
     not_zero(&whose, "settle", share.settle, at.settle)?;
     not_zero(&whose, "rescan", share.rescan, at.rescan)?;
     if share.patience < share.settle {
@@ -93,6 +97,18 @@ fn share(share: &Share, at: &ShareLines) -> Result<(), ConfigError> {
         return Err(ConfigError::new(format!("{whose} has no target"), at.table, hint));
     }
     targets(share, at)
+}
+
+/// It is the id of another agent's share, as its targets bear it.
+fn identity(whose: &str, id: &str, line: Option<usize>) -> Result<(), ConfigError> {
+    let fine = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if fine {
+        return Ok(());
+    }
+    let message = format!("the id of {whose} is {id:?}, and no share has such an id");
+    let hint =
+        "say it as `share` stands in .driftline/identity on the target, or leave it out where one agent writes there";
+    Err(ConfigError::new(message, line, hint))
 }
 
 fn targets(share: &Share, at: &ShareLines) -> Result<(), ConfigError> {

@@ -80,6 +80,8 @@ pub struct Share {
     pub name: String,
     /// Absolute, as written.
     pub path: PathBuf,
+    /// Its identity on the targets, where another agent's share is this one too; `[A-Za-z0-9-]{1,64}`.
+    pub id: Option<String>,
     /// Patterns in gitignore syntax, on top of the built-in ones.
     pub ignore: Vec<String>,
     /// Quiet time after the last write; never zero.

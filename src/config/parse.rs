@@ -53,6 +53,7 @@ struct RawPrices {
 struct RawShare {
     name: Spanned<String>,
     path: Spanned<String>,
+    id: Option<Spanned<String>>,
     #[serde(default)]
     ignore: Vec<String>,
     settle: Option<Spanned<Span>>,
@@ -242,6 +243,7 @@ impl Reader<'_> {
             table,
             name: self.line(&raw.name),
             path: self.line(&raw.path),
+            id: self.line_of_option(raw.id.as_ref()),
             settle: self.line_of_option(raw.settle.as_ref()),
             patience: self.line_of_option(raw.patience.as_ref()),
             rescan: self.line_of_option(raw.rescan.as_ref()),
@@ -256,6 +258,7 @@ impl Reader<'_> {
         let share = Share {
             name: raw.name.into_inner(),
             path: raw.path.into_inner().into(),
+            id: raw.id.map(Spanned::into_inner),
             ignore: raw.ignore,
             settle: span_or(raw.settle, SETTLE),
             patience: span_or(raw.patience, PATIENCE),

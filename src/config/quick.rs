@@ -29,6 +29,7 @@ impl Config {
         let share = Share {
             name,
             path: path.clone(),
+            id: None,
             ignore: Vec::new(),
             settle: SETTLE,
             patience: PATIENCE,

@@ -52,7 +52,11 @@ fn parts() -> Parts {
 }
 
 fn share_text(parts: &Parts, share: &Share) -> Result<Vec<String>, ConfigError> {
-    let mut text = vec![placed(parts.share, &share.name, &share.path)?];
+    let mut placed_share = placed(parts.share, &share.name, &share.path)?;
+    if let Some(id) = &share.id {
+        placed_share = with_line(&placed_share, "#   id = ", &format!("id = {}", string(id)));
+    }
+    let mut text = vec![placed_share];
     for Target { name, place, .. } in &share.targets {
         text.push(match place {
             Place::Folder(path) => placed(parts.folder, name, path)?,

@@ -8,7 +8,7 @@ use crate::config::{Adopt, Bucket, Budget, Period, Place, Timetable};
 use crate::engine::clock;
 use crate::index::{Index, IndexError};
 use crate::model::{Digest, TargetId, Wall};
-use crate::target::{Allowed, Clock, Refused, S3Setup, S3Target, Sizes, Sse};
+use crate::target::{Allowed, Berth, Clock, Refused, S3Setup, S3Target, Sizes, Sse};
 
 /// Who a target is, for whoever opens it.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Seat<'a> {
     pub bound: Option<String>,
     /// The agent's name, as it stands among the writers.
     pub agent: &'a str,
+    /// Where this run leaves its card; `None` for whoever only reads.
+    pub berth: Option<Arc<Berth>>,
     /// The agent's state folder; `None` for a run that leaves nothing there.
     pub state_dir: Option<&'a Path>,
     /// Requests that were made of it today and in this month, before this run.
@@ -107,6 +109,7 @@ pub(super) fn open(bucket: &Bucket, seat: &Seat<'_>, dials: &Dials) -> S3Target 
         target_id: seat.bound.clone(),
         share_id: seat.share_uid.to_owned(),
         writer: seat.agent.to_owned(),
+        berth: seat.berth.clone(),
         state: seat.state_dir.map(|state| own_folder(state, bucket, seat.share_uid)),
         clock: Clock { wall: clock::wall, moment: clock::moment, chance: clock::chance },
         rate: dials.rate(),

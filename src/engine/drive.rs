@@ -19,11 +19,11 @@ use crate::config::Config;
 use crate::engine::hands::{LaneJob, ShareJob, Tell};
 use crate::engine::start::{LaneSeat, ShareSeat, Start, StartError};
 use crate::engine::state::Heartbeat;
-use crate::engine::{Command, Core, Event, Failure, Thorough, clock};
+use crate::engine::{Command, Core, Event, Failure, Thorough, clock, tenure};
 use crate::index::{Index, IndexError};
 use crate::local::ScanEnd;
 use crate::model::{Moment, ShareId, TargetId, Wall};
-use crate::target::Bind;
+use crate::target::{Bind, Tenure};
 
 pub use self::ending::{Ending, LaneEnd};
 use self::reload::Reloads;
@@ -102,6 +102,8 @@ pub struct Engine {
     houses_kept: bool,
     /// Shares of which more is remembered as deleted than has to be.
     expiring: BTreeSet<ShareId>,
+    /// Which run this is; a dry run is none.
+    tenure: Option<Tenure>,
 }
 
 /// Tells the engine to stop, from any thread.
@@ -142,8 +144,11 @@ impl Engine {
         let (stop, under_way) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let served = served(&index).map_err(|error| StartError::index(&error))?;
         let (out_, stop_, count) = (&out, &stop, &under_way);
+        let stays = mode == Mode::Run;
+        let tenure = (mode != Mode::Plan).then(|| tenure::begin(&config.agent.state_dir, agent, stays, clock::wall()));
+        let (run, index_) = (tenure.as_ref(), &mut index);
         let mut start =
-            Start { config, agent, index: &mut index, mode, out: out_, stop: stop_, under_way: count, served };
+            Start { config, agent, tenure: run, index: index_, mode, out: out_, stop: stop_, under_way: count, served };
         let (shares, lanes, core) = start.all()?;
         if mode != Mode::Plan {
             say_served(&index, &lanes).map_err(|error| StartError::index(&error))?;
@@ -171,6 +176,7 @@ impl Engine {
             reloads: Reloads::new(agent, config),
             houses_kept: false,
             expiring: BTreeSet::new(),
+            tenure,
         })
     }
 

@@ -20,7 +20,7 @@ fn served(index: &mut Index, config: &Config) -> Result<Vec<TargetId>, IndexErro
     let mut served = Vec::new();
     index.begin(clock::wall())?;
     for share in &config.shares {
-        let info = index.register_share(&share.name, share.path.as_os_str().as_bytes(), "")?;
+        let info = index.register_share(&share.name, share.path.as_os_str().as_bytes(), "", false)?;
         for target in &share.targets {
             served.push(index.register_target(info.id, &target.name, &target.place.to_string())?.id);
         }

@@ -23,6 +23,7 @@ pub mod settings;
 mod start;
 pub mod state;
 mod strange;
+mod tenure;
 mod voice;
 
 pub use self::bucket::{Seat, Used};
@@ -38,3 +39,4 @@ pub use self::preview::{Group, preview};
 pub use self::room::Room;
 pub use self::start::{StartError, open_target, share_uid};
 pub use self::strange::Strange;
+pub use self::tenure::agent_of;

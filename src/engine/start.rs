@@ -21,7 +21,7 @@ use crate::local::{Ignore, Mode as WatchedBy, Recent, RootId, root_id};
 use crate::model::{Digest, Moment, RelPath, Requests, ShareId, TargetId, Wall};
 use crate::plan::{Drift, Nature};
 use crate::settle::SettleLimits;
-use crate::target::{DirSetup, DirTarget, Flush, Target, Ways};
+use crate::target::{Berth, DirSetup, DirTarget, Flush, Target, Tenure, Ways};
 
 /// How the process ends when a thread of it panicked: an internal error (`EX_SOFTWARE` of sysexits.h).
 const INTERNAL: i32 = 70;
@@ -95,6 +95,8 @@ pub(super) struct LaneSeat {
     /// Requests that stand in the index already.
     pub(super) counted: Requests,
     pub(super) state: String,
+    /// Where this run's card lies there.
+    pub(super) berth: Option<Arc<Berth>>,
 }
 
 impl ShareSeat {
@@ -134,6 +136,8 @@ impl ShareSeat {
 pub(super) struct Start<'a> {
     pub(super) config: &'a Config,
     pub(super) agent: &'a str,
+    /// Which run this is; a dry run is none.
+    pub(super) tenure: Option<&'a Tenure>,
     pub(super) index: &'a mut Index,
     pub(super) mode: Mode,
     pub(super) out: &'a SyncSender<Input>,
@@ -168,8 +172,9 @@ impl Start<'_> {
     pub(super) fn known_share(&mut self, share: &crate::config::Share) -> Result<ShareInfo, StartError> {
         let fault = |error: IndexError| StartError::index(&error);
         self.index.begin(clock::wall()).map_err(fault)?;
-        let uid = share_uid(self.agent, &share.name, &share.path);
-        let info = self.index.register_share(&share.name, path_bytes(&share.path), &uid).map_err(fault)?;
+        let uid = share_uid(self.agent, share, None);
+        let info =
+            self.index.register_share(&share.name, path_bytes(&share.path), &uid, share.id.is_some()).map_err(fault)?;
         self.index.commit().map_err(fault)?;
         Ok(info)
     }
@@ -180,8 +185,9 @@ impl Start<'_> {
     ) -> Result<(ShareSeat, ShareInfo, ShareSetup), StartError> {
         let fault = |error: IndexError| StartError::index(&error);
         self.index.begin(clock::wall()).map_err(fault)?;
-        let uid = share_uid(self.agent, &share.name, &share.path);
-        let info = self.index.register_share(&share.name, path_bytes(&share.path), &uid).map_err(fault)?;
+        let uid = share_uid(self.agent, share, None);
+        let info =
+            self.index.register_share(&share.name, path_bytes(&share.path), &uid, share.id.is_some()).map_err(fault)?;
         let bound = self.bind_share(share, &info)?;
         if self.mode != Mode::Plan {
             let pass = if self.mode == Mode::Sync { " for one pass" } else { "" };
@@ -291,10 +297,12 @@ impl Start<'_> {
             self.index.compare_subtree(info.id, &RelPath::root()).map_err(fault)?;
             self.index.commit().map_err(fault)?;
         }
+        let berth = self.tenure.map(|tenure| Arc::new(Berth::new(tenure.clone())));
         let at = Seat {
             share_uid: &share.uid,
             bound: info.bound.clone(),
             agent: self.agent,
+            berth: berth.clone(),
             state_dir: (self.mode != Mode::Plan).then_some(&self.config.agent.state_dir),
             used: bucket::used(self.index, info.id).map_err(fault)?,
         };
@@ -338,6 +346,7 @@ impl Start<'_> {
             checked: now,
             counted: Requests::default(),
             state: String::new(),
+            berth,
         };
         // A single pass goes both ways.
         let looks_now = target.policy().drift == Drift::Take && self.mode != Mode::Run;
@@ -371,6 +380,7 @@ fn open(target: &crate::config::Target, seat: &Seat<'_>, dials: &Dials) -> Box<d
             target_id: seat.bound.clone(),
             share_id: seat.share_uid.to_owned(),
             writer: seat.agent.to_owned(),
+            berth: seat.berth.clone(),
             keep_owner: target.ownership == Ownership::Keep,
             now: clock::wall,
             flush: Flush::Auto,
@@ -408,10 +418,14 @@ pub(super) fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result
 }
 
 /// The share's identity as targets carry it. It follows from names alone, so that an agent whose index is lost is
-/// known to its targets.
-pub fn share_uid(agent: &str, share: &str, root: &Path) -> String {
-    let digest = Digest::of(&[agent.as_bytes(), b"\0", share.as_bytes(), b"\0", path_bytes(root)].concat());
-    digest.to_string()[..32].to_owned()
+/// known to its targets; or it is the one that the configuration says, or
+/// that the index knows.
+pub fn share_uid(agent: &str, share: &crate::config::Share, known: Option<&str>) -> String {
+    if let Some(id) = share.id.as_deref().or(known) {
+        return id.to_owned();
+    }
+    let words = [agent.as_bytes(), b"\0", share.name.as_bytes(), b"\0", path_bytes(&share.path)];
+    Digest::of(&words.concat()).to_string()[..32].to_owned()
 }
 
 fn path_bytes(path: &Path) -> &[u8] {

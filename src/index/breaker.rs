@@ -224,7 +224,7 @@ mod tests {
     fn index() -> Index {
         let mut index = Index::in_memory().expect("memory");
         index.begin(Wall(100)).expect("begun");
-        index.register_share("s", b"/s", "uid").expect("known");
+        index.register_share("s", b"/s", "uid", false).expect("known");
         index.register_target(SHARE, "t", "/t").expect("known");
         index
     }

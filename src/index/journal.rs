@@ -95,7 +95,7 @@ mod tests {
         let file = dir.path().join("index.db");
         let mut index = Index::open(&file).expect("made");
         index.begin(Wall(5)).expect("a turn");
-        let share = index.register_share("projects", b"/srv/projects", "uid").expect("a share").id;
+        let share = index.register_share("projects", b"/srv/projects", "uid", false).expect("a share").id;
         let target = index.register_target(share, "efs", "/mnt/efs").expect("a target").id;
         let path = RelPath::new("a/b").expect("a path");
         index.note(share, Some(target), &path, "put", "one").expect("noted");
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn only_the_newest_lines_are_kept() {
         let mut index = Index::in_memory().expect("memory");
-        let share = index.register_share("s", b"/s", "uid").expect("a share").id;
+        let share = index.register_share("s", b"/s", "uid", false).expect("a share").id;
         index.begin(Wall(1)).expect("a turn");
         for _ in 0..JOURNAL_KEPT + 2 * CLEARED_EACH {
             index.note(share, None, &RelPath::root(), "x", "").expect("noted");

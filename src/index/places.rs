@@ -57,10 +57,12 @@ impl What {
 }
 
 impl Index {
-    /// The share of this name, made known if it is new. Its targets are those registered after it.
-    pub fn register_share(&mut self, name: &str, root: &[u8], new_uid: &str) -> Result<ShareInfo> {
-        let sql = "INSERT INTO share (name, uid, root) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET root = ?3";
-        self.db.execute(sql, params![name, new_uid, root])?;
+    /// The share of this name, made known if it is new. Its targets are those registered after it. One that is known keeps its
+    /// identity, unless `chosen` says that a person has given it this one.
+    pub fn register_share(&mut self, name: &str, root: &[u8], uid: &str, chosen: bool) -> Result<ShareInfo> {
+        let sql = "INSERT INTO share (name, uid, root) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (name) DO UPDATE SET root = ?3, uid = IIF(?4, ?2, uid)";
+        self.db.execute(sql, params![name, uid, root, chosen])?;
         let sql = "SELECT id, uid, fsid, ino, scanned FROM share WHERE name = ?";
         let info = self.db.query_row(sql, [name], |found| {
             let bound = row::bound(found, 2)?;

@@ -74,7 +74,7 @@ mod tests {
 
     fn index() -> (Index, TargetId, TargetId) {
         let mut index = Index::in_memory().expect("memory");
-        let share = index.register_share("s", b"/s", "uid").expect("known").id;
+        let share = index.register_share("s", b"/s", "uid", false).expect("known").id;
         let one = index.register_target(share, "a", "s3://a").expect("known").id;
         let other = index.register_target(share, "b", "s3://b").expect("known").id;
         (index, one, other)

@@ -390,7 +390,7 @@ mod tests {
 
     fn index() -> (Index, TargetId, RelPath) {
         let mut index = Index::in_memory().expect("memory");
-        let share = index.register_share("s", b"/s", "uid").expect("a share").id;
+        let share = index.register_share("s", b"/s", "uid", false).expect("a share").id;
         let target = index.register_target(share, "t", "/t").expect("a target").id;
         let path = RelPath::new("f/a").expect("a path");
         index.put_base(target, &path, &base(1, b"one")).expect("left");

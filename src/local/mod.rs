@@ -30,7 +30,7 @@ pub use watch::{Batch, Limits, Mode, Watch, WatchError, WatchNeed};
 /// What marks a share's root: file system and inode. A path with another identity is not that share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootId {
-    /// File system id, as `statfs` gives it.
+    /// File system id, as `statfs` gives it; on NFS a digest of the server's handle of the root.
     pub fsid: u64,
     /// Inode number of the root folder.
     pub ino: u64,

@@ -19,7 +19,7 @@ use crate::local::trouble::trouble;
 use crate::model::{Acl, Content, Digest, Kind, Meta, ReadFault, Reading, RelPath, Sink, Stat, Wall};
 use crate::plan::looks_like_noise;
 use crate::sys::cause::{Cause, cause};
-use crate::sys::{self, beneath, lease, stat};
+use crate::sys::{self, beneath, raw, stat};
 
 /// Bytes read at once.
 const BUFFER: usize = 1 << 20;
@@ -284,7 +284,7 @@ impl Opened {
 
     fn has_writer(&self, since: Option<Wall>) -> bool {
         let recent = |since: Wall| self.stat.meta.mtime >= since || self.stat.ctime >= since;
-        since.is_some_and(recent) && lease::has_writer(self.file.as_fd()) == Some(true)
+        since.is_some_and(recent) && raw::has_writer(self.file.as_fd()) == Some(true)
     }
 }
 

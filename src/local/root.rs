@@ -32,7 +32,7 @@ pub(super) fn open_bound(path: &Path, id: &RootId) -> Result<OwnedFd, String> {
 }
 
 fn id_of(root: BorrowedFd<'_>) -> io::Result<RootId> {
-    Ok(RootId { fsid: stat::file_system_id(root)?, ino: beneath::stat_fd(root)?.stx_ino })
+    Ok(RootId { fsid: stat::root_mark(root)?, ino: beneath::stat_fd(root)?.stx_ino })
 }
 
 #[cfg(test)]

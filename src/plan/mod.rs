@@ -7,6 +7,7 @@ mod order;
 mod past;
 mod prune;
 mod reconcile;
+mod tenure;
 mod tombstone;
 mod vet;
 
@@ -16,6 +17,7 @@ pub use order::{Claim, Claims};
 pub use past::Moves;
 pub use prune::{Keep, Lies, prune};
 pub use reconcile::reconcile;
+pub use tenure::{RENEWAL, Run, SILENCE, Sign, Standing, standing};
 pub use tombstone::Tombstone;
 pub use vet::{
     Bound, Breach, Cause, Census, Changes, HEAD, HEAD_MIN, HOURS_KEPT, Halt, Limits, Waiting, is_over,

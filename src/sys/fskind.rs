@@ -1,7 +1,7 @@
 //! What sort of file system lies somewhere: whether a watch there sees what others do.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use crate::sys::{beneath, mounts};
@@ -21,7 +21,7 @@ pub enum FsKind {
 
 /// Numbers from `statfs`, see `include/uapi/linux/magic.h`.
 const NETWORKS: &[(u32, &str)] = &[
-    (0x0000_6969, "NFS"),
+    (NFS, "NFS"),
     (0x0000_517B, "SMB"),
     (0xFF53_4D42, "CIFS"),
     (0xFE53_4D42, "SMB2"),
@@ -37,6 +37,8 @@ const NETWORKS: &[(u32, &str)] = &[
     (0xBACB_ACBC, "VMware shared folder"),
     (0x00C0_FFEE, "host's file system"),
 ];
+
+const NFS: u32 = 0x6969;
 
 const FUSE: u32 = 0x6573_5546;
 
@@ -88,6 +90,11 @@ pub fn kind(path: &Path) -> io::Result<FsKind> {
     }
     let mounted = mounts::of(folder.as_fd()).ok().flatten();
     Ok(FsKind::Fuse(mounted.map_or_else(|| "fuse".to_owned(), |mounted| mounted.kind)))
+}
+
+/// True for what lies on NFS.
+pub fn is_nfs(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(magic(&rustix::fs::fstatfs(fd)?) == NFS)
 }
 
 /// The type is a machine word, and CIFS's number has the top bit of 32 set.

@@ -9,10 +9,10 @@ pub mod cause;
 pub mod folder;
 pub mod fskind;
 pub mod host;
-pub mod lease;
 pub mod mounts;
 pub mod openers;
 pub mod publish;
+pub mod raw;
 pub mod stat;
 pub mod terminal;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{FileType, Statx};
 
 use crate::model::{Acl, Digest, Kind, Meta, Shape, Stat, Wall};
+use crate::sys::{fskind, raw};
 
 /// A device number as one comparable value.
 pub fn device(st: &Statx) -> u64 {
@@ -58,15 +59,24 @@ pub fn stat(st: &Statx, root_device: u64) -> Result<Stat, &'static str> {
 
 /// Says which mount it is whose root lies there, in the place of its root's inode number. Where nobody tells, that stays.
 pub fn name_mount(stat: &mut Stat, folder: BorrowedFd<'_>) {
-    if let Ok(id) = file_system_id(folder) {
-        let digest = Digest::of(&[id.to_le_bytes(), stat.ino.to_le_bytes()].concat());
-        let number = digest.0[..8].iter().fold(0, |number, byte| (number << 8) | u64::from(*byte));
-        stat.ino = number | Stat::OF_MOUNT;
+    if let Ok(mark) = root_mark(folder) {
+        stat.ino = number(&[mark.to_le_bytes(), stat.ino.to_le_bytes()].concat()) | Stat::OF_MOUNT;
     }
 }
 
-/// File system id of what is open, as `statfs` gives it.
-pub fn file_system_id(fd: BorrowedFd<'_>) -> io::Result<u64> {
-    let st = rustix::fs::fstatvfs(fd)?;
-    Ok(st.f_fsid)
+/// What tells the root that is open from another with the same inode number: the id of its file system, as `statfs` gives it.
+///
+/// NFS gives none, and its server may put another file system behind the same mount, on which the first folders bear the same
+/// inode numbers: there it is a digest of the server's own handle ([`raw::file_handle`]).
+pub fn root_mark(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let id = rustix::fs::fstatvfs(fd)?.f_fsid;
+    if id == 0 && fskind::is_nfs(fd)? {
+        return Ok(raw::file_handle(fd).map_or(0, |handle| number(&handle)));
+    }
+    Ok(id)
+}
+
+/// The first 64 bits of a digest.
+fn number(bytes: &[u8]) -> u64 {
+    Digest::of(bytes).0[..8].iter().fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }

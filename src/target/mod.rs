@@ -13,6 +13,7 @@
 //! Calls block: each lane calls from threads of its own, so that a target that hangs stalls nothing else.
 //! Not here: what to do (`plan`), when and in which order (`engine`).
 
+mod agents;
 mod dir;
 mod identity;
 mod ledger;
@@ -29,6 +30,7 @@ use crate::model::{
 };
 use crate::plan::{Guard, Keep, Lies};
 
+pub use agents::{Berth, Card, Says, Tenure};
 pub use dir::{DirSetup, DirTarget, Flush, Ways};
 pub use memory::{Failure, MemoryTarget};
 pub use past::{Piece, ReadError, Take};
@@ -197,6 +199,10 @@ pub trait Target: Send + Sync {
     fn read(&self, path: &RelPath, which: &Which, take: Take<'_>) -> Result<(), ReadError>;
     /// Bytes free for new copies, where the place can say.
     fn free(&self) -> Result<Option<u64>, TargetError>;
+    /// What the agents that write there left of themselves, in no order.
+    fn agents(&self) -> Result<Vec<Card>, TargetError> {
+        Ok(Vec::new())
+    }
     /// Requests made so far by this value. Never waits. A place that is asked by system calls makes none.
     fn requests(&self) -> Requests {
         Requests::default()

@@ -46,6 +46,12 @@ pub(super) fn parse_compact(text: &str) -> Option<Wall> {
     (compact(at) == text).then_some(at)
 }
 
+/// The way back from [`rfc3339`].
+pub(super) fn parse_rfc3339(text: &str) -> Option<Wall> {
+    let digits: String = text.strip_suffix('Z')?.chars().filter(|sign| !matches!(sign, '-' | ':')).collect();
+    parse_compact(&format!("{digits}.000000000Z")).filter(|at| rfc3339(*at) == text)
+}
+
 /// `20261123T174904.123456789Z`
 pub(super) fn compact(at: Wall) -> String {
     let (y, mo, d, h, mi, s, nanos) = civil(at);
@@ -97,6 +103,15 @@ mod tests {
         assert_eq!(second, b"20261123T174904.123456790Z-abababab");
         assert_eq!(replaced_at(&second), Some(Wall(at.0 + 1)));
         assert_eq!(super::names(at, None).next().expect("one"), b"20261123T174904.123456789Z-00000000");
+    }
+
+    #[test]
+    fn a_time_for_people_can_be_read_back_to_the_second() {
+        let at = Wall::from_parts(1_795_456_144, 0);
+        assert_eq!(parse_rfc3339(&rfc3339(at)), Some(at));
+        for other in ["", "2026-11-23T17:49:04", "2026-11-23 17:49:04Z", "20261123T174904Z", "2026-13-23T17:49:04Z"] {
+            assert_eq!(parse_rfc3339(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod crashes;
 mod documents;
 mod edits;
 mod faults;
+mod fleet;
 mod hints;
 mod index_loss;
 mod kept;

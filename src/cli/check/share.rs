@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::cli::check::{silent, within};
+use crate::cli::check::{device, silent, within};
 use crate::cli::progress::ProgressLine;
 use crate::cli::text::{bytes, counted, grouped};
 use crate::config::{Place, Share};
@@ -23,8 +23,8 @@ const KEY_MAX: usize = 1024;
 
 /// What was found on a share.
 pub(super) struct Walked {
-    /// Its root; `None` if it cannot be reached.
-    pub(super) root: Option<RootId>,
+    /// The device that its root lies on; `None` if it cannot be reached.
+    pub(super) device: Option<u64>,
     /// What is to be said of it before it is read.
     first: Vec<Finding>,
     /// What lies in it; `None` if it could not be read.
@@ -78,12 +78,14 @@ impl<T> Sampled<T> {
 
 /// Reads the share from end to end. `known` is what an agent knows of it.
 pub(super) fn walk(share: &Share, known: Option<&ShareOverview>) -> Walked {
-    let away = |finding| Walked { root: None, first: vec![finding], tally: None, need: None };
+    let away = |finding| Walked { device: None, first: vec![finding], tally: None, need: None };
     let path = share.path.clone();
-    let Some(reached) = within(move || (root_id(&path), fskind::kind(&path))) else { return away(silent()) };
-    let (id, kind) = match reached {
-        (Ok(id), Ok(kind)) => (id, kind),
-        (Err(error), _) | (Ok(_), Err(error)) => return away(unreachable(&error)),
+    let Some(reached) = within(move || (root_id(&path), fskind::kind(&path), device(&path))) else {
+        return away(silent());
+    };
+    let (id, kind, device) = match reached {
+        (Ok(id), Ok(kind), device) => (id, kind, device),
+        (Err(error), ..) | (Ok(_), Err(error), _) => return away(unreachable(&error)),
     };
     if let Some(finding) = another(id, known) {
         return away(finding);
@@ -91,10 +93,10 @@ pub(super) fn walk(share: &Share, known: Option<&ShareOverview>) -> Walked {
     let mut first = vec![medium(&kind)];
     let need = (!kind.is_network()).then(|| WatchNeed::of(&share.path));
     match read(share, id) {
-        Ok(tally) => Walked { root: Some(id), first, tally: Some(tally), need },
+        Ok(tally) => Walked { device, first, tally: Some(tally), need },
         Err(finding) => {
             first.push(finding);
-            Walked { root: Some(id), first, tally: None, need }
+            Walked { device, first, tally: None, need }
         }
     }
 }
@@ -283,7 +285,7 @@ mod tests {
     #[test]
     fn a_limit_on_watches_is_one_for_all_shares() {
         let one = |folders| WatchNeed { folders, limit: 1000 };
-        let walked = |need| Walked { root: None, first: Vec::new(), tally: None, need };
+        let walked = |need| Walked { device: None, first: Vec::new(), tally: None, need };
         let all = watches(&[walked(Some(one(800))), walked(None), walked(Some(one(300)))]);
         assert_eq!(all, WatchNeed { folders: 1100, limit: 1000 });
         let finding = watch(one(800), all);

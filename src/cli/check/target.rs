@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use crate::cli::check::share::{Tally, Walked};
-use crate::cli::check::{silent, within};
+use crate::cli::check::{device, silent, within};
 use crate::cli::text::{bytes, counted, grouped, money};
 use crate::config::{self, Bucket, Period, Place, Prices, Share};
 use crate::engine::{Seat, Used, open_target};
 use crate::index::TargetOverview;
-use crate::local::root_id;
 use crate::model::Requests;
 use crate::sys::{beneath, publish};
 use crate::target::{Finding, Level};
@@ -41,16 +40,17 @@ impl Asked<'_> {
     /// What the place says of itself.
     fn itself(&self) -> Vec<Finding> {
         let bound = self.known.and_then(|known| known.bound.clone());
-        let seat = Seat { share_uid: self.uid, bound, agent: self.agent, state_dir: None, used: Used::default() };
+        let seat =
+            Seat { share_uid: self.uid, bound, agent: self.agent, berth: None, state_dir: None, used: Used::default() };
         let opened = open_target(self.target, &seat);
         within(move || opened.check()).unwrap_or_else(|| vec![silent()])
     }
 
     fn folder(&self, folder: &Path) -> Vec<Finding> {
         let path = folder.to_owned();
-        let asked = move || (root_id(&path).ok(), beneath::open_root(&path).and_then(|fd| room(&fd)).ok());
-        let Some((root, free)) = within(asked) else { return vec![silent()] };
-        let one_disk = root.zip(self.walked.root).is_some_and(|(target, share)| target.fsid == share.fsid);
+        let asked = move || (device(&path), beneath::open_root(&path).and_then(|fd| room(&fd)).ok());
+        let Some((its, free)) = within(asked) else { return vec![silent()] };
+        let one_disk = its.is_some() && its == self.walked.device;
         let same = one_disk.then(|| {
             let what = format!("it lies on the same file system as {}: a disk that fails takes both", self.share.name);
             Finding::new(Level::Warning, what).hint("keep a copy on another disk or machine too")

@@ -36,7 +36,7 @@ impl World {
         let dir = tempfile::tempdir().expect("a folder");
         let mut index = Index::open(&dir.path().join(state::INDEX)).expect("made");
         index.begin(at(-100)).expect("begun");
-        let share = index.register_share("projects", b"/srv/projects", "uid").expect("known").id;
+        let share = index.register_share("projects", b"/srv/projects", "uid", false).expect("known").id;
         let target = index.register_target(share, "efs", "/mnt/efs").expect("known").id;
         index.listing_ended(target, at(-90), 3).expect("told");
         let digest = Digest([5; 32]);

@@ -28,7 +28,7 @@ fn asked(dir: &Path) -> State {
     std::fs::create_dir(&root).expect("made");
     let mut index = Index::open(&dir.join(state::INDEX)).expect("made");
     index.begin(NOW).expect("begun");
-    let share = index.register_share("papers", root.as_os_str().as_bytes(), "uid").expect("known").id;
+    let share = index.register_share("papers", root.as_os_str().as_bytes(), "uid", false).expect("known").id;
     let target = index.register_target(share, "efs", "/mnt/efs").expect("known").id;
     for (name, left) in [("same", 1), ("edited", 1), ("gone", 1)] {
         let content = Content::file(Digest([left; 32]), 5);
@@ -104,7 +104,7 @@ fn of_what_someone_else_left_there_it_is_told_when_and_whose_it_is() {
     index.begin(NOW).expect("begun");
     let seen = Seen { shape: Shape { kind: Kind::File, len: 9 }, digest: None, meta: Meta { uid: 1003, ..meta() } };
     let root = dir.path().join("papers");
-    let share = index.register_share("papers", root.as_os_str().as_bytes(), "uid").expect("known").id;
+    let share = index.register_share("papers", root.as_os_str().as_bytes(), "uid", false).expect("known").id;
     let target = index.register_target(share, "efs", "/mnt/efs").expect("known").id;
     let mut open = crate::index::OpenRow::new(NOW);
     open.sight = Sight::Present((Stamp(b"other".as_slice().into()), seen));

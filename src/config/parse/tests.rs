@@ -38,6 +38,7 @@ fn what_is_not_written_has_its_default() {
     let share = Share {
         name: "s".into(),
         path: "/s".into(),
+        id: None,
         ignore: vec![],
         settle: Duration::from_millis(500),
         patience: Duration::from_secs(30),

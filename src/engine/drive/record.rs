@@ -7,8 +7,9 @@ use crate::engine::polls::Blindness;
 use crate::engine::start::ShareSeat;
 use crate::engine::state::{ErrorState, ShareCondition, ShareState, TargetCondition, TargetState};
 use crate::engine::{LaneReport, LaneState, Thorough, clock};
-use crate::index::Index;
+use crate::index::{Index, TargetTally};
 use crate::model::{Moment, RelPath, ShareId, TargetId};
+use crate::target::Says;
 
 /// A share on a file server without a sign of life for so long does not answer. Longer than a page of a scan takes.
 const SHARE_SILENCE: Duration = Duration::from_secs(15);
@@ -35,7 +36,11 @@ impl Engine {
             let silent = silent.filter(|silence| *silence >= patience);
             let Some(report) = self.core.lane_report(seat.id) else { continue };
             let rate = seat.rate.rate(now, seat.hands.pulse.sent());
-            let text = TargetState { rate, ..target_state(&report, silent) }.to_json();
+            let state = TargetState { rate, ..target_state(&report, silent) };
+            if let Some(berth) = &seat.berth {
+                berth.say(says(&state, &report, self.index.target_tally(seat.id)));
+            }
+            let text = state.to_json();
             if text != seat.state {
                 targets.push((seat.id, text));
             }
@@ -100,6 +105,21 @@ fn hangs(seat: &mut ShareSeat, now: Moment) -> bool {
     let silent =
         seat.monitor.silent_since(&seat.hands.pulse, now).is_some_and(|since| now.since(since) >= SHARE_SILENCE);
     silent && seat.blindness() == Blindness::Far
+}
+
+/// How it is doing on a target, for other agents.
+fn says(state: &TargetState, report: &LaneReport, tally: TargetTally) -> Says {
+    let condition = match report.state {
+        LaneState::Halted => "halted".to_owned(),
+        LaneState::Paused => "paused".to_owned(),
+        LaneState::Ok | LaneState::Resting | LaneState::Unreachable => {
+            serde_json::to_value(state.state).ok().and_then(|word| Some(word.as_str()?.to_owned())).unwrap_or_default()
+        }
+    };
+    let halt = report.halt.as_ref().map(|halt| halt.message.clone());
+    let message = halt.or_else(|| state.error.as_ref().map(|error| error.message.clone()));
+    let count = |number| u64::try_from(number).unwrap_or(0);
+    Says { state: condition, message, pending: count(tally.pending), files: count(tally.files) }
 }
 
 /// Tells the audit trail when a share goes away and when it comes back.

@@ -372,6 +372,7 @@ impl Engine {
         let mut start = Start {
             config: &config,
             agent: &agent,
+            tenure: self.tenure.as_ref(),
             index: &mut self.index,
             mode: self.mode,
             out: &self.out,

@@ -21,7 +21,7 @@ fn filled(dir: &Path) -> (Index, PathBuf, ShareId, TargetId) {
     let file = dir.join("index.db");
     let mut index = Index::open(&file).expect("made");
     index.begin(Wall(100)).expect("begun");
-    let share = index.register_share("projects", b"/srv/projects", "uid").expect("known").id;
+    let share = index.register_share("projects", b"/srv/projects", "uid", false).expect("known").id;
     let target = index.register_target(share, "efs", "/mnt/efs").expect("known").id;
     let digest = Digest([5; 32]);
     let run = index.run();

@@ -27,7 +27,7 @@ fn recalled(text: &str) -> Tombstone {
 
 fn fixture(at: i64) -> Fixture {
     let mut index = Index::in_memory().expect("memory");
-    let share = index.register_share("s", b"/s", "uid").expect("a share").id;
+    let share = index.register_share("s", b"/s", "uid", false).expect("a share").id;
     let [one, other] = ["a", "b"].map(|name| index.register_target(share, name, "/t").expect("a target").id);
     index.take_changes(one, true);
     index.begin(Wall(at)).expect("a turn");

@@ -13,7 +13,7 @@ use crate::local::look::is_mount_point;
 use crate::local::root::open_bound;
 use crate::model::{Kind, Meta, RelPath, Stat};
 use crate::sys::publish::{self as sys, Errno, Spot, errno};
-use crate::sys::{beneath, lease, stat};
+use crate::sys::{beneath, raw, stat};
 
 /// Why the share was left as it was.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl Landing {
             return Ok(());
         }
         let file = beneath::open_file(self.root.as_fd(), path)?;
-        if lease::has_writer(file.as_fd()) == Some(true) { Err(Refusal::Busy) } else { Ok(()) }
+        if raw::has_writer(file.as_fd()) == Some(true) { Err(Refusal::Busy) } else { Ok(()) }
     }
 
     /// Nothing but folders lies above the path.
@@ -246,7 +246,7 @@ mod tests {
         fs::write(dir.path().join("file"), b"one").expect("written");
         let stat = landing.seen(&path("file")).expect("seen").expect("there");
         let writer = fs::OpenOptions::new().append(true).open(dir.path().join("file")).expect("open");
-        let known = lease::has_writer(fs::File::open(dir.path().join("file")).expect("open").as_fd());
+        let known = raw::has_writer(fs::File::open(dir.path().join("file")).expect("open").as_fd());
         if known.is_none() {
             return;
         }

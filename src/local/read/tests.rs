@@ -247,10 +247,10 @@ fn nothing_is_absent_from_a_root_that_was_replaced() {
 
 #[test]
 fn a_file_that_is_open_for_writing_is_busy_until_patience_is_over() {
-    lease::ignore_lease_breaks();
+    raw::ignore_lease_breaks();
     let share = share();
     let path = share.file("file", b"half");
-    if lease::has_writer(File::open(&path).expect("open").as_fd()).is_none() {
+    if raw::has_writer(File::open(&path).expect("open").as_fd()).is_none() {
         return;
     }
     let _writer = OpenOptions::new().append(true).open(&path).expect("open for writing");

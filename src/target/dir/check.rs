@@ -130,6 +130,7 @@ mod tests {
             target_id,
             share_id: "share-1".to_owned(),
             writer: "office-01".to_owned(),
+            berth: None,
             keep_owner: true,
             now: || Wall(0),
             flush: Flush::Auto,

@@ -122,6 +122,7 @@ impl DirTarget {
         self.state().bound = Some(identity.target.clone());
         self.state().medium = None;
         let place = self.place(root)?;
+        self.hold_berth(&place, true)?;
         // Whoever wants to unmount it waits no longer than until the next probe.
         self.let_go();
         if self.has_left() {
@@ -174,7 +175,8 @@ impl DirTarget {
         if found.share != self.setup.share_id {
             return Err(offline(
                 format!("{root} keeps another share ({})", found.share),
-                "give each share a directory of its own on the target",
+                "give each share a directory of its own on the target; or, if several agents are to keep one share there, say \
+                 that id as `id` under [[share]] (`driftline init --share-id`)",
             ));
         }
         match bound {
@@ -246,7 +248,7 @@ fn offline(cause: impl Into<String>, hint: &'static str) -> Refusal {
 
 /// A folder that is there afterwards, and whether it was made just now. `.driftline` may be entered by all, so that its
 /// identity can be read; what lies in staging and in history only by its owner.
-fn made(folder: &OwnedFd, name: &[u8]) -> Outcome<(OwnedFd, bool)> {
+pub(super) fn made(folder: &OwnedFd, name: &[u8]) -> Outcome<(OwnedFd, bool)> {
     let at = Spot::new(folder, name);
     let newly = match make_folder(at) {
         Ok(()) => true,

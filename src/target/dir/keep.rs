@@ -222,6 +222,7 @@ mod tests {
             target_id: None,
             share_id: "share".to_owned(),
             writer: "writer".to_owned(),
+            berth: None,
             keep_owner: false,
             now: || Wall(0),
             flush: Flush::Auto,

@@ -8,6 +8,7 @@
 //! system can exchange two names in one step, the old version arrives in history by the very rename that shows the new
 //! one; elsewhere (NFS) a hard link or a copy puts it there before. What race is left stands at its place as `RACE:`.
 
+mod agents;
 mod change;
 mod check;
 mod fault;
@@ -35,8 +36,8 @@ use crate::plan::Keep;
 use crate::sys;
 use crate::sys::publish::Medium;
 use crate::target::{
-    AskLies, Bind, Bound, Depth, Finding, Page, Placed, Read, ReadError, Remote, StageError, Staged, Step, Take,
-    Target, TargetError, Token,
+    AskLies, Berth, Bind, Bound, Card, Depth, Finding, Page, Placed, Read, ReadError, Remote, StageError, Staged, Step,
+    Take, Target, TargetError, Token,
 };
 
 use staging::StagedFile;
@@ -53,6 +54,8 @@ pub struct DirSetup {
     pub share_id: String,
     /// This agent's name, as it stands among the writers.
     pub writer: String,
+    /// Where this run leaves its card; without, it leaves none.
+    pub berth: Option<Arc<Berth>>,
     /// Carry owner, group and access control list, where the system permits.
     pub keep_owner: bool,
     /// Reads the clock, for the names in history and for the age of what is left in staging.
@@ -164,7 +167,11 @@ impl Target for DirTarget {
     }
 
     fn apply(&self, steps: &[Step]) -> Vec<Result<Placed, TargetError>> {
-        match self.open("change") {
+        let place = self.open("change").and_then(|place| {
+            let held = self.hold_berth(&place, false);
+            held.map(|()| place).map_err(|refusal| refusal.into_error("change", None))
+        });
+        match place {
             Ok(place) => publish::apply(self, &place, steps),
             Err(err) => steps.iter().map(|_| Err(err.clone())).collect(),
         }
@@ -199,6 +206,10 @@ impl Target for DirTarget {
         let place = self.open("measure")?;
         let free = sys::publish::free(place.root());
         free.map(Some).map_err(|err| fault::failed("measure", None, &err))
+    }
+
+    fn agents(&self) -> Result<Vec<Card>, TargetError> {
+        self.cards()
     }
 
     fn check(&self) -> Vec<Finding> {

@@ -22,7 +22,11 @@ const AT_ONCE_MAX: usize = 64;
 
 /// Makes changes. What does not touch each other is made at once, everything else in its order.
 pub(super) async fn apply(inner: Arc<Inner>, steps: Vec<Step>) -> Vec<Answer> {
-    if let Err(refusal) = inner.tell_before(&steps).await {
+    let begun = match inner.hold().await {
+        Ok(()) => inner.tell_before(&steps).await,
+        fenced => fenced,
+    };
+    if let Err(refusal) = begun {
         let refused = |step: &Step| refusal.clone().into_error(verb(&step.change), Some(&step.path));
         return steps.iter().map(|step| Err(refused(step))).collect();
     }
@@ -487,6 +491,7 @@ mod tests {
             target_id: None,
             share_id: String::new(),
             writer: String::new(),
+            berth: None,
             state: None,
             clock: crate::target::Clock { wall: Default::default, moment: Default::default, chance: Default::default },
             rate: Arc::new(|| None),

@@ -21,6 +21,7 @@
 #![doc = include_str!("servers.md")]
 
 mod abilities;
+mod agents;
 mod authorities;
 mod blocks;
 mod change;
@@ -55,8 +56,8 @@ use std::time::Duration;
 use crate::model::{Moment, Past, RelPath, Requests, Wall, Which};
 use crate::plan::Keep;
 use crate::target::{
-    AskLies, Bind, Bound, Depth, Finding, Page, Placed, Read, ReadError, Remote, StageError, Staged, Step, Take,
-    Target, TargetError, Token,
+    AskLies, Berth, Bind, Bound, Card, Depth, Finding, Page, Placed, Read, ReadError, Remote, StageError, Staged, Step,
+    Take, Target, TargetError, Token,
 };
 
 use blocks::Blocks;
@@ -95,6 +96,8 @@ pub struct S3Setup {
     pub share_id: String,
     /// This agent's name, as it stands among the writers.
     pub writer: String,
+    /// Where this run leaves its card; without, it leaves none.
+    pub berth: Option<Arc<Berth>>,
     /// A folder of this target's own, in which uploads under way are remembered; without, none goes on after a restart.
     pub state: Option<PathBuf>,
     /// Time and chance.
@@ -186,6 +189,8 @@ struct Inner {
     known: Mutex<Known>,
     /// Held by whoever asks whether the place is still the one.
     checking: tokio::sync::Mutex<()>,
+    /// Held by whoever looks at this agent's card.
+    holding: tokio::sync::Mutex<()>,
     staged: Mutex<HashMap<Token, Body>>,
     blocks: Arc<Blocks>,
     /// Folders that were there when they were last looked at or made.
@@ -212,6 +217,7 @@ impl S3Target {
             connection: Connection::new(),
             counter: AtomicU64::new(0),
             checking: tokio::sync::Mutex::default(),
+            holding: tokio::sync::Mutex::default(),
             known: Mutex::new(known),
             staged: Mutex::default(),
             blocks: Blocks::of_small_files(),
@@ -350,6 +356,10 @@ impl Target for S3Target {
 
     fn read(&self, path: &RelPath, which: &Which, take: Take<'_>) -> Result<(), ReadError> {
         runtime().block_on(self.inner.read(path, which, take))
+    }
+
+    fn agents(&self) -> Result<Vec<Card>, TargetError> {
+        wait_for("read the agents of", None, self.inner.cards())
     }
 
     fn requests(&self) -> Requests {

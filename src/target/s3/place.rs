@@ -201,7 +201,9 @@ impl Inner {
         let place = self.shown();
         if found.share != self.setup.share_id {
             let cause = format!("{place} keeps another share ({})", found.share);
-            return Err(offline(&cause, "give each share a bucket or a prefix of its own"));
+            let hint = "give each share a bucket or a prefix of its own; or, if several agents are to keep one share there, say \
+                        that id as `id` under [[share]] (`driftline init --share-id`)";
+            return Err(offline(&cause, hint));
         }
         match bound {
             Some(bound) if bound != found.target => {

@@ -87,6 +87,7 @@ pub(super) fn setup(bucket: &str, endpoint: &str, prefix: &str) -> S3Setup {
         target_id: None,
         share_id: "share-1".to_owned(),
         writer: "office-01".to_owned(),
+        berth: None,
         state: None,
         clock: Clock { wall: now, moment, chance: || 128 },
         rate: std::sync::Arc::new(|| None),

@@ -267,6 +267,7 @@ impl DirFixture {
             target_id: None,
             share_id: "share-1".to_owned(),
             writer: "office-01".to_owned(),
+            berth: None,
             keep_owner: true,
             now,
             flush: Flush::Auto,

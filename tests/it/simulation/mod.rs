@@ -346,7 +346,7 @@ fn changed(command: &Command) -> Option<TargetId> {
 }
 
 fn start(index: &mut Index, policy: Policy, nervous: bool) -> Core {
-    let share = index.register_share("s", b"/s", "uid").unwrap();
+    let share = index.register_share("s", b"/s", "uid", false).unwrap();
     assert_eq!(share.id, SHARE);
     let settle = SettleLimits { quiet: Duration::from_millis(500), patience: Duration::from_secs(5), paths_max: 4 };
     let shares = vec![ShareSetup { id: SHARE, name: String::new(), settle, rescan: Duration::from_secs(3600) }];

@@ -71,6 +71,7 @@ fn setup(sse: Option<Sse>, tags: Vec<(String, String)>) -> S3Setup {
         target_id: None,
         share_id: String::new(),
         writer: String::new(),
+        berth: None,
         state: None,
         clock: Clock { wall: || NOW, moment: Moment::default, chance: || 0 },
         rate: Arc::new(|| None),

@@ -1,4 +1,6 @@
-//! Whether somebody has a file open for writing: the one module with unsafe code.
+//! System calls that rustix does not have: the one module with unsafe code. Each is wrapped so that nobody can use it wrongly.
+//!
+//! # Whether somebody has a file open for writing
 //!
 //! The kernel tells it in one way only: it grants a *read lease* if and only if nobody has the file open for writing
 //! (or mapped so). We ask for the lease and give it back at once.
@@ -9,8 +11,12 @@
 //! [`ignore_lease_breaks`] first, once. The signal is of no use to us: there is nothing to do that is not done anyway.
 //!
 //! Needed: the file is ours or we have `CAP_LEASE`; a file system that knows leases (most local ones; not NFS, not FUSE).
+//!
+//! # What a file server calls a file
+//!
+//! See [`file_handle`].
 
-#![expect(unsafe_code, reason = "leases and signal dispositions are not in rustix")]
+#![expect(unsafe_code, reason = "leases, signal dispositions and file handles are not in rustix")]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -36,6 +42,38 @@ pub fn ignore_lease_breaks() {
     unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
 }
 
+/// The handle by which a file system finds what is open again, whoever asks: on NFS its server's own, which says more than an
+/// inode number (most servers put a generation into it, so that no two files ever bear the same). `None` where there is none.
+///
+/// Nobody is asked over the network: the client has it in memory. See `name_to_handle_at(2)`.
+pub fn file_handle(fd: BorrowedFd<'_>) -> Option<Vec<u8>> {
+    /// `struct file_handle` with room for the longest.
+    #[repr(C)]
+    struct Handle {
+        head: libc::file_handle,
+        bytes: [u8; HANDLE_MAX],
+    }
+    let head = libc::file_handle { handle_bytes: HANDLE_MAX as u32, handle_type: 0, f_handle: [] };
+    let mut handle = Handle { head, bytes: [0; HANDLE_MAX] };
+    let mut mount = 0;
+    // SAFETY: the path is an empty C string, which with AT_EMPTY_PATH names the descriptor, open while it is borrowed. The
+    // kernel writes at most `handle_bytes` bytes behind the head, and that many are there; `mount` is an int of ours.
+    let answer = unsafe {
+        libc::name_to_handle_at(
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            std::ptr::from_mut(&mut handle).cast(),
+            &raw mut mount,
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    let len = usize::try_from(handle.head.handle_bytes).ok()?;
+    (answer == 0).then(|| handle.bytes.get(..len).map(<[u8]>::to_vec)).flatten()
+}
+
+/// Bytes of the longest handle: `MAX_HANDLE_SZ` of `include/linux/exportfs.h`.
+const HANDLE_MAX: usize = 128;
+
 #[cfg(test)]
 mod tests {
     use std::fs::{File, OpenOptions};
@@ -60,8 +98,26 @@ mod tests {
         assert_eq!(has_writer(file.as_fd()), Some(false));
     }
 
+    #[test]
+    fn another_file_in_the_place_of_one_has_another_handle() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("folder");
+        let handle = || {
+            std::fs::create_dir(&path).expect("made");
+            let open = File::open(&path).expect("open");
+            let handle = file_handle(open.as_fd());
+            assert_eq!(handle, file_handle(File::open(&path).expect("open").as_fd()));
+            std::fs::remove_dir(&path).expect("removed");
+            handle
+        };
+        match (handle(), handle()) {
+            (None, None) => eprint_skipped(),
+            (first, second) => assert_ne!(first, second),
+        }
+    }
+
     #[expect(clippy::print_stderr, reason = "a test that could not look says so")]
     fn eprint_skipped() {
-        eprintln!("skipped: the file system for temporary files knows no leases");
+        eprintln!("skipped: the file system for temporary files knows no such thing");
     }
 }

@@ -1,0 +1,214 @@
+//! Several agents on one target, and copies of one agent.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::buckets::{Bucket, Make};
+use crate::office::{Agent, Office, faults_of_status, hear, is_slow_run, must, targets, wait};
+
+/// The id of the share that the agents of these tests have in common.
+const ID: &str = "id = \"shared-by-two-offices\"\nsettle = \"100ms\"";
+
+fn folder(target: &Path) -> String {
+    format!("[[share.target]]\nname = \"backup\"\npath = {target:?}\ndrift = \"take\"\naudit = \"1s\"\n")
+}
+
+fn bucket(bucket: &Bucket) -> String {
+    let (url, endpoint) = (bucket.url("files"), bucket.endpoint());
+    format!(
+        "[[share.target]]\nname = \"cloud\"\nurl = {url:?}\nendpoint = {endpoint:?}\ndrift = \"take\"\naudit = \"1s\"\n"
+    )
+}
+
+/// Another machine with a share of its own.
+fn office(name: &str, share_lines: &str, target: &str) -> Office {
+    let office = Office::new().with_targets(share_lines, target);
+    let file = office.path("driftline.toml");
+    let text = fs::read_to_string(&file).unwrap().replace("office-01", name);
+    fs::write(file, text).unwrap();
+    office
+}
+
+fn fleet(office: &Office) -> Value {
+    let mut command = office.command(&["status", "--fleet", "--json"]);
+    Bucket::admit(&mut command);
+    let said = hear(&mut command);
+    let value: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let faults = faults_of_status(&value);
+    assert!(faults.is_empty(), "{faults:#?}\n{value:#}");
+    value["fleet"].clone()
+}
+
+/// Names of the agents of the only target.
+fn names(fleet: &Value) -> Vec<&str> {
+    let agents = fleet[0]["agents"].as_array().unwrap_or_else(|| panic!("{fleet:#}"));
+    let mut names: Vec<_> = agents.iter().map(|agent| agent["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn start(office: &Office) -> Agent {
+    let mut command = office.command(&["run"]);
+    Bucket::admit(&mut command);
+    Agent::start(command, &office.path(""))
+}
+
+/// The error of the only target.
+fn error(office: &Office) -> Option<String> {
+    let status = office.status();
+    let target = targets(&status).next()?;
+    Some(format!("{}: {}", target["error"]["message"].as_str()?, target["error"]["hint"].as_str()?))
+}
+
+fn two_offices_work_on_one_share(target: &str) {
+    let one = office("office-01", ID, target);
+    let two = office("office-02", ID, target);
+    one.save("from one.txt", "one");
+    two.save("deep/from two.txt", "two");
+    let (mut first, mut second) = (start(&one), start(&two));
+    let both = |path: &str, bytes: &[u8]| {
+        one.wait_until(&format!("{path} is in both offices"), || {
+            [&one, &two].iter().all(|office| fs::read(office.share(path)).is_ok_and(|found| found == bytes))
+        });
+    };
+    both("from one.txt", b"one");
+    both("deep/from two.txt", b"two");
+    two.save("from one.txt", "edited by two");
+    both("from one.txt", b"edited by two");
+    fs::remove_file(one.share("deep/from two.txt")).unwrap();
+    one.wait_until("the removal is in both offices", || !two.share("deep/from two.txt").exists());
+    one.wait_until("each has left word of itself", || names(&fleet(&one)) == ["office-01", "office-02"]);
+    let told = fleet(&two);
+    let this: Vec<_> = told[0]["agents"].as_array().unwrap().iter().filter(|agent| agent["this"] == true).collect();
+    assert_eq!(this.len(), 1, "{told:#}");
+    assert_eq!((&this[0]["name"], &told[0]["error"]), (&Value::from("office-02"), &Value::Null), "{told:#}");
+    for agent in [&mut first, &mut second] {
+        assert!(agent.lives());
+        agent.terminate(Duration::from_secs(20));
+    }
+}
+
+#[test]
+fn two_offices_work_on_one_share_in_one_folder() {
+    let place = tempfile::tempdir().unwrap();
+    two_offices_work_on_one_share(&folder(place.path()));
+}
+
+#[test]
+fn two_offices_work_on_one_share_in_one_bucket() {
+    let place = Bucket::new(Make::SeaweedFs);
+    two_offices_work_on_one_share(&bucket(&place));
+}
+
+#[test]
+fn another_agent_is_refused_and_let_in_by_what_the_hint_says() {
+    let one = Office::configured("settle = \"100ms\"", "");
+    one.save("a.txt", "a");
+    one.sync_well();
+    let two = office("office-02", "settle = \"100ms\"", &folder(&one.path("target")));
+    let said = two.sync();
+    assert_eq!(said.code, Some(1), "{said}");
+    let id = said.err.split("keeps another share (").nth(1).and_then(|rest| rest.split(')').next());
+    let id = id.unwrap_or_else(|| panic!("{said}"));
+    assert!(said.err.contains("`driftline init --share-id`"), "{said}");
+    let joined = office("office-02", &format!("id = {id:?}"), &folder(&one.path("target")));
+    let joined_said = joined.sync();
+    assert_eq!(joined_said.code, Some(0), "{joined_said}");
+    assert_eq!(fs::read(joined.share("a.txt")).unwrap(), b"a");
+    // The same by `init`, into a file of its own.
+    let third = Office::new();
+    let config = third.path("new.toml");
+    let words = ["init", "--share-id", id, "--no-service"].map(str::to_owned);
+    let mut init = third.bare(&words);
+    init.arg("--config").arg(&config).arg("--state-dir").arg(third.path("state"));
+    must(init.arg("--share").arg(third.share("")).arg("--target").arg(one.target("")));
+    let text = fs::read_to_string(config).unwrap();
+    assert!(text.contains(&format!("\nid = {id:?}\n")), "{text}");
+}
+
+/// A machine that was cloned while its agent works: the same state folder in another place.
+fn clone_of(office: &Office, name: &str) -> Office {
+    let clone = Office::new();
+    fs::remove_dir_all(clone.path("state")).ok();
+    must(Command::new("cp").arg("-a").arg(office.path("state")).arg(clone.path("state")));
+    must(Command::new("cp").arg("-a").arg(office.share(".")).arg(clone.share("")));
+    let text = fs::read_to_string(office.path("driftline.toml")).unwrap();
+    let text = text.replace(&format!("{:?}", office.path("state")), &format!("{:?}", clone.path("state")));
+    let text = text.replace(&format!("{:?}", office.path("share")), &format!("{:?}", clone.path("share")));
+    let clone = clone.with_targets("", "");
+    fs::write(clone.path("driftline.toml"), text.replace("office-01", name)).unwrap();
+    clone
+}
+
+fn a_clone_does_nothing_while_the_first_one_works(target: &str) {
+    let office = office("office-01", ID, target);
+    office.save("a.txt", "a");
+    let mut agent = start(&office);
+    office.wait_safe();
+    let clone = clone_of(&office, "office-01");
+    agent.kill();
+    // It goes on: another run of the same agent, of which the clone knows nothing.
+    office.save("b.txt", "b");
+    let agent = start(&office);
+    office.wait_safe();
+    fs::remove_file(clone.share("a.txt")).unwrap();
+    clone.save("c.txt", "c");
+    must(&mut clone.command(&["approve", "papers"]));
+    let mut copy = start(&clone);
+    clone.wait_until("the clone says what it is", || error(&clone).is_some_and(|error| error.contains("was cloned")));
+    let told = error(&clone).unwrap();
+    assert!(told.contains("remove the file `agent`"), "{told}");
+    assert!(office.share("a.txt").exists() && !office.share("c.txt").exists(), "the clone did something");
+    assert!(error(&office).is_none(), "the first one works on");
+    // What the hint says: then both are agents of their own, and work on one share.
+    copy.terminate(Duration::from_secs(20));
+    fs::remove_file(clone.path("state/agent")).unwrap();
+    let copy = start(&clone);
+    clone.wait_until("the clone works", || office.share("c.txt").exists());
+    drop((copy, agent));
+}
+
+#[test]
+fn a_clone_does_nothing_in_a_folder_while_the_first_one_works() {
+    let place = tempfile::tempdir().unwrap();
+    a_clone_does_nothing_while_the_first_one_works(&folder(place.path()));
+}
+
+#[test]
+fn a_clone_does_nothing_in_a_bucket_while_the_first_one_works() {
+    let place = Bucket::new(Make::SeaweedFs);
+    a_clone_does_nothing_while_the_first_one_works(&bucket(&place));
+}
+
+#[test]
+fn an_agent_whose_place_a_copy_has_taken_stops_and_says_so() {
+    if !is_slow_run("an agent looks at its card twice a minute") {
+        return;
+    }
+    let office = Office::configured("settle = \"100ms\"", "");
+    office.save("a.txt", "a");
+    let agent = office.start();
+    office.wait_safe();
+    let cards = office.target(".driftline/agents");
+    let card = fs::read_dir(&cards).unwrap().next().unwrap().unwrap().path();
+    let mut text: Value = serde_json::from_slice(&fs::read(&card).unwrap()).unwrap();
+    text["epoch"] = (text["epoch"].as_u64().unwrap() + 7).into();
+    text["run"] = "another".into();
+    text["host"] = "elsewhere".into();
+    fs::write(&card, text.to_string()).unwrap();
+    assert!(
+        wait(Duration::from_secs(100), || {
+            error(&office).is_some_and(|error| error.contains("has taken over here, on elsewhere"))
+        }),
+        "{:#}",
+        office.status()
+    );
+    office.save("b.txt", "b");
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(!office.target("b.txt").exists());
+    drop(agent);
+}
