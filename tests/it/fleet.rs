@@ -1,14 +1,15 @@
 //! Several agents on one target, and copies of one agent.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::buckets::{Bucket, Make};
-use crate::office::{Agent, Office, faults_of_status, hear, is_slow_run, must, targets, wait};
+use crate::office::{Agent, Dice, Office, faults_of_status, files_below, hear, is_slow_run, must, targets, wait};
 
 /// The id of the share that the agents of these tests have in common.
 const ID: &str = "id = \"shared-by-two-offices\"\nsettle = \"100ms\"";
@@ -211,4 +212,157 @@ fn an_agent_whose_place_a_copy_has_taken_stops_and_says_so() {
     std::thread::sleep(Duration::from_secs(3));
     assert!(!office.target("b.txt").exists());
     drop(agent);
+}
+
+/// Three offices that work at random, each on its own share, and what they wrote.
+struct Bustle {
+    offices: Vec<Office>,
+    agents: Vec<Option<Agent>>,
+    target: std::path::PathBuf,
+    bucket: Option<Bucket>,
+    dice: Dice,
+    /// Every value that was ever written: found on a target by now, or not yet.
+    written: HashMap<Vec<u8>, bool>,
+    log: Vec<String>,
+}
+
+/// Files below, as what they hold.
+fn contents(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let files = files_below(folder).into_iter();
+    // It may be gone again.
+    files.filter_map(|file| fs::read(&file).ok().map(|bytes| (file, bytes))).collect()
+}
+
+impl Bustle {
+    /// Looks what has arrived: in place, in history or in what gave way.
+    fn find(&mut self) {
+        let mut places = contents(&self.target);
+        for office in &self.offices {
+            places.extend(contents(&office.share(".driftline")));
+        }
+        for (_, bytes) in places {
+            self.written.entry(bytes).and_modify(|found| *found = true);
+        }
+        let Some(bucket) = &self.bucket else { return };
+        for key in bucket.outsider().keys("files/") {
+            if let Some(bytes) = bucket.outsider().get(&key) {
+                self.written.entry(bytes).and_modify(|found| *found = true);
+            }
+        }
+    }
+
+    /// What may be lost without blame is not touched: what nobody has seen yet.
+    fn may_give_way(&self, path: &Path) -> bool {
+        fs::read(path).is_ok_and(|bytes| self.written.get(&bytes).copied().unwrap_or(false))
+    }
+
+    fn step(&mut self, number: usize) {
+        let at = usize::try_from(self.dice.below(3)).unwrap();
+        let name = |dice: &mut Dice| format!("{}/{}.txt", ["a", "b", "c"][dice.below(3) as usize], dice.below(4));
+        let (name, other) = (name(&mut self.dice), name(&mut self.dice));
+        let (path, aside) = (self.offices[at].share(&name), self.offices[at].share(&other));
+        let what = match self.dice.below(20) {
+            0..10 if !path.exists() || self.may_give_way(&path) => {
+                let value = format!("value {number} of office {at}").into_bytes();
+                self.written.insert(value.clone(), false);
+                self.offices[at].save(&name, value);
+                "writes"
+            }
+            10..13 if self.may_give_way(&path) => {
+                fs::remove_file(&path).ok();
+                "removes"
+            }
+            13..15 if path.exists() && !aside.exists() => {
+                fs::create_dir_all(aside.parent().unwrap()).unwrap();
+                fs::rename(&path, &aside).ok();
+                "renames"
+            }
+            15 => {
+                if let Some(mut agent) = self.agents[at].take() {
+                    agent.kill();
+                }
+                "is killed"
+            }
+            16..19 if self.agents[at].is_none() => {
+                self.agents[at] = Some(start(&self.offices[at]));
+                "starts"
+            }
+            _ => return,
+        };
+        self.log.push(format!("{number}: office {at} {what} {name} ({other})"));
+    }
+
+    fn shares(&self) -> Vec<BTreeMap<std::path::PathBuf, Vec<u8>>> {
+        let shares = self.offices.iter().map(|office| office.share(""));
+        let roots = shares.chain([self.target.clone()]);
+        roots
+            .map(|root| {
+                let all = contents(&root).into_iter();
+                let all = all.map(|(path, bytes)| (path.strip_prefix(&root).unwrap().to_owned(), bytes));
+                all.filter(|(path, _)| !path.starts_with(".driftline")).collect()
+            })
+            .collect()
+    }
+}
+
+/// `DRIFTLINE_BUSTLE_S` says for how long they work (s).
+fn three_offices_come_to_one_truth(place: &Path, target: &str, bucket: Option<Bucket>, seed: u64) {
+    let seconds = std::env::var("DRIFTLINE_BUSTLE_S").ok().and_then(|text| text.parse().ok()).unwrap_or(40);
+    let seed = std::env::var("DRIFTLINE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
+    let offices: Vec<_> = ["one", "two", "three"].iter().map(|name| office(name, ID, target)).collect();
+    let agents = offices.iter().map(|office| Some(start(office))).collect();
+    let (target, dice) = (place.to_owned(), Dice::new(seed));
+    let mut bustle = Bustle { offices, agents, target, bucket, dice, written: HashMap::new(), log: Vec::new() };
+    let begun = Instant::now();
+    for number in 0.. {
+        if begun.elapsed() > Duration::from_secs(seconds) {
+            break;
+        }
+        bustle.step(number);
+        std::thread::sleep(Duration::from_millis(20 + bustle.dice.below(60)));
+        if number % 10 == 0 {
+            bustle.find();
+        }
+    }
+    for (office, agent) in bustle.offices.iter().zip(&mut bustle.agents) {
+        agent.get_or_insert_with(|| start(office));
+    }
+    let same = |bustle: &Bustle| bustle.shares().windows(2).all(|pair| pair[0] == pair[1]);
+    let quiet = wait(Duration::from_secs(150), || {
+        same(&bustle) && {
+            std::thread::sleep(Duration::from_secs(3));
+            same(&bustle)
+        }
+    });
+    let statuses =
+        || bustle.offices.iter().map(|office| format!("{:#}", office.status())).collect::<Vec<_>>().join("\n");
+    let log = bustle.log.join("\n");
+    assert!(quiet, "seed {seed}: they never agree: {:#?}\n{log}\n{}", bustle.shares(), statuses());
+    bustle.find();
+    eprintln!("seed {seed}: {} values, {} things done", bustle.written.len(), bustle.log.len());
+    let lost: Vec<_> =
+        bustle.written.iter().filter(|(_, found)| !**found).map(|(value, _)| String::from_utf8_lossy(value)).collect();
+    assert!(
+        lost.is_empty(),
+        "seed {seed}: {} of {} values are lost: {lost:?}\n{log}",
+        lost.len(),
+        bustle.written.len()
+    );
+}
+
+#[test]
+fn three_offices_with_kills_come_to_one_truth_in_a_folder() {
+    if is_slow_run("three agents work at random, and are killed") {
+        let place = tempfile::tempdir().unwrap();
+        three_offices_come_to_one_truth(place.path(), &folder(place.path()), None, 20_261_129);
+    }
+}
+
+#[test]
+fn three_offices_with_kills_come_to_one_truth_in_a_folder_and_a_bucket() {
+    if is_slow_run("three agents work at random on two targets, and are killed") {
+        let (place, cloud) = (tempfile::tempdir().unwrap(), Bucket::new(Make::SeaweedFs));
+        let targets = format!("{}\n{}", folder(place.path()), bucket(&cloud));
+        three_offices_come_to_one_truth(place.path(), &targets, Some(cloud), 20_261_130);
+    }
 }

@@ -31,6 +31,8 @@ class Fault:
     word: str
 
 
+# How long an NFS client believes what it knows of a folder (s): acdirmin of nfs(5), which is its default.
+ACDIRMIN_S = 30
 HANG = ("unresponsive", "unreachable")
 HANGS = ["stop-server", "cut", "stale", "swap", "umount"]
 FAULTS = {
@@ -230,6 +232,10 @@ def restore(office, name):
     said = "it waits" if code is None else "it is done" if code == 0 else f"it says why not: {last_error()}"
     need(code != 0 or whole(office, back), "it says that it is done, and it is not")
     nothing_beneath(name)
+    if name == "swap":
+        # Nobody changes a disk and changes it back within two seconds. A client that sees that believes for minutes that
+        # what it did not find is not there: the folder above looks as it did when it was asked for the first time.
+        time.sleep(ACDIRMIN_S + 5)
     begun = time.monotonic()
     fault(FAULTS[name].end)
     if code is None:
