@@ -45,7 +45,9 @@
 //! With `drift = "take"` what others change on a target comes to the share. The same decision is made with the same base
 //! ([`plan::Taking`] is what it says then): where one side alone has changed, the other follows; an edit is worth more than a
 //! removal; where both have edited, equal is no conflict, else the share's version stays under the name and theirs goes to the
-//! target's history. A folder on one side and something else on the other waits for a person. The share is written to by
+//! target's history. That a version gave way so is a **conflict** (`index::Conflict`): written down in the same turn as the attempt
+//! that makes it give way, so that no crash loses it, and kept until a person has resolved it (`engine::resolve`); so long history
+//! keeps all versions of the path. The list is lost with the index, the versions are not. A folder on one side and something else on the other waits for a person. The share is written to by
 //! `local::Landing` as carefully as a target: staged, under a guard, never over what somebody has open, and what gives way is
 //! kept in its `.driftline/kept/`. The breaker judges these changes too.
 //!

@@ -1,11 +1,16 @@
 //! What can be typed: commands, their options, and the help.
 
+mod inbox;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::cli::data::Format;
 use crate::config::LogFormat;
+
+use self::inbox::{CONFLICTS_HELP, RESOLVE_HELP};
+pub use self::inbox::{ConflictsArgs, ResolveArgs};
 
 /// Where the configuration lies, unless said otherwise.
 pub const CONFIG: &str = "/etc/driftline/config.toml";
@@ -29,6 +34,7 @@ wait for a person. Told are
                          replaced, and a bucket's version id
   make folder, set meta  mode, owner, access list or time carried over alone
   adopt, forget          the target held it already; it is gone everywhere
+  conflict, resolve      both sides had changed it; what a person kept
   hold, release, let go  a path waits, why, and when it no longer does; what is
                          left to someone else
   unreadable, readable   a path of the share that cannot be read
@@ -88,6 +94,12 @@ pub enum Command {
     Explain(ExplainArgs),
     /// List the versions of a path that can be had back: on each target, since when and until when each lay there
     History(HistoryArgs),
+    /// List the conflicts of two-way shares: paths that both sides had changed. Both versions are kept
+    #[command(after_help = CONFLICTS_HELP)]
+    Conflicts(ConflictsArgs),
+    /// Say which version of a conflict is wanted: the share's, the target's, or both
+    #[command(after_help = RESOLVE_HELP)]
+    Resolve(ResolveArgs),
     /// Have a file, a folder or a whole share back, as it is on a target now or as it was at some time
     Restore(RestoreArgs),
     /// Tell what was done to each file, and what became of each share and target
@@ -510,6 +522,8 @@ mod tests {
             "driftline log --lines some",
             "driftline verify --sample 5",
             "driftline verify --sample 0%",
+            "driftline resolve a",
+            "driftline resolve a --keep mine",
             "driftline restore",
             "driftline restore a --all",
             "driftline status --query a[",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::cli::args::{ListArgs, Output, StatusArgs};
 use crate::cli::collect::{self, Found, patiently};
+use crate::cli::conflicts::keeping;
 use crate::cli::holders::Holders;
 use crate::cli::item_text::render_items;
 use crate::cli::report::{AgentState, ConfigStatus, Item, ItemKind, ShareState, Status, TargetState, When};
@@ -15,7 +16,7 @@ use crate::cli::{Exit, Failure, fleet, say, say_data};
 use crate::config::Span;
 use crate::engine::clock::wall as now;
 use crate::engine::{Strange, state};
-use crate::index::{BadMatter, IndexError, OpenMatter, Reader, TroubleMatter};
+use crate::index::{BadMatter, ConflictMatter, IndexError, OpenMatter, Reader, TroubleMatter};
 use crate::model::Wall;
 
 /// Lines listed (count); more are only counted.
@@ -112,9 +113,11 @@ pub(super) fn pending(args: &ListArgs) -> Result<Exit, Failure> {
 pub(super) fn problems(args: &ListArgs) -> Result<Exit, Failure> {
     let asked = source::state(&args.state)?;
     let status = known(&asked)?.0;
-    let lists =
-        read(&asked.dir, |reader| Ok((reader.holds(ITEMS_MAX)?, reader.troubles(ITEMS_MAX)?, reader.bad(ITEMS_MAX)?)))?;
-    let (holds, troubles, bad) = lists.unwrap_or_default();
+    let lists = read(&asked.dir, |reader| {
+        let conflicts = reader.conflicts_after(0, None, ITEMS_MAX)?;
+        Ok((reader.holds(ITEMS_MAX)?, reader.troubles(ITEMS_MAX)?, reader.bad(ITEMS_MAX)?, conflicts))
+    })?;
+    let (holds, troubles, bad, conflicts) = lists.unwrap_or_default();
     let mut items = places(&status);
     items.extend(status.config.iter().flat_map(of_the_configuration));
     items.extend(troubles.iter().map(trouble_item).filter(|item| is_asked(&status, &item.share, None)));
@@ -122,12 +125,14 @@ pub(super) fn problems(args: &ListArgs) -> Result<Exit, Failure> {
     items.extend(bad.map(bad_item));
     let holds = holds.iter().filter(|matter| is_asked(&status, &matter.share, Some(&matter.target)));
     items.extend(holds.map(hold_item));
+    let conflicts = conflicts.iter().filter(|matter| is_asked(&status, &matter.share, Some(&matter.target)));
+    items.extend(conflicts.map(conflict_item));
     let strange = strange(&asked.dir, &status)?;
     items.extend(strange.iter().flat_map(|(share, target, strange)| strange_items(share, target, strange)));
     // What needs a person first.
     items.sort_by_key(|item| item.kind == ItemKind::Note);
     let on_shares: u64 = status.shares.iter().map(|share| share.problems + share.notes).sum();
-    let holds: u64 = status.lanes().map(|(_, target)| target.holds + target.verified.bad).sum();
+    let holds: u64 = status.lanes().map(|(_, target)| target.holds + target.conflicts + target.verified.bad).sum();
     let whole = items.iter().filter(|item| item.kind == ItemKind::Place).count();
     let kept: u64 = strange.iter().map(|(_, _, strange)| strange.count).sum();
     let all = on_shares + holds + kept + u64::try_from(whole).unwrap_or(0);
@@ -299,6 +304,20 @@ fn bad_item(matter: &BadMatter) -> Item {
         by: None,
         hint: format!("driftline verify --repair --share {} --target {}", matter.share, matter.target),
         since: When(matter.since),
+    }
+}
+
+fn conflict_item(matter: &ConflictMatter) -> Item {
+    let path = matter.path.to_string();
+    Item {
+        kind: ItemKind::Conflict,
+        share: matter.share.clone(),
+        target: Some(matter.target.clone()),
+        message: "was changed on both sides: the share's version stays, theirs is in history".to_owned(),
+        by: None,
+        hint: keeping(&path),
+        since: When(matter.since),
+        path,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::cli::report::{Trouble, When};
 use crate::cli::source::{self, State};
 use crate::cli::status_text::START;
 use crate::cli::text::{Screen, bytes, harmless};
-use crate::cli::{Exit, Failure, say, say_data};
+use crate::cli::{Exit, Failure, conflicts, say, say_data};
 use crate::engine::clock::wall as now;
 use crate::engine::state::{Liveness, TargetCondition, TargetState};
 use crate::index::{HoldRow, PathStory, Presence, Reader, ShareOverview, TargetStory, TroubleMatter};
@@ -42,6 +42,8 @@ pub(super) struct Explanation {
     pub deleted_until: Option<When>,
     /// What is the matter with it there.
     pub troubles: Vec<Trouble>,
+    /// Versions of targets that gave way to the share's, and of which nobody has said yet whether they are wanted.
+    pub conflicts: Vec<conflicts::Line>,
     /// On each target.
     pub targets: Vec<TargetExplanation>,
     /// What was done to it, the newest first.
@@ -101,7 +103,13 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
     for (share, path) in &places {
         let story = read(&asked.dir, |reader| reader.story(share.id, path))?;
         let open_by = holders.of(&share.name, path);
-        told.extend(story.map(|story| Explanation { open_by, ..explained(&asked, share, path, &story, liveness) }));
+        let waiting = read(&asked.dir, |reader| reader.conflicts_after(0, Some((share.id, path)), CONFLICTS_MAX))?;
+        let conflicts = waiting.iter().flatten().map(conflicts::Line::from).collect();
+        told.extend(story.map(|story| Explanation {
+            open_by,
+            conflicts,
+            ..explained(&asked, share, path, &story, liveness)
+        }));
     }
     // A relative path may be one of several shares: those that know nothing of it are left out, unless none does.
     let is_known = |one: &Explanation| one.local != NOT_KNOWN || one.targets.iter().any(|target| target.at.is_some());
@@ -123,6 +131,8 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
 }
 
 const NOT_KNOWN: &str = "not known";
+/// Conflicts of one path that are told (count): `driftline conflicts` lists all.
+const CONFLICTS_MAX: usize = 20;
 
 /// Every place that a path may mean.
 pub(super) fn places<'a>(path: &Path, shares: &'a [ShareOverview]) -> Vec<(&'a ShareOverview, RelPath)> {
@@ -184,6 +194,7 @@ fn explained(
         deleted_until: story.deleted.zip(kept).map(|(at, kept)| When(Wall(at.0.saturating_add(kept)))),
         open_by: None,
         troubles: story.troubles.iter().map(trouble).collect(),
+        conflicts: Vec::new(),
         targets: targets.collect(),
         journal: journal
             .map(|line| Line { at: When(line.at), target: line.target, what: line.what, detail: line.detail })
@@ -420,6 +431,9 @@ fn render(one: &Explanation, screen: &Screen) -> String {
     for trouble in &one.troubles {
         text += &format!("    {}, since {}\n", harmless(&trouble.message), screen.since(trouble.since));
         text += &format!("    hint: {}\n", harmless(&trouble.hint));
+    }
+    for line in &one.conflicts {
+        text += &format!("  conflict: {}", conflicts::text_line(line, true, screen));
     }
     for target in &one.targets {
         let at = target.at.map(|at| format!(", put or confirmed {}", screen.time(at))).unwrap_or_default();

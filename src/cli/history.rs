@@ -150,7 +150,7 @@ fn stretches(
     }
     let times: Vec<Wall> = ends.keys().copied().collect();
     for (place, (at, was)) in ends.iter().enumerate().rev() {
-        let Was::Version(Kept { which, seen, begins }) = was else { continue };
+        let Was::Version(Kept { which, seen, begins, .. }) = was else { continue };
         let since = place.checked_sub(1).map(|earlier| times[earlier]).max(first.filter(|first| first < at));
         let next = times.get(place + 1).map(|next| &ends[next]);
         let ended = match next {

@@ -185,7 +185,7 @@ fn next_step(entry: &JournalEntry) -> Option<String> {
     };
     match entry.what.as_str() {
         "hold" | "unreadable" => Some(format!("driftline explain {}", path())),
-        "conflict" => Some(format!("driftline history {}", path())),
+        "conflict" => Some("driftline conflicts".to_owned()),
         "offline" | "fault" | "unresponsive" | "halt" | "pause" => Some("driftline status".to_owned()),
         // All but what is in effect.
         "config" if !entry.detail.ends_with("in effect") => Some("driftline status".to_owned()),

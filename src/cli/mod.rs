@@ -10,6 +10,7 @@ mod asked;
 mod bind;
 mod check;
 mod collect;
+mod conflicts;
 mod data;
 mod errors;
 mod explain;
@@ -29,6 +30,7 @@ mod out;
 pub mod plan_text;
 pub mod progress;
 pub mod report;
+mod resolve;
 mod restore;
 mod service;
 mod settings;
@@ -84,6 +86,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Problems(args) => ask::problems(args),
         Command::Explain(args) => explain::explain(args),
         Command::History(args) => history::history(args),
+        Command::Conflicts(args) => conflicts::conflicts(args),
+        Command::Resolve(args) => resolve::resolve(args),
         Command::Restore(args) => restore::restore(args),
         Command::Verify(args) => verify::verify(cli, args),
         Command::Log(args) => log::log(args),

@@ -12,7 +12,7 @@ use crate::cli::halt::render_halt;
 use crate::cli::report::{
     AgentState, ConfigStatus, ShareState, ShareStatus, Status, TargetState, TargetStatus, Verdict,
 };
-use crate::cli::text::{Screen, cut, harmless, wrap};
+use crate::cli::text::{Screen, cut, grouped, harmless, wrap};
 
 /// What makes the agent read its file again.
 pub(super) const RELOAD: &str = "systemctl reload driftline, or send the agent SIGHUP where it is no service";
@@ -104,7 +104,19 @@ fn what_to_do(status: &Status, screen: &Screen) -> String {
     if problems + holds > 0 {
         text += "  see each path with its cause: driftline problems\n";
     }
+    text += &conflicts(status);
     text
+}
+
+/// Both versions are kept: nothing is unsafe, and somebody has to choose.
+fn conflicts(status: &Status) -> String {
+    match status.lanes().map(|(_, target)| target.conflicts).sum() {
+        0 => String::new(),
+        1 => "  1 conflict waits for your choice, both versions are kept: driftline conflicts\n".to_owned(),
+        many => {
+            format!("  {} conflicts wait for your choice, both versions are kept: driftline conflicts\n", grouped(many))
+        }
+    }
 }
 
 fn wrapped(lines: &[String], screen: &Screen) -> String {

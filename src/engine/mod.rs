@@ -17,6 +17,7 @@ mod hands;
 mod lane;
 mod polls;
 mod preview;
+pub mod resolve;
 pub mod restore;
 mod room;
 pub mod settings;

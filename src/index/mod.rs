@@ -6,6 +6,7 @@
 //! Not here: any decision.
 
 mod breaker;
+mod conflicts;
 mod copies;
 mod journal;
 mod lists;
@@ -30,6 +31,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use crate::model::{RelPath, ShareId, TargetId};
 
 pub use breaker::{Heir, Hour, Removals};
+pub use conflicts::{Conflict, ConflictMatter, Side};
 pub use copies::Cursor;
 pub use journal::{JOURNAL_KEPT, JournalEntry};
 pub use places::{ShareInfo, TargetInfo, What};
@@ -38,7 +40,7 @@ pub use read::{
     TroubleMatter,
 };
 pub use recall::{Recall, Then};
-pub use request::{APPROVE_SHARE, Request, Requests};
+pub use request::{APPROVE_SHARE, Request, Requests, Resolution};
 pub use row::{HoldRow, LocalRow, OpenRow, Presence};
 pub use verified::{BadMatter, Finding, Left, Outcome, ReadBack};
 

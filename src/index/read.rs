@@ -97,6 +97,8 @@ pub struct TargetOverview {
     pub requests: Vec<(i64, Requests)>,
     /// What was read back of it.
     pub read_back: ReadBack,
+    /// Conflicts of it that wait for a person.
+    pub conflicts: u64,
     /// What the agent says of it, as JSON; empty if none has.
     pub state: String,
 }
@@ -245,7 +247,8 @@ impl Reader {
     fn with_requests(&self, target: TargetOverview) -> Result<TargetOverview> {
         let counts = self.version >= schema::COUNTS_REQUESTS;
         let requests = if counts { spent::days(&self.db, target.id, i64::MIN)? } else { Vec::new() };
-        Ok(TargetOverview { requests, read_back: self.read_back(target.id)?, ..target })
+        let (read_back, conflicts) = (self.read_back(target.id)?, self.count_conflicts(target.id)?);
+        Ok(TargetOverview { requests, read_back, conflicts, ..target })
     }
 
     fn with_oldest(&self, target: TargetOverview) -> Result<TargetOverview> {
@@ -520,6 +523,7 @@ fn target_row(row: &Row<'_>) -> rusqlite::Result<TargetOverview> {
         oldest_pending: None,
         requests: Vec::new(),
         read_back: ReadBack::default(),
+        conflicts: 0,
         state: row.get(14)?,
     })
 }

@@ -108,7 +108,7 @@ impl Recall {
                     none
                 ])?;
             }
-            Was::Version(Kept { which: Which::Kept(name), seen, begins }) => {
+            Was::Version(Kept { which: Which::Kept(name), seen, begins, .. }) => {
                 let Seen { shape, meta, .. } = seen;
                 let begins = begins.map(|begins| i64::from(u32::from_be_bytes(begins)));
                 let len = i64::try_from(shape.len).unwrap_or(i64::MAX);

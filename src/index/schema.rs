@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::index::IndexError;
 
 /// Steps from version N to N + 1. A step, once released, is never edited: a new one is added.
-const STEPS: &[&str] = &[V1, V2, V3, READ_BACK, LISTS, TOMBSTONES];
+const STEPS: &[&str] = &[V1, V2, V3, READ_BACK, LISTS, TOMBSTONES, CONFLICTS];
 
 /// The first version that counts requests: an older file is read as one that has counted none.
 pub(super) const COUNTS_REQUESTS: i64 = 2;
@@ -18,6 +18,9 @@ pub(super) const KEEPS_LISTS: i64 = 5;
 
 /// The first version that remembers what the share deleted.
 pub(super) const KEEPS_TOMBSTONES: i64 = 6;
+
+/// The first version that keeps conflicts.
+pub(super) const KEEPS_CONFLICTS: i64 = 7;
 
 /// Paths and names are raw bytes. A `folder` id is another word for a path: it never moves.
 ///
@@ -122,6 +125,18 @@ CREATE TABLE tombstone (
 CREATE INDEX tombstone_at ON tombstone (share, at);
 ";
 
+/// Where both sides had changed a path; see `conflicts.rs`. A number is never given twice: whoever asks for one means that one.
+const CONFLICTS: &str = "
+CREATE TABLE conflict (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, target INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL,
+    state INTEGER NOT NULL, both_new INTEGER NOT NULL, since INTEGER NOT NULL, stamp BLOB NOT NULL,
+    their_kind INTEGER NOT NULL, their_len INTEGER NOT NULL, their_digest BLOB, their_mtime INTEGER NOT NULL,
+    their_uid INTEGER NOT NULL, our_kind INTEGER NOT NULL, our_len INTEGER NOT NULL, our_digest BLOB,
+    our_mtime INTEGER NOT NULL, our_uid INTEGER NOT NULL
+) STRICT;
+CREATE INDEX conflict_path ON conflict (target, folder, name, state);
+";
+
 /// Brings the file to the newest version, or refuses one that is newer than this program.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), IndexError> {
     let newest = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
@@ -160,7 +175,7 @@ mod tests {
         migrate(&mut db).expect("again");
         db.pragma_update(None, "user_version", 99).expect("set");
         let error = migrate(&mut db).expect_err("newer");
-        let expected = "the index was written by a newer driftline (its version is 99, this program knows 6)";
+        let expected = "the index was written by a newer driftline (its version is 99, this program knows 7)";
         assert_eq!(error.to_string(), expected);
     }
 

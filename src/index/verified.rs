@@ -319,6 +319,9 @@ impl Reader {
 
     /// How a path stands whose versions lie in a target's history.
     pub fn lies(&self, share: crate::model::ShareId, target: TargetId, path: &RelPath) -> Result<Lies> {
+        if self.is_disputed(share, target, path)? {
+            return Ok(Lies::Disputed);
+        }
         let open = self.open_at(share, target, path)?;
         if self.base_at(share, target, path)?.is_some() || open.is_some_and(|open| !open.attempts.is_empty()) {
             return Ok(Lies::There);

@@ -31,6 +31,8 @@ pub struct Kept {
     pub seen: Seen,
     /// How the digest of what it should hold begins, where the target says so.
     pub begins: Option<[u8; 4]>,
+    /// The stamp that it bore, where the target keeps that. A copy of it may bear another.
+    pub stamp: Option<Stamp>,
 }
 
 /// Something that happened on a target. Told in no order.

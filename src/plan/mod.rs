@@ -3,6 +3,7 @@
 //! Nothing here does I/O or knows the time. The whole policy of the agent is [`reconcile`]; its table is in the tests of
 //! `reconcile.rs`, in full.
 
+mod conflict;
 mod order;
 mod past;
 mod prune;
@@ -13,6 +14,7 @@ mod vet;
 
 use crate::model::{Content, Meta, Seen, Sight, Stamp};
 
+pub use conflict::{Begun, Since, stands};
 pub use order::{Claim, Claims};
 pub use past::Moves;
 pub use prune::{Keep, Lies, prune};
@@ -33,8 +35,8 @@ pub enum Drift {
     Keep,
     /// Put ours over it; theirs goes to history.
     Overwrite,
-    /// Bring it to the share. Where the share has changed too, put the share's over it and list the conflict; theirs goes
-    /// to history.
+    /// Bring it to the share. Where the share has changed too, put the share's over it and keep the conflict for a person;
+    /// theirs goes to history.
     Take,
 }
 

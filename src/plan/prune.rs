@@ -1,4 +1,5 @@
-//! Which versions in history may go: those that are older than history is kept, but never the last good copy.
+//! Which versions in history may go: those that are older than history is kept, but never the last good copy, nor one of
+//! which a person has still to say whether it is wanted.
 
 use crate::model::Wall;
 
@@ -20,6 +21,8 @@ pub enum Lies {
     Wanted,
     /// Neither has it: it was deleted, and its versions are as old as that.
     Gone,
+    /// A person has still to say which of two versions is wanted, and one of them lies in history.
+    Disputed,
 }
 
 /// The versions of one path that may go, by their place in `replaced`: when each of them was replaced or removed.
@@ -28,6 +31,7 @@ pub fn prune(replaced: &[Wall], lies: Lies, keep: &Keep) -> Vec<usize> {
         Lies::There => keep.floor,
         Lies::Wanted => keep.floor.max(1),
         Lies::Gone => 0,
+        Lies::Disputed => return Vec::new(),
     };
     let mut newest_first: Vec<usize> = (0..replaced.len()).collect();
     newest_first.sort_by_key(|at| std::cmp::Reverse((replaced[*at], *at)));
@@ -64,6 +68,17 @@ mod tests {
             let keep = Keep { before: Wall(before), floor };
             for (lies, wanted) in [There, Wanted, Gone].into_iter().zip(wanted) {
                 assert_eq!(prune(&times(days), lies, &keep), wanted, "{days:?} {before} {floor} {lies:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_goes_of_what_is_in_dispute_however_old_it_is() {
+        for count in 0..6 {
+            for floor in 0..4 {
+                let keep = Keep { before: Wall(i64::MAX), floor };
+                let replaced: Vec<_> = (0..count).map(Wall).collect();
+                assert_eq!(prune(&replaced, Lies::Disputed, &keep), [0; 0], "{count} {floor}");
             }
         }
     }

@@ -53,7 +53,7 @@ mod tests {
     }
 
     fn kept(seen: Seen, begins: Option<[u8; 4]>) -> Kept {
-        Kept { which: Which::Kept(b"v".as_slice().into()), seen, begins }
+        Kept { which: Which::Kept(b"v".as_slice().into()), seen, begins, stamp: None }
     }
 
     #[test]

@@ -448,7 +448,7 @@ impl Target for MemoryTarget {
         let kept = state.history.iter().map(|(path, at, node)| {
             let which = Which::Kept(node.version.to_be_bytes().into());
             let begins = node.digest().0.first_chunk().copied();
-            let was = Was::Version(Kept { which, seen: node.remote(Depth::Stamp).seen, begins });
+            let was = Was::Version(Kept { which, seen: node.remote(Depth::Stamp).seen, begins, stamp: None });
             Past::Changed { path: path.clone(), at: *at, was }
         });
         let is_asked = |past: &Past| match past {

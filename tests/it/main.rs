@@ -9,6 +9,7 @@ mod breaker;
 mod buckets;
 mod clouds;
 mod command;
+mod conflicts;
 mod contract;
 mod copies;
 mod crashes;

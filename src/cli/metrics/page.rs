@@ -71,7 +71,7 @@ const OF_SHARES: [Of<ShareStatus>; 8] = [
     ("share_missed_changes", "Changes that a scan found and no event had told.", |share| count(share.missed)),
 ];
 
-const OF_TARGETS: [Of<TargetStatus>; 12] = [
+const OF_TARGETS: [Of<TargetStatus>; 13] = [
     ("target_files", "Files that are durable there.", |target| count(target.files)),
     ("target_bytes", "Their bytes.", |target| count(target.bytes)),
     ("target_pending_changes", "Changes that wait.", |target| count(target.pending)),
@@ -86,6 +86,9 @@ const OF_TARGETS: [Of<TargetStatus>; 12] = [
         count(target.problems)
     }),
     ("target_holds", "Paths that wait for a person.", |target| count(target.holds)),
+    ("target_conflicts", "Paths that both sides had changed, of which a person has to choose.", |target| {
+        count(target.conflicts)
+    }),
     ("target_foreign_files", "Files there that are not of the share.", |target| count(target.foreign)),
     ("target_verified_files", "Files that were read back and found equal.", |target| count(target.verified.files)),
     (

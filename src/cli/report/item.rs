@@ -16,6 +16,8 @@ pub enum ItemKind {
     Hold,
     /// A path that waits.
     Pending,
+    /// Both sides had changed it, and a person has to say which version is wanted.
+    Conflict,
     /// Told, and no problem.
     Note,
 }

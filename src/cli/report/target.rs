@@ -35,6 +35,9 @@ pub struct TargetStatus {
     pub problems: u64,
     /// Paths that wait for a person.
     pub holds: u64,
+    /// Two-way: paths that both sides had changed, of which a person has still to say which version is wanted. Both are kept.
+    #[serde(default)]
+    pub conflicts: u64,
     /// Files there that are not ours, when it was last listed.
     pub foreign: u64,
     /// What was read back and found equal.

@@ -83,6 +83,9 @@ fn target_row(target: &TargetStatus, screen: &Screen) -> Row {
     if target.holds > 0 {
         trouble.push(counted(target.holds, "hold"));
     }
+    if target.conflicts > 0 {
+        trouble.push(counted(target.conflicts, "conflict"));
+    }
     Row {
         place: format!("  {}", harmless(&target.name)),
         state: target.state.to_string(),

@@ -131,6 +131,19 @@ fn only_the_verdict_has_a_colour() {
 }
 
 #[test]
+fn conflicts_are_counted_with_what_to_type_and_leave_the_verdict_as_it_is() {
+    let mut efs = target("efs");
+    efs.conflicts = 1;
+    let one = shown(AgentState::Running, vec![share("projects", vec![efs.clone()])]);
+    assert!(one.starts_with("SAFE as of ") && one.contains("  1 conflict\n"), "{one}");
+    let line = "  1 conflict waits for your choice, both versions are kept: driftline conflicts\n";
+    assert!(one.contains(line) && !one.contains("driftline problems"), "{one}");
+    efs.conflicts = 1200;
+    let many = shown(AgentState::Running, vec![share("projects", vec![efs])]);
+    assert!(many.contains("  1,200 conflicts wait for your choice, both versions are kept"), "{many}");
+}
+
+#[test]
 fn a_screen_that_is_too_long_says_how_much_is_left_out() {
     assert_eq!(fit("a\nb\nc\n", 3), "a\nb\nc\n");
     assert_eq!(fit("a\nb\nc\nd\n", 3), "a\nb\n... 2 lines more\n");

@@ -114,6 +114,7 @@ impl Engine {
             return Ok(());
         }
         self.outside_version = version;
+        self.take_resolutions()?;
         let mut events = Vec::new();
         while let Some((what, target)) = self.index.take_request()? {
             if what == APPROVE_SHARE {
@@ -143,6 +144,17 @@ impl Engine {
             self.turn(events)?;
         }
         self.take_findings()
+    }
+
+    /// What people have resolved in the inbox of conflicts.
+    fn take_resolutions(&mut self) -> Result<()> {
+        self.index.begin(clock::wall())?;
+        let count = self.index.take_resolutions()?;
+        self.index.commit()?;
+        if count > 0 {
+            tracing::info!(count, "an administrator has resolved conflicts");
+        }
+        Ok(())
     }
 
     fn approve_share(&mut self, share: Option<TargetId>) -> Result<()> {

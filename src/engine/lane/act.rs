@@ -4,7 +4,7 @@
 use crate::engine::ReadJob;
 use crate::engine::lane::decide::Case;
 use crate::engine::lane::{Lane, Result, Turn};
-use crate::index::{HoldRow, OpenRow};
+use crate::index::{Conflict, HoldRow, OpenRow};
 use crate::model::{Content, Digest, Kind, Meta, Reading, RelPath, Seen, Sight};
 use crate::plan::{Action, Base, Claim, Deletes, Guard, Hold};
 use crate::target::{Change, Step};
@@ -91,12 +91,17 @@ impl Lane {
         // Where ours vanished, that is what is put back.
         let vanished = base.as_ref().filter(|_| guard == Guard::Absent).map(|base| base.content);
         let replaces = replaced.or(vanished).map(|old| old.digest);
+        let ours = Seen { shape: content.shape, digest: Some(content.digest), meta };
+        let conflict = conflict_of(&open, base.as_ref(), &guard, &ours);
         let step = Step { path: path.clone(), change, guard, replaces };
         if self.step(turn, step, claim) {
             deed.iter().for_each(|deed| self.depart(deed));
             self.staged.remove(path);
             if content == Content::FOLDER {
                 turn.batch.made.insert(path.clone());
+            }
+            if self.takes() {
+                turn.index.begin_conflict(self.id(), path, conflict.as_ref())?;
             }
             self.begin_attempt(turn, path, open, content)?;
         }
@@ -216,6 +221,18 @@ fn may_be_a_folder(open: &OpenRow) -> bool {
         Sight::Absent | Sight::Troubled => false,
     };
     seen && !open.doubt
+}
+
+/// Both sides had changed it: what gives way is not what we had left.
+fn conflict_of(open: &OpenRow, base: Option<&Base>, guard: &Guard, ours: &Seen) -> Option<Conflict> {
+    let (Guard::Unchanged(stamp), Sight::Present((there, seen))) = (guard, &open.sight) else { return None };
+    let is_theirs = stamp == there && base.is_none_or(|base| base.stamp != *stamp);
+    (is_theirs && seen.shape.kind != Kind::Folder).then(|| Conflict {
+        stamp: stamp.clone(),
+        theirs: seen.into(),
+        ours: ours.into(),
+        both_new: base.is_none(),
+    })
 }
 
 /// What a put takes the place of, as far as it is known: for history's names, and to see a change of kind.

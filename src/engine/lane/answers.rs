@@ -241,6 +241,9 @@ impl Lane {
     }
 
     fn not_applied(&mut self, turn: &mut Turn<'_>, step: &Step, failure: &Failure) -> Result<()> {
+        if self.takes() && failure.fault == Fault::Stale {
+            turn.index.refuse_conflict(self.id(), &step.path)?;
+        }
         match &step.change {
             // The rename may have been made, or the old name is not what it was: both ends are looked at.
             Change::Move { from } if failure.fault.remedy() != Remedy::SetAside => {

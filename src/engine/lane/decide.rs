@@ -131,6 +131,8 @@ impl Lane {
             Verdict::Act(action) => self.act(turn, case, action)?,
             Verdict::Take(taking) => self.take(turn, case, taking)?,
             Verdict::Adopt(base) => {
+                let ours = case.open.attempts.contains(&base.content);
+                self.settle_conflict(turn, path, ours, Some(&base.stamp))?;
                 let known = case.base.as_ref().is_some_and(|known| known.content == base.content);
                 turn.index.put_base(self.id(), path, &base)?;
                 if base.content == Content::FOLDER {
@@ -145,6 +147,7 @@ impl Lane {
                 return Ok(Some(case));
             }
             Verdict::Forget => {
+                self.settle_conflict(turn, path, false, None)?;
                 if case.base.is_some() {
                     self.note(turn, path, "forget", "nothing of ours is there any more, and the share has it no more")?;
                 }
@@ -190,6 +193,7 @@ impl Lane {
             self.undo_move(turn, path, &from)?;
         }
         turn.index.close(self.id(), path)?;
+        self.settle_conflict(turn, path, false, None)?;
         self.end_told(turn, path)?;
         // An attempt counts as ours until it is known to have come to nothing.
         if open.attempts.is_empty() { Ok(()) } else { self.made_room(turn, path) }

@@ -13,7 +13,7 @@ impl Lane {
             (Change::Publish { content, meta, .. } | Change::Link { content, meta, .. }, Some(stamp)) => {
                 let before = turn.index.base(self.id(), path)?;
                 let detail = told(put_words(content, step, before.is_some()), placed);
-                self.note_conflict(turn, step, before.as_ref())?;
+                self.settle_conflict(turn, path, true, None)?;
                 self.placed(turn, path, Base { content: *content, meta: *meta, stamp: stamp.clone() })?;
                 turn.index.put_right(self.id(), path)?;
                 self.note(turn, path, "put", &detail)?;

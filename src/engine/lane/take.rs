@@ -8,9 +8,9 @@ use crate::engine::lane::decide::Case;
 use crate::engine::lane::{Lane, Result, Turn};
 use crate::engine::{Failure, LandFailure, LandJob, Landed};
 use crate::index::{HoldRow, LocalRow};
-use crate::model::{Content, Kind, RelPath, Sight};
+use crate::model::{Content, Kind, RelPath, Sight, Stamp};
 use crate::plan::{Action, Base, Changes, Claim, Drift, Guard, Hold, Taking};
-use crate::target::{Remedy, Step};
+use crate::target::Remedy;
 
 impl Lane {
     pub(super) fn takes(&self) -> bool {
@@ -138,6 +138,7 @@ impl Lane {
                 turn.index.bury(self.share(), path, &content, Some(self.id()))?;
             }
             turn.index.drop_base(self.id(), path)?;
+            self.settle_conflict(turn, path, false, None)?;
             self.note(turn, path, "take removal", "someone else removed it there; the share's is kept")?;
             return self.after_removal(turn, path);
         };
@@ -148,6 +149,7 @@ impl Lane {
         };
         let kept = if job.expected.is_some() && landed.content.is_some() { "; the share's is kept" } else { "" };
         self.note(turn, path, "take", &format!("{words}{kept}"))?;
+        self.settle_conflict(turn, path, false, Some(&stamp))?;
         self.placed(turn, path, Base { content, meta: stat.meta, stamp })?;
         self.freshen(path.clone(), turn.limits);
         Ok(())
@@ -214,18 +216,23 @@ impl Lane {
         }
     }
 
-    /// Both had changed it: the share's was put, and theirs is in history.
-    pub(super) fn note_conflict(&mut self, turn: &Turn<'_>, step: &Step, base: Option<&Base>) -> Result<()> {
-        let Guard::Unchanged(stamp) = &step.guard else { return Ok(()) };
-        if !self.takes() || base.is_some_and(|base| base.stamp == *stamp) {
+    /// What lies there is known again: what the share sent (`ours`), this version of somebody else's, or nothing. A conflict
+    /// whose put had begun stands from now on, or came to nothing.
+    pub(super) fn settle_conflict(
+        &mut self,
+        turn: &mut Turn<'_>,
+        path: &RelPath,
+        ours: bool,
+        there: Option<&Stamp>,
+    ) -> Result<()> {
+        if !self.takes() || !turn.index.settle_conflict(self.id(), path, ours, there)? {
             return Ok(());
         }
-        let path = &step.path;
         if self.voices.conflicts.names() {
             tracing::warn!(
                 target = self.setup.name,
                 %path,
-                hint = format!("driftline history {path}"),
+                hint = "driftline conflicts",
                 "{path} was changed on both sides: the share's stays, theirs is in history"
             );
         }
@@ -238,7 +245,7 @@ const VAIN_MAX: u8 = 5;
 /// Folders of which it is remembered that they are needed (count); what is forgotten is found again.
 const NEEDED_MAX: usize = 4096;
 
-fn stamp_of(taking: &Taking) -> Option<crate::model::Stamp> {
+fn stamp_of(taking: &Taking) -> Option<Stamp> {
     match taking {
         Taking::Bring { stamp, .. } | Taking::Carry { stamp, .. } => Some(stamp.clone()),
         Taking::Remove => None,

@@ -31,7 +31,7 @@ impl Lane {
             tracing::warn!(
                 target = setup.name,
                 count,
-                hint = "see `driftline log`",
+                hint = "see `driftline conflicts`",
                 "changed on both sides too, and not named here: {count} more"
             );
         }

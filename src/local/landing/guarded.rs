@@ -110,7 +110,8 @@ impl Landing {
         Ok(stat::device(&beneath::stat_fd(self.root.as_fd())?))
     }
 
-    fn seen(&self, path: &RelPath) -> Result<Option<Stat>, Refusal> {
+    /// What lies at a path now, as a later change of it expects it. What is no file, link or folder is [`Refusal::Changed`].
+    pub fn seen(&self, path: &RelPath) -> Result<Option<Stat>, Refusal> {
         let st = match beneath::stat(self.root.as_fd(), path) {
             Err(error) if is_absence(&error) => return Ok(None),
             result => result?,

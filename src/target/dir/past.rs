@@ -58,7 +58,7 @@ fn versions(
             (Ok(shape), _) if shape.kind == Kind::Folder => open.extend(path.join(name)),
             (Ok(shape), Some((at, begins))) if at > after && !path.is_root() => {
                 let seen = Seen { shape, digest: None, meta: stat::meta(&st) };
-                let was = Was::Version(Kept { which: Which::Kept(name.into()), seen, begins });
+                let was = Was::Version(Kept { which: Which::Kept(name.into()), seen, begins, stamp: None });
                 more = each(Past::Changed { path: path.clone(), at, was });
             }
             _ => {}

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::fault::{Kind, Outcome, Refusal};
 use super::key::Meaning;
-use super::object::{Head, etag_of, is_folder};
+use super::object::{Head, etag_of, file_stamp, is_folder};
 use super::versions::Version;
 use super::wire::{Condition, PAGE_MAX, Put, Wire, cut_off};
 use super::{Inner, history};
@@ -108,7 +108,8 @@ impl Inner {
                 let Some((path, name)) = self.copy_of(&object.key[all.len()..]) else { continue };
                 let Some((at, begins)) = told(name.as_bytes()).filter(|(at, _)| *at > after) else { continue };
                 let which = Which::Kept([&[COPY][..], name.as_bytes()].concat().into());
-                let was = Was::Version(Kept { which, seen: file_of(object.len, object.modified), begins });
+                let stamp = Some(file_stamp(&object.etag));
+                let was = Was::Version(Kept { which, seen: file_of(object.len, object.modified), begins, stamp });
                 send(out, Past::Changed { path, at, was }).await?;
             }
             match keys.next {
@@ -171,7 +172,8 @@ impl Inner {
                 Some(_) if is_folder => Was::Folder,
                 Some(older) => {
                     let which = Which::Kept([&[OWN][..], older.id.as_bytes()].concat().into());
-                    Was::Version(Kept { which, seen: file_of(older.len, older.modified), begins: None })
+                    let stamp = Some(file_stamp(&older.etag));
+                    Was::Version(Kept { which, seen: file_of(older.len, older.modified), begins: None, stamp })
                 }
             };
             send(out, Past::Changed { path: path.clone(), at, was }).await?;

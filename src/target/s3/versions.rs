@@ -18,6 +18,7 @@ pub(super) struct Version {
     pub(super) key: String,
     pub(super) id: String,
     pub(super) len: u64,
+    pub(super) etag: String,
     /// When it came to be, by the server's clock.
     pub(super) modified: Wall,
     /// It hides the versions before it.
@@ -53,6 +54,7 @@ impl Wire<'_> {
                     key: decoded(one.key.as_deref().unwrap_or_default())?,
                     id: one.version_id.unwrap_or_default(),
                     len: length(one.size),
+                    etag: one.e_tag.unwrap_or_default(),
                     modified: time(one.last_modified.as_ref()),
                     is_removal: false,
                     is_latest: one.is_latest.unwrap_or(false),
@@ -63,6 +65,7 @@ impl Wire<'_> {
                     key: decoded(one.key.as_deref().unwrap_or_default())?,
                     id: one.version_id.unwrap_or_default(),
                     len: 0,
+                    etag: String::new(),
                     modified: time(one.last_modified.as_ref()),
                     is_removal: true,
                     is_latest: one.is_latest.unwrap_or(false),
@@ -118,6 +121,7 @@ mod tests {
             key: key.to_owned(),
             id: id.to_owned(),
             len: 0,
+            etag: String::new(),
             modified: Wall(at),
             is_removal,
             is_latest,

@@ -672,7 +672,7 @@ pub(super) fn pruning_leaves_the_newest_of_what_is_there_or_wanted(fixture: &dyn
         return;
     }
     let target = fixture.target();
-    let paths: Vec<_> = ["f/there", "f/wanted", "f/gone", "f-x"].into_iter().map(path).collect();
+    let paths: Vec<_> = ["f/there", "f/wanted", "f/gone", "f-x", "f/disputed"].into_iter().map(path).collect();
     for at in &paths {
         let stamp = put(target, at, b"one");
         let stamp = replace(target, at, b"two", stamp).unwrap().stamp.unwrap();
@@ -682,12 +682,14 @@ pub(super) fn pruning_leaves_the_newest_of_what_is_there_or_wanted(fixture: &dyn
     let lies = |at: &RelPath| match at.name() {
         b"wanted" => Lies::Wanted,
         b"gone" => Lies::Gone,
+        b"disputed" => Lies::Disputed,
         _ => Lies::There,
     };
     assert_eq!(target.prune(&Keep { floor: 0, before: Wall(0) }, &lies).unwrap(), 0);
     assert_eq!(target.prune(&all, &lies).unwrap(), 3 + 2);
     let newest = vec![b"two".to_vec()];
-    for (at, left) in paths.iter().zip([newest.clone(), newest.clone(), vec![], newest.clone()]) {
+    let all_of_it = vec![b"one".to_vec(), b"two".to_vec()];
+    for (at, left) in paths.iter().zip([newest.clone(), newest.clone(), vec![], newest.clone(), all_of_it]) {
         assert_eq!(fixture.history(at), left, "{at}");
         assert_eq!(fixture.bytes(at), Some(b"three".to_vec()), "{at}");
     }
