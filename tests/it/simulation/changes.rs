@@ -1,5 +1,6 @@
 //! Changes of a target: made, refused, made without an answer, or made when nobody waits for it any more.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use driftline::engine::{Event, Failure};
@@ -93,6 +94,7 @@ impl World {
     pub(super) fn apply(&mut self, id: TargetId, step: &Step) -> Result<Placed, Fault> {
         let serial = self.serial();
         let (policy, foreign, now) = (self.policy, self.foreign.clone(), self.wall());
+        let news: BTreeSet<_> = foreign.difference(&self.brought).copied().collect();
         let target = self.targets.get_mut(&id).unwrap();
         let at = &step.path;
         let guarded = if let Change::Move { from } = &step.change { from } else { at };
@@ -128,6 +130,8 @@ impl World {
             let stamp = kept.map_or_else(|| stamp(serial), |there| there.stamp.clone());
             if let Some(old) = &there {
                 target.keep(at, old.content, now, false);
+                let is_news = policy.drift == Drift::Take && news.contains(&old.content);
+                target.gave_way.extend(is_news.then(|| (at.clone(), old.stamp.clone(), old.content)));
             }
             target.now.insert(at.clone(), There { content, meta, stamp: stamp.clone() });
             Ok(Placed { stamp: Some(stamp), meta: Some(meta), ..Placed::default() })

@@ -44,6 +44,7 @@ impl World {
                 if !again {
                     self.give_way(path);
                     let mut touched = Vec::new();
+                    self.brought.insert(there.content);
                     self.write_local(path.clone(), there.content, &mut touched);
                     self.local.get_mut(path).expect("written").meta = there.meta;
                     self.echoes.extend(touched);

@@ -98,6 +98,25 @@ impl Run {
                 assert!(same || waits, "seed {} {id:?}: {at} is not here: {there:?}", self.seed);
             }
         }
+        for (id, target) in &self.world.targets {
+            let inbox = index.conflicts_on(*id).unwrap();
+            for (at, stamp, content) in &target.gave_way {
+                let is_there = inbox.iter().any(|(path, what)| path == at && what.stamp == *stamp);
+                assert!(
+                    is_there,
+                    "seed {} {id:?}: {content:?} gave way at {at}, and nobody is told: {inbox:?}",
+                    self.seed
+                );
+            }
+            for (at, what) in &inbox {
+                let is_it = |content: &Content| {
+                    let seen = what.theirs.digest.is_none_or(|digest| digest == content.digest);
+                    seen && content.shape == what.theirs.shape
+                };
+                let lies = target.history.iter().any(is_it);
+                assert!(lies, "seed {} {id:?} {at}: in the inbox, and not in history: {what:?}", self.seed);
+            }
+        }
         for content in &self.world.returned {
             // Where nobody can know it any more it may come back; else it does not.
             let unknown = self.world.lost_index || self.world.orphans.contains(content);

@@ -54,6 +54,8 @@ pub(super) struct TargetWorld {
     pub(super) history: BTreeSet<Content>,
     /// Files and links that the agent replaced or removed: where, when, and whether it removed them.
     pub(super) past: Vec<(RelPath, Content, Wall, bool)>,
+    /// Two-way: what others had saved there, the share never held, and the agent put its own in the place of.
+    pub(super) gave_way: Vec<(RelPath, Stamp, Content)>,
     /// Files and links that the agent was told are durable.
     pub(super) durable: BTreeSet<Content>,
     /// Changes that the agent was told were made (count).
@@ -96,6 +98,8 @@ pub(super) struct World {
     pub(super) orphans: BTreeSet<Content>,
     /// What gave way on the share for what others did on a target.
     pub(super) kept: BTreeSet<Content>,
+    /// What others had saved on a target and the share held at some time.
+    pub(super) brought: BTreeSet<Content>,
     /// What others removed on a target, and the share followed: theirs to put back there.
     pub(super) followed: BTreeSet<(TargetId, RelPath, Content)>,
     /// Old copies of what the share had deleted, which outsiders put on a target again.
