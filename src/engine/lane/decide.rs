@@ -297,7 +297,14 @@ impl Lane {
             self.next_retry = self.next_retry.or(Some(turn.now.moment.after(self.retry_after)));
         }
         (open.hold, open.origin) = (Some(held), None);
-        turn.index.put_open(self.id(), path, &open)
+        turn.index.put_open(self.id(), path, &open)?;
+        // A folder that waited for it to be decided has to wait for a person too.
+        for above in path.ancestors().filter(|above| !above.is_root()) {
+            if self.blocked.remove(&above) {
+                self.freshen(above, turn.limits);
+            }
+        }
+        Ok(())
     }
 }
 
