@@ -135,6 +135,7 @@ CREATE TABLE conflict (
     our_mtime INTEGER NOT NULL, our_uid INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX conflict_path ON conflict (target, folder, name, state);
+CREATE INDEX request_resolve ON request (target) WHERE what GLOB 'resolve *';
 ";
 
 /// Brings the file to the newest version, or refuses one that is newer than this program.

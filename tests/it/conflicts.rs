@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::buckets::{Bucket, Make, Proxy};
-use crate::office::{Office, Said, files_below, targets, wait};
+use crate::office::{Office, Said, files_below, must, targets, wait};
 
 /// Below this the share lies in the bucket.
 const PREFIX: &str = "office";
@@ -346,6 +346,26 @@ fn a_version_that_waits_for_a_choice_outlives_the_time_of_history() {
     both.resolve_well(&["plan.odt", "--keep", "share"]);
     later(&both);
     assert_eq!(both.office.history("plan.odt"), [b""; 0], "nobody waits for it any more");
+}
+
+/// The version that gave way was never read: its length told that it was another.
+#[test]
+fn what_others_had_there_is_had_back_as_the_file_that_it_was() {
+    on_each(|both| {
+        both.office.save("plan.odt", b"first");
+        both.office.sync_well();
+        both.office.save("plan.odt", b"edited here");
+        both.edit_there("plan.odt", b"and edited there");
+        std::thread::sleep(Duration::from_millis(1100));
+        let when = must(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"])).out;
+        std::thread::sleep(Duration::from_millis(1100));
+        both.office.sync_well();
+        let to = both.office.path("had back");
+        let words = ["restore", "plan.odt", "--as-of", when.trim(), "--from", "backup", "--to", to.to_str().unwrap()];
+        let said = both.office.tell(&words);
+        assert_eq!(said.code, Some(0), "{said}");
+        assert_eq!(fs::read(to.join("plan.odt")).unwrap(), b"and edited there", "{said}");
+    });
 }
 
 #[test]

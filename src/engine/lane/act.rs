@@ -90,7 +90,7 @@ impl Lane {
         }
         // Where ours vanished, that is what is put back.
         let vanished = base.as_ref().filter(|_| guard == Guard::Absent).map(|base| base.content);
-        let replaces = replaced.or(vanished).map(|old| old.digest);
+        let replaces = replaced.or(vanished).filter(is_known).map(|old| old.digest);
         let ours = Seen { shape: content.shape, digest: Some(content.digest), meta };
         let conflict = conflict_of(&open, base.as_ref(), &guard, &ours);
         let step = Step { path: path.clone(), change, guard, replaces };
@@ -221,6 +221,11 @@ fn may_be_a_folder(open: &OpenRow) -> bool {
         Sight::Absent | Sight::Troubled => false,
     };
     seen && !open.doubt
+}
+
+/// A file that was never read has a folder's digest, and must not be taken for one.
+fn is_known(old: &Content) -> bool {
+    old.shape.kind == Kind::Folder || old.digest != Digest::FOLDER
 }
 
 /// Both sides had changed it: what gives way is not what we had left.
