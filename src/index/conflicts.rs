@@ -184,6 +184,15 @@ impl Index {
         Ok(Some((share, target, self.path_of(folder, &name)?)))
     }
 
+    /// The path is held, and this version of somebody else's lies there (`None` for nothing): where it is what was to give way,
+    /// the put may still be made. True as for [`Index::settle_conflict`].
+    pub fn hold_conflict(&mut self, target: TargetId, path: &RelPath, there: Option<&Stamp>) -> Result<bool> {
+        match self.begun_conflict(target, path)? {
+            Some((id, begun, theirs)) if there != Some(&theirs) => self.end_conflict(id, begun, Since::Else),
+            Some(_) | None => Ok(false),
+        }
+    }
+
     /// What waits for a person on a target.
     pub fn conflicts_on(&mut self, target: TargetId) -> Result<Vec<(RelPath, Conflict)>> {
         let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE c.target = ? AND {WAITS} ORDER BY c.id");

@@ -296,6 +296,7 @@ impl Lane {
         if held.hold == Hold::Refused {
             self.next_retry = self.next_retry.or(Some(turn.now.moment.after(self.retry_after)));
         }
+        self.hold_conflict(turn, path, &open)?;
         (open.hold, open.origin) = (Some(held), None);
         turn.index.put_open(self.id(), path, &open)?;
         // A folder that waited for it to be decided has to wait for a person too.

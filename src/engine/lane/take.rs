@@ -7,7 +7,7 @@ use crate::engine::lane::breaker::Deed;
 use crate::engine::lane::decide::Case;
 use crate::engine::lane::{Lane, Result, Turn};
 use crate::engine::{Failure, LandFailure, LandJob, Landed};
-use crate::index::{HoldRow, LocalRow};
+use crate::index::{HoldRow, LocalRow, OpenRow};
 use crate::model::{Content, Kind, RelPath, Sight, Stamp};
 use crate::plan::{Action, Base, Changes, Claim, Drift, Guard, Hold, Taking};
 use crate::target::Remedy;
@@ -225,9 +225,26 @@ impl Lane {
         ours: bool,
         there: Option<&Stamp>,
     ) -> Result<()> {
-        if !self.takes() || !turn.index.settle_conflict(self.id(), path, ours, there)? {
-            return Ok(());
+        if self.takes() && turn.index.settle_conflict(self.id(), path, ours, there)? {
+            self.tell_conflict(turn, path)?;
         }
+        Ok(())
+    }
+
+    /// The same, where the path is held.
+    pub(super) fn hold_conflict(&mut self, turn: &mut Turn<'_>, path: &RelPath, open: &OpenRow) -> Result<()> {
+        let there = match &open.sight {
+            Sight::Present((stamp, _)) => Some(stamp),
+            Sight::Absent => None,
+            Sight::Unseen | Sight::Troubled => return Ok(()),
+        };
+        if self.takes() && turn.index.hold_conflict(self.id(), path, there)? {
+            self.tell_conflict(turn, path)?;
+        }
+        Ok(())
+    }
+
+    fn tell_conflict(&mut self, turn: &Turn<'_>, path: &RelPath) -> Result<()> {
         if self.voices.conflicts.names() {
             tracing::warn!(
                 target = self.setup.name,

@@ -105,6 +105,19 @@ fn what_lies_there_since_says_whether_it_stands() {
     }
 }
 
+/// The put may have been made, and somebody has put something else there since: the path is held with its attempt.
+#[test]
+fn what_gave_way_where_the_path_is_held_now_waits_too() {
+    for (there, waits) in [(Some("theirs"), 0), (Some("other"), 1), (None, 1)] {
+        let mut known = fixture();
+        known.begins("plan.txt", "theirs");
+        let there = there.map(stamp);
+        let new = known.index.hold_conflict(known.target, &path("plan.txt"), there.as_ref()).expect("written");
+        assert_eq!((new, known.waits().len()), (waits == 1, waits), "{there:?}");
+        assert_eq!(known.settle("plan.txt", true, None), waits == 0, "if it was still to come, it comes: {there:?}");
+    }
+}
+
 #[test]
 fn a_put_that_is_tried_again_is_one_conflict_and_each_version_that_gave_way_is_one() {
     let mut known = fixture();
