@@ -40,6 +40,12 @@
 //! is it **published**, under a guard that the target checks in the same step. An attempt is recorded before, so that a
 //! lost answer leaves no stranger.
 //!
+//! How often the share is read follows from that. A file of at most 8 MiB is read and hashed once for all targets that want it in
+//! the same moments. A longer one is read once for each target, to be sent, and hashed on the way. A bucket has to know its hash
+//! before it is sent the first byte: it has it from the index, or from the target that is just reading the file, for which its lane
+//! does other things meanwhile, and only while that one gets on well (`local::Recent`). Else the bucket reads it once more, for the
+//! hash alone.
+//!
 //! # Two ways
 //!
 //! With `drift = "take"` what others change on a target comes to the share. The same decision is made with the same base

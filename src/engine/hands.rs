@@ -409,7 +409,13 @@ impl LaneHands {
             let reader = reader.as_mut().map_err(|why| ReadFault::Offline(why.clone()))?;
             let (insist, known) = special.get(path).copied().unwrap_or_default();
             let how = How { probe_writers_since: since, insist, known, now: &clock::wall, stop: &self.share.stop };
-            self.share.recent.read(reader, path, &how, &mut Beating { sink, pulse: &self.pulse, sends: true })
+            self.share.recent.read(
+                reader,
+                path,
+                &how,
+                clock::moment(),
+                &mut Beating { sink, pulse: &self.pulse, sends: true },
+            )
         };
         let staged = self.target.stage(&paths, &mut read);
         let failure = |error| match error {

@@ -13,6 +13,7 @@ mod relative;
 mod root;
 mod scan;
 mod trouble;
+mod under_way;
 mod watch;
 mod watch_plan;
 

@@ -1,17 +1,19 @@
-//! Small files that were just read, kept for the share's other targets: what several of them want is read and hashed once.
+//! What the share's other targets need of a file that was just read for one of them: of a small one its bytes, which are kept
+//! for a moment; of a long one, which each of them reads to send it, what it holds.
 //!
-//! Whoever comes second waits for the first one's reading of the share, never for its target: a file is read to its end
-//! before any of it is handed on. Not here: files longer than [`SMALL`], which each target reads for itself.
+//! Of a small file, whoever comes second waits for the first one's reading of the share, never for its target: it is read to its
+//! end before any of it is handed on. For what a long one holds nobody waits in here, see [`super::under_way`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::local::under_way::{Passage, UnderWay};
 use crate::local::{How, Reader};
-use crate::model::{ReadFault, Reading, RelPath, Sink};
+use crate::model::{Moment, ReadFault, Reading, RelPath, Sink};
 
 /// The longest file that is kept (bytes): as long as what a bucket takes in one request. A longer one is sent in parts, with
-/// its hash from the beginning, so that a bucket has to read it twice in any case.
+/// its hash from the beginning: a bucket has to know what it holds before it is read to be sent.
 const SMALL: usize = 8 << 20;
 /// Bytes kept in all, with what is just being read; then the oldest go, and who wants them reads again.
 const KEPT_MAX: usize = 32 << 20;
@@ -23,6 +25,8 @@ pub struct Recent {
     readers: usize,
     kept_max: usize,
     slots: Mutex<Slots>,
+    /// Of long files.
+    under_way: Mutex<UnderWay>,
 }
 
 #[derive(Debug, Default)]
@@ -56,15 +60,18 @@ struct Held {
 impl Recent {
     /// For a share with so many targets.
     pub fn new(readers: usize) -> Self {
-        Self { readers, kept_max: KEPT_MAX, slots: Mutex::default() }
+        Self { readers, kept_max: KEPT_MAX, slots: Mutex::default(), under_way: Mutex::default() }
     }
 
-    /// Like [`Reader::read`], and without reading if another target's thread has just read this very version.
+    /// Like [`Reader::read`], and without reading if another target's thread has just read this very version: of a long file
+    /// that helps only those who do not want its bytes. These are told [`ReadFault::InHand`] while another is just about it,
+    /// and ask again.
     pub fn read(
         &self,
         reader: &mut Reader,
         path: &RelPath,
         how: &How<'_>,
+        now: Moment,
         sink: &mut dyn Sink,
     ) -> Result<Reading, ReadFault> {
         if self.readers < 2 {
@@ -82,12 +89,39 @@ impl Recent {
             return hand_on(&known, sink);
         }
         *held = None;
-        let mut keeping = Keeping { recent: self, sink, bytes: Vec::new(), room: 0, held: Some(held) };
-        let answer = reader.read(path, how, &mut keeping);
+        let copies = sink.wants(SMALL as u64 + 1);
+        let found = if copies { Ok(how.known) } else { self.found(reader, path, how.known, now) };
+        let known = match found {
+            Ok(known) => known,
+            Err(fault) => {
+                drop(held);
+                self.slots().forget(path, &cell);
+                return Err(fault);
+            }
+        };
+        let passage = if copies { self.under_way().take_over(path) } else { None };
+        let mut keeping = Keeping {
+            recent: self,
+            path,
+            sink,
+            bytes: Vec::new(),
+            room: 0,
+            held: Some(held),
+            copies,
+            seen: 0,
+            passage,
+            found: None,
+        };
+        let mut answer = reader.read(path, &How { known, ..*how }, &mut keeping);
+        keeping.found = answer.as_ref().ok().copied();
+        if answer == Err(ReadFault::Sink) && keeping.passage.as_ref().is_some_and(|passage| passage.is_left()) {
+            answer = Err(ReadFault::InHand);
+        }
         let (bytes, held) = (std::mem::take(&mut keeping.bytes), keeping.held.take());
         drop(keeping);
         match (answer, held) {
-            (Ok(reading), Some(mut held)) => {
+            // Of a long one that was known nothing came, and nothing is kept.
+            (Ok(reading), Some(mut held)) if bytes.len() as u64 == reading.content.shape.len => {
                 let known = Held { reading, bytes: Arc::new(bytes), left: self.readers - 1 };
                 *held = Some(known.clone());
                 drop(held);
@@ -100,6 +134,26 @@ impl Recent {
                 answer
             }
         }
+    }
+
+    /// What a long file holds, as far as that is known without reading it.
+    fn found(
+        &self,
+        reader: &Reader,
+        path: &RelPath,
+        known: Option<Reading>,
+        now: Moment,
+    ) -> Result<Option<Reading>, ReadFault> {
+        let just_found = self.under_way().known(path);
+        let mut all = known.into_iter().chain(just_found);
+        if let Some(known) = all.find(|known| reader.is_still(path, &known.stat)) {
+            return Ok(Some(known));
+        }
+        if self.under_way().is_coming(path, now) { Err(ReadFault::InHand) } else { Ok(None) }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
@@ -167,17 +221,34 @@ impl Slots {
     }
 }
 
-/// Keeps a small file until it is whole. A longer one goes on to the sink as it comes, and nobody waits for it.
+/// Keeps a small file until it is whole. A longer one goes on to the sink as it comes, and others see how far it is.
 struct Keeping<'a, 'b> {
     recent: &'b Recent,
+    path: &'a RelPath,
     sink: &'a mut dyn Sink,
     bytes: Vec<u8>,
     /// Bytes set aside for it.
     room: usize,
     held: Option<MutexGuard<'b, Option<Held>>>,
+    /// The sink wants the bytes of long files.
+    copies: bool,
+    /// Bytes that have come.
+    seen: u64,
+    /// Of a long file.
+    passage: Option<Arc<Passage>>,
+    found: Option<Reading>,
 }
 
 impl Keeping<'_, '_> {
+    /// Others learn of a long file before they may ask about it.
+    fn get_on(&mut self, by: u64) -> io::Result<()> {
+        self.seen = self.seen.saturating_add(by);
+        if self.seen > SMALL as u64 && self.passage.is_none() {
+            self.passage = Some(self.recent.under_way().begin(self.path, self.copies));
+        }
+        self.passage.as_ref().map_or(Ok(()), |passage| passage.get_on(by))
+    }
+
     /// True if `more` bytes fit; else the sink has had what came before.
     fn keeps(&mut self, more: u64) -> io::Result<bool> {
         if self.held.is_none() {
@@ -205,6 +276,9 @@ impl Keeping<'_, '_> {
 
 impl Drop for Keeping<'_, '_> {
     fn drop(&mut self) {
+        if let Some(passage) = &self.passage {
+            self.recent.under_way().end(self.path, passage, self.found.as_ref());
+        }
         if self.room > 0 {
             self.recent.slots().coming -= self.room;
         }
@@ -213,6 +287,7 @@ impl Drop for Keeping<'_, '_> {
 
 impl Sink for Keeping<'_, '_> {
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.get_on(bytes.len() as u64)?;
         if !self.keeps(bytes.len() as u64)? {
             return self.sink.bytes(bytes);
         }
@@ -221,6 +296,7 @@ impl Sink for Keeping<'_, '_> {
     }
 
     fn hole(&mut self, len: u64) -> io::Result<()> {
+        self.get_on(len)?;
         if !self.keeps(len)? {
             return self.sink.hole(len);
         }

@@ -29,4 +29,6 @@ pub enum ReadFault {
     Offline(String),
     /// The sink failed: the fault is the target's.
     Sink,
+    /// Another target's thread reads it just now: what it holds will be known soon, without reading it as well.
+    InHand,
 }

@@ -16,6 +16,7 @@ mod hints;
 mod life;
 mod lines;
 mod options;
+mod peers;
 mod read_back;
 mod way_back;
 
@@ -50,6 +51,17 @@ impl Cloud {
         let office = Office::new();
         let targets = office.folder_target("") + &bucket_target(&bucket, &proxy, "");
         Self { office: office.with_targets("settle = \"100ms\"", &targets), bucket, proxy }
+    }
+
+    /// Two buckets, the second one without a proxy before it.
+    fn with_second() -> (Self, Bucket) {
+        let (bucket, second) = (Bucket::new(Make::SeaweedFs), Bucket::new(Make::SeaweedFs));
+        let proxy = bucket.proxy();
+        let (url, endpoint) = (second.url(PREFIX), second.endpoint());
+        let targets = bucket_target(&bucket, &proxy, "")
+            + &format!("[[share.target]]\nname = \"second\"\nurl = {url:?}\nendpoint = {endpoint:?}\n");
+        let office = Office::new().with_targets("settle = \"100ms\"", &targets);
+        (Self { office, bucket, proxy }, second)
     }
 
     fn outsider(&self) -> &Outsider {

@@ -91,8 +91,8 @@ impl Desk {
                 self.go_offline(why, limits, now);
                 Ok(())
             }
-            // The target's failure is told beside this one.
-            ReadFault::Sink => Ok(()),
+            // The target's failure is told beside this one; and who is told that another reads it comes again.
+            ReadFault::Sink | ReadFault::InHand => Ok(()),
         }
     }
 

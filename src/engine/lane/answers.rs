@@ -1,10 +1,10 @@
 //! What the target answers to looks, stagings and changes.
 
 use crate::engine::lane::decide::as_read_before;
-use crate::engine::lane::{Lane, Result, Turn};
+use crate::engine::lane::{IN_HAND, Lane, Result, Turn};
 use crate::engine::{Failure, StageFailure};
 use crate::index::{HoldRow, OpenRow, Presence};
-use crate::model::{Content, Kind, RelPath, Sight};
+use crate::model::{Content, Kind, ReadFault, RelPath, Sight};
 use crate::plan::{Base, Hold};
 use crate::target::{Change, Fault, Placed, Remedy, Remote, Staged, Step};
 
@@ -102,6 +102,10 @@ impl Lane {
                     self.drop_staged(turn, &path);
                     self.staged.insert(path.clone(), staged);
                     self.decide_staged(turn, &path)?;
+                }
+                Err(StageFailure::Read(ReadFault::InHand)) => {
+                    // Its answer teaches the index; only if it gives none, this brings it back.
+                    self.delayed.entry(turn.now.moment.after(IN_HAND)).or_default().push(path);
                 }
                 Err(StageFailure::Read(fault)) => {
                     turn.desk.not_read(turn.index, path.clone(), fault, turn.limits, turn.now)?;

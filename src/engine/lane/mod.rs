@@ -53,6 +53,9 @@ const BUCKET_BATCH: u64 = 4 << 20;
 /// Files of at least this size go to a bucket alone, in parts (bytes).
 const BUCKET_BIG: u64 = 8 << 20;
 
+/// How soon it is asked again what a long file holds, while another target's thread reads it.
+const IN_HAND: Duration = Duration::from_millis(250);
+
 /// How a lane is doing, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneState {

@@ -25,6 +25,46 @@ impl Sink for Bytes {
     }
 }
 
+/// Wants no bytes of long files, and calls this when some come.
+struct Learns<F: FnMut()>(F);
+
+impl<F: FnMut()> Sink for Learns<F> {
+    fn bytes(&mut self, _: &[u8]) -> io::Result<()> {
+        (self.0)();
+        Ok(())
+    }
+
+    fn hole(&mut self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn wants(&self, len: u64) -> bool {
+        len <= SMALL as u64
+    }
+}
+
+/// Calls this before each part that it gets.
+struct Before<F: FnMut()>(F, Bytes);
+
+impl<F: FnMut()> Sink for Before<F> {
+    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        (self.0)();
+        self.1.bytes(bytes)
+    }
+
+    fn hole(&mut self, len: u64) -> io::Result<()> {
+        self.1.hole(len)
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        self.1.restart()
+    }
+}
+
 struct Share {
     dir: tempfile::TempDir,
     id: RootId,
@@ -47,17 +87,39 @@ impl Share {
     /// What a target's thread gets. A reader asks the clock twice: whether the last change is older than a tick, and when
     /// it begins to read.
     fn read(&self, name: &str) -> Result<Vec<u8>, ReadFault> {
+        let mut sink = Bytes::default();
+        let reading = self.read_into(name, None, Moment::default(), &mut sink)?;
+        assert_eq!(reading.content.shape.len, sink.0.len() as u64);
+        Ok(sink.0)
+    }
+
+    /// What a target's thread gets that has to know what a long file holds, before it reads it to send it.
+    fn learn(&self, name: &str, now: Moment) -> Result<Reading, ReadFault> {
+        self.read_into(name, None, now, &mut Learns(|| {}))
+    }
+
+    fn read_into(
+        &self,
+        name: &str,
+        known: Option<Reading>,
+        at: Moment,
+        sink: &mut dyn Sink,
+    ) -> Result<Reading, ReadFault> {
         let now = || {
             self.readings.fetch_add(1, Ordering::Relaxed);
             Wall(i64::MAX / 2)
         };
         let stop = AtomicBool::new(false);
-        let how = How { probe_writers_since: None, insist: false, known: None, now: &now, stop: &stop };
+        let how = How { probe_writers_since: None, insist: false, known, now: &now, stop: &stop };
         let mut reader = Reader::open(self.dir.path(), &self.id).expect("online");
-        let mut sink = Bytes::default();
-        let reading = self.recent.read(&mut reader, &RelPath::new(name).expect("fine"), &how, &mut sink)?;
-        assert_eq!(reading.content.shape.len, sink.0.len() as u64);
-        Ok(sink.0)
+        self.recent.read(&mut reader, &RelPath::new(name).expect("fine"), &how, at, sink)
+    }
+
+    /// A long file.
+    fn save_long(&self, name: &str) -> Vec<u8> {
+        let bytes: Vec<u8> = (0..5_000_000_u32).flat_map(u32::to_le_bytes).collect();
+        self.save(name, &bytes);
+        bytes
     }
 
     /// How often the share was read since this was last asked.
@@ -143,4 +205,86 @@ fn with_one_target_nothing_is_kept() {
     let share = Share::with(1, KEPT_MAX);
     share.save("a", b"bytes");
     assert_eq!((share.read("a"), share.kept()), (Ok(b"bytes".to_vec()), (0, 0)));
+}
+
+#[test]
+fn what_a_long_file_holds_is_found_out_once() {
+    let share = Share::with(3, KEPT_MAX);
+    let bytes = share.save_long("a");
+    let mut asked = 0;
+    let asks = || {
+        asked += 1;
+        assert_eq!(share.learn("a", Moment::default()), Err(ReadFault::InHand), "while it is read");
+    };
+    let mut copy = Before(asks, Bytes::default());
+    let copied = share.read_into("a", None, Moment::default(), &mut copy).expect("read");
+    assert!(copy.1.0 == bytes && asked > 1);
+    assert_eq!(share.readings(), 1);
+    for _ in 0..3 {
+        assert_eq!(share.learn("a", Moment::default()), Ok(copied));
+    }
+    // Whoever knows what it holds asks the clock once, to open it, and reads nothing.
+    assert_eq!(share.readings.swap(0, Ordering::Relaxed), 3);
+    assert_eq!(share.kept(), (0, 0));
+    assert!(share.read("a") == Ok(bytes), "its bytes are read by each who wants them");
+    assert_eq!(share.readings(), 1);
+    share.save("a", &vec![7; 2 * SMALL]);
+    let other = share.learn("a", Moment::default()).expect("read");
+    assert_eq!((share.readings(), other.content.shape.len), (1, 2 * SMALL as u64), "another version is another matter");
+}
+
+#[test]
+fn who_copies_a_long_file_and_hangs_holds_nobody_up() {
+    let share = Share::with(2, KEPT_MAX);
+    let bytes = share.save_long("a");
+    let (hung, is_hung) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let mut told = Some(hung);
+        let hangs = move || {
+            if let Some(told) = told.take() {
+                told.send(()).expect("it is waited for");
+                may_go_on.recv().expect("it is let go");
+            }
+        };
+        let copies = scope.spawn(|| {
+            let mut copy = Before(hangs, Bytes::default());
+            share.read_into("a", None, Moment::default(), &mut copy).map(|reading| (reading, copy.1.0))
+        });
+        is_hung.recv().expect("it hangs");
+        let at = |ms| Moment(std::time::Duration::from_millis(ms));
+        assert_eq!(share.learn("a", at(0)), Err(ReadFault::InHand));
+        assert_eq!(share.learn("a", at(1999)), Err(ReadFault::InHand));
+        let learnt = share.learn("a", at(2000)).expect("it is read by who wants to know");
+        assert_eq!(share.readings(), 2, "by both");
+        go_on.send(()).expect("it hangs");
+        let (reading, copied) = copies.join().expect("no panic").expect("read");
+        assert!(copied == bytes && reading == learnt);
+    });
+}
+
+#[test]
+fn who_only_wants_to_know_what_a_long_file_holds_leaves_it_to_who_copies_it() {
+    let share = Share::with(2, KEPT_MAX);
+    let bytes = share.save_long("a");
+    let mut copied = None;
+    let copies = || {
+        if copied.is_none() {
+            copied = Some(share.read("a"));
+        }
+    };
+    let learnt = share.read_into("a", None, Moment::default(), &mut Learns(copies));
+    assert_eq!(learnt, Err(ReadFault::InHand));
+    assert!(copied == Some(Ok(bytes)));
+    assert!(share.learn("a", Moment::default()).is_ok());
+}
+
+#[test]
+fn of_a_long_file_that_is_known_nothing_is_kept_for_who_wants_its_bytes() {
+    let share = Share::with(2, KEPT_MAX);
+    let bytes = share.save_long("a");
+    let known = share.learn("a", Moment::default()).expect("read");
+    assert_eq!(share.read_into("a", Some(known), Moment::default(), &mut Learns(|| {})), Ok(known));
+    assert!(share.read("a") == Ok(bytes.clone()) && share.read("a") == Ok(bytes));
+    assert_eq!(share.kept(), (0, 0));
 }

@@ -118,7 +118,7 @@ fn prove(path: &RelPath, md5: [u8; 16], mine: Read<'_>) -> Result<Option<Digest>
                 ReadFault::Busy(why) | ReadFault::Offline(why) => why,
                 ReadFault::Absent | ReadFault::Changed => "it changed on the share".to_owned(),
                 ReadFault::Troubled(trouble) => trouble.message,
-                ReadFault::Sink => "it was not read to its end".to_owned(),
+                ReadFault::Sink | ReadFault::InHand => "it was not read to its end".to_owned(),
             };
             Err(Refusal::stale(format!("the share's file cannot be compared with it: {why}"))
                 .into_error("look at", Some(path)))

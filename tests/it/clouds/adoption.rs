@@ -1,7 +1,6 @@
 //! Buckets that other programs filled, or use beside us.
 
 use super::*;
-use crate::office::{is_slow_run, must, set_mtime};
 
 fn share_of(cloud: &Cloud) {
     for n in 0..8 {
@@ -137,42 +136,4 @@ fn an_index_of_last_week_sends_a_bucket_nothing_that_is_there() {
     cloud.assert_same();
     assert_eq!(cloud.history("f/3.txt"), [b"the bytes of 3".to_vec()]);
     assert_eq!(cloud.history("f/5.txt"), [b"the bytes of 5".to_vec()]);
-}
-
-#[test]
-fn rclone_finds_in_a_bucket_what_the_share_holds_with_its_times() {
-    if !is_slow_run("rclone with a bucket") {
-        return;
-    }
-    let cloud = Cloud::new();
-    for (name, bytes) in [
-        ("a b.txt", &b"bytes"[..]),
-        ("f/g/\u{fc}.bin", &[7_u8; 100_000][..]),
-        ("empty", &b""[..]),
-        ("f/c%20.txt", &b"x"[..]),
-    ] {
-        cloud.office.save(name, bytes);
-    }
-    cloud.office.save("large.bin", vec![3; 20_000_000]);
-    set_mtime(&cloud.office.share("a b.txt"), 1_600_000_000, 123_456_789);
-    set_mtime(&cloud.office.share("large.bin"), 1_500_000_000, 0);
-    cloud.office.sync_well();
-    let there = format!(":s3:{}/{PREFIX}", cloud.bucket.name());
-    let rclone = |words: &[&str]| {
-        let mut command = std::process::Command::new("rclone");
-        command.args(["--config", "/dev/null", "--s3-provider", "Other", "--s3-env-auth", "--s3-no-check-bucket"]);
-        command.args(["--s3-endpoint", &cloud.bucket.endpoint(), "--exclude", "/.driftline/**"]).args(words);
-        must(Bucket::admit(&mut command).env("HOME", cloud.office.path("home")))
-    };
-    let share = cloud.office.path("share").to_string_lossy().into_owned();
-    let checked = rclone(&["check", &share, &there]);
-    assert!(checked.err.contains("0 differences found"), "{checked}");
-    assert!(checked.err.contains("5 matching files"), "{checked}");
-    let listed = |place: &str| {
-        let mut lines: Vec<_> = rclone(&["lsl", place]).out.lines().map(|line| line.trim().to_owned()).collect();
-        lines.sort();
-        lines
-    };
-    assert_eq!(listed(&there), listed(&share));
-    assert_eq!(listed(&there).len(), 5);
 }

@@ -154,6 +154,74 @@ fn a_folder_and_a_bucket_do_not_wait_for_each_other() {
     assert_eq!(cloud.objects(), BTreeMap::new());
 }
 
+/// How often as many bytes as this were read by a process, since it had read so many.
+fn passes(pid: u32, since: u64, len: usize) -> f64 {
+    (read_by(pid) - since) as f64 / len as f64
+}
+
+/// Bytes that a process has read from files.
+fn read_by(pid: u32) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).expect("the agent's own counters");
+    let line = io.lines().find_map(|line| line.strip_prefix("rchar: ")).expect("bytes read");
+    line.parse().expect("a number")
+}
+
+/// A large file, which is on the share at once.
+fn save_large(cloud: &Cloud, name: &str, len: usize) {
+    let draft = cloud.office.path("draft");
+    let words = u32::try_from(len / 4).unwrap();
+    fs::write(&draft, (0..words).flat_map(u32::to_le_bytes).collect::<Vec<_>>()).unwrap();
+    fs::rename(draft, cloud.office.share(name)).unwrap();
+}
+
+const LARGE: usize = 96 << 20;
+
+#[test]
+fn a_large_file_for_a_folder_and_a_bucket_is_read_once_for_each() {
+    let cloud = Cloud::with_folder();
+    let agent = cloud.office.start();
+    cloud.office.wait_safe();
+    let before = read_by(agent.pid());
+    save_large(&cloud, "large.bin", LARGE);
+    cloud.office.wait_until("both have it", || {
+        cloud.office.target("large.bin").exists() && cloud.outsider().head(&format!("{PREFIX}/large.bin")).is_some()
+    });
+    cloud.office.wait_safe();
+    // The folder's copy is hashed while it is made, and what the bucket is sent while it is sent: none is read for its hash alone.
+    let passes = passes(agent.pid(), before, LARGE);
+    assert!((2.0..2.5).contains(&passes), "read {passes} times");
+    assert_eq!(cloud.puts_of("large.bin"), LARGE.div_ceil(8 << 20));
+}
+
+#[test]
+fn a_large_file_for_two_buckets_is_hashed_once_though_one_of_them_hangs() {
+    let (cloud, second) = Cloud::with_second();
+    let agent = cloud.office.start();
+    cloud.office.wait_safe();
+    cloud.proxy.add(Rule::always(Fault::StallRequest(0), |request| request.kind() == Kind::Part));
+    let before = read_by(agent.pid());
+    save_large(&cloud, "large.bin", LARGE);
+    let key = format!("{PREFIX}/large.bin");
+    cloud.office.wait_until("the second one has it", || second.outsider().head(&key).is_some());
+    assert_eq!(cloud.outsider().head(&key), None);
+    // Once for its hash, once for the second bucket, and for the first one as far as its parts have room in memory.
+    let passes = passes(agent.pid(), before, LARGE);
+    assert!((2.0..3.1).contains(&passes), "read {passes} times");
+}
+
+#[test]
+fn a_large_file_that_a_folder_has_long_had_goes_to_a_new_bucket() {
+    let mut cloud = Cloud::with_folder();
+    let both = fs::read_to_string(cloud.office.path("driftline.toml")).unwrap();
+    let folder = cloud.office.folder_target("");
+    cloud.office = cloud.office.with_targets("settle = \"100ms\"", &folder);
+    save_large(&cloud, "large.bin", 20 << 20);
+    cloud.office.sync_well();
+    fs::write(cloud.office.path("driftline.toml"), both).unwrap();
+    cloud.office.sync_well();
+    cloud.assert_same();
+}
+
 #[test]
 fn no_secret_is_written_anywhere() {
     let cloud = Cloud::new();
