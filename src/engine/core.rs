@@ -49,7 +49,7 @@ impl Default for Limits {
             hashing_max: 2,
             looks_max: 64,
             wanted_max: 65_536,
-            fresh_max: 16_384,
+            fresh_max: 4096,
             jobs_max: 4,
             batch_max: 512,
             batch_bytes_max: 64 << 20,

@@ -44,8 +44,9 @@ pub use request::{APPROVE_SHARE, Request, Requests, Resolution};
 pub use row::{HoldRow, LocalRow, OpenRow, Presence};
 pub use verified::{BadMatter, Finding, Left, Outcome, ReadBack};
 
-/// Folder paths remembered, at most (count); then all are forgotten and read again.
-const FOLDERS_CACHED_MAX: usize = 16_384;
+/// Folder paths remembered, at most (count); then all are forgotten and read again. A few are enough: a scan and a sweep stay in
+/// one folder for a while, and in those above it.
+const FOLDERS_CACHED_MAX: usize = 1024;
 
 /// Pages of the file kept in memory (KiB): memory grows to it while a share is large enough, and not beyond. What is read
 /// again comes from the system's own cache.

@@ -27,7 +27,7 @@ use crate::settle::{Ready, ReadyPath, SettleLimits, Settler};
 /// Folders to scan on their own, at most (count); beyond, the whole share is scanned.
 const SUBTREES_MAX: usize = 1024;
 /// News with more paths than this in one turn is told as "everything" (count).
-const NEWS_MAX: usize = 16_384;
+const NEWS_MAX: usize = 4096;
 
 type Result<T> = std::result::Result<T, IndexError>;
 

@@ -226,7 +226,7 @@ impl Inner {
         match &step.guard {
             // RACE: a folder of this name that someone else made is not noticed: it and the file then both lie there, which
             // a bucket permits. Nothing of theirs is touched.
-            Guard::Absent if self.folders().contains(&step.path) => Err(Refusal::stale("a folder is there")),
+            Guard::Absent if self.folders.contain(&step.path) => Err(Refusal::stale("a folder is there")),
             Guard::Absent => Ok(Condition::Absent),
             Guard::Unchanged(stamp) if is_folder(stamp) => {
                 Box::pin(self.drop_folder(wire, &step.path, Fault::Unfit)).await?;
@@ -269,7 +269,7 @@ impl Inner {
     /// Whether the folder that it goes into is there.
     async fn has_folder(&self, wire: &Wire<'_>, path: &RelPath) -> Outcome<()> {
         let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else { return Ok(()) };
-        if self.folders().contains(&parent) {
+        if self.folders.contain(&parent) {
             return Ok(());
         }
         Box::pin(self.look_for_folder(wire, path, &parent)).await
@@ -277,7 +277,7 @@ impl Inner {
 
     async fn look_for_folder(&self, wire: &Wire<'_>, path: &RelPath, parent: &RelPath) -> Outcome<()> {
         if self.find_folder(wire, parent).await?.is_some() {
-            self.remember_folder(parent);
+            self.folders.remember(parent);
             return Ok(());
         }
         for above in path.ancestors() {
@@ -315,7 +315,7 @@ impl Inner {
             Err(refusal) if refusal.kind == Kind::Precondition => self.mark_again(wire, path, meta).await?,
             made => made?,
         };
-        self.remember_folder(path);
+        self.folders.remember(path);
         Ok(folder_placed(meta, made))
     }
 
@@ -360,7 +360,7 @@ impl Inner {
             let hint = "move what lies in it away on the target, or leave it there";
             return Err(Refusal::fault(occupied, "the folder is not empty", hint));
         }
-        self.forget_folder(path);
+        self.folders.forget();
         match inside.first() {
             Some(marker) => self.delete(wire, &key, &marker.etag).await,
             None => Err(Refusal::stale("the folder is not there")),
@@ -406,7 +406,7 @@ impl Inner {
         let (old, new) = (self.prefix.object(from), self.prefix.object(&step.path));
         let head = wire.head(&old).await?.filter(|head| head.stamp() == *stamp);
         let head = head.ok_or_else(|| Refusal::stale("it is not as it was"))?;
-        if self.folders().contains(&step.path) {
+        if self.folders.contain(&step.path) {
             return Err(Refusal::stale("a folder is there"));
         }
         let (etag, len) = (head.etag.as_str(), head.len);

@@ -29,7 +29,7 @@ impl Inner {
             Depth::Bytes => self.read_afresh(&wire, path, &mut remote).await?,
         }
         if remote.seen.shape.kind == Kind::Folder {
-            self.remember_folder(path);
+            self.folders.remember(path);
         }
         Ok(Some(remote))
     }

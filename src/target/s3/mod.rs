@@ -28,6 +28,7 @@ mod change;
 mod check;
 mod connection;
 mod fault;
+mod folders;
 mod history;
 mod key;
 mod lean;
@@ -63,6 +64,7 @@ use crate::target::{
 use blocks::Blocks;
 use connection::{Connection, runtime};
 use fault::{Outcome, Refusal};
+use folders::Folders;
 use key::Prefix;
 use place::Known;
 use staging::Body;
@@ -193,8 +195,7 @@ struct Inner {
     holding: tokio::sync::Mutex<()>,
     staged: Mutex<HashMap<Token, Body>>,
     blocks: Arc<Blocks>,
-    /// Folders that were there when they were last looked at or made.
-    folders: Mutex<BTreeSet<RelPath>>,
+    folders: Folders,
     /// Files that were longer when they were sent than when they were hashed.
     growing: Mutex<BTreeSet<RelPath>>,
     /// When a listing found nothing at all.
@@ -203,8 +204,8 @@ struct Inner {
 
 /// What happened, on its way to whoever wants to know (count).
 const PAST_WAITS: usize = 4096;
-/// Folders, and files that grow, that are remembered (count); then all are forgotten, and looked at again.
-const FOLDERS_MAX: usize = 65_536;
+/// Files that grow and are remembered as such (count); then all are forgotten.
+const GROWING_MAX: usize = 4096;
 
 impl S3Target {
     /// Sends nothing yet.
@@ -221,7 +222,7 @@ impl S3Target {
             known: Mutex::new(known),
             staged: Mutex::default(),
             blocks: Blocks::of_small_files(),
-            folders: Mutex::default(),
+            folders: Folders::default(),
             growing: Mutex::default(),
             empty: Mutex::default(),
         };
@@ -239,29 +240,13 @@ impl Inner {
         self.staged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn folders(&self) -> MutexGuard<'_, BTreeSet<RelPath>> {
-        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn remember_folder(&self, path: &RelPath) {
-        let mut folders = self.folders();
-        if folders.len() >= FOLDERS_MAX {
-            folders.clear();
-        }
-        folders.insert(path.clone());
-    }
-
-    fn forget_folder(&self, path: &RelPath) {
-        self.folders().retain(|folder| folder != path && !path.is_above(folder));
-    }
-
     fn grows(&self, path: &RelPath) -> bool {
         self.growing.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
     }
 
     fn remember_growing(&self, path: &RelPath) {
         let mut growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        if growing.len() >= FOLDERS_MAX {
+        if growing.len() >= GROWING_MAX {
             growing.clear();
         }
         growing.insert(path.clone());
