@@ -1,9 +1,10 @@
 //! The threads that carry commands out: some for each share, some for each target. They block; nothing waits for them.
 
 mod land;
+mod queue;
 mod recall;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -17,6 +18,8 @@ use crate::model::{Digest, Moment, ReadFault, Reading, RelPath, ShareId, Sink, T
 use crate::plan::{Keep, Lies};
 use crate::sys::fskind;
 use crate::target::{Bind, Change, Depth, Fault, Placed, Remote, StageError, Step, Target, TargetError, Token};
+
+pub(super) use queue::Queue;
 
 /// Folders of a share that are read at once (count).
 const SCAN_THREADS: usize = 2;
@@ -52,40 +55,6 @@ pub(super) enum LaneJob {
 pub(super) enum Tell {
     Always,
     Trouble,
-}
-
-/// A queue that several threads take from. It is short: the core bounds what is under way.
-pub(super) struct Queue<J> {
-    jobs: Mutex<(VecDeque<J>, bool)>,
-    filled: Condvar,
-}
-
-impl<J> Queue<J> {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { jobs: Mutex::new((VecDeque::new(), false)), filled: Condvar::new() })
-    }
-
-    pub(super) fn put(&self, job: J) {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).0.push_back(job);
-        self.filled.notify_one();
-    }
-
-    /// Nothing more comes: what waits is still done, then those who take from it end.
-    pub(super) fn close(&self) {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
-        self.filled.notify_all();
-    }
-
-    fn take(&self) -> Option<J> {
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match jobs.0.pop_front() {
-                Some(job) => return Some(job),
-                None if jobs.1 => return None,
-                None => jobs = self.filled.wait(jobs).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
-    }
 }
 
 /// Tells whether the threads of a share or of a target get on with their work.
