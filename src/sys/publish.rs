@@ -152,6 +152,27 @@ pub fn append(at: Spot<'_>) -> io::Result<File> {
     Ok(File::from(rustix::fs::openat(at.folder, at.name, flags, Mode::RUSR | Mode::WUSR)?))
 }
 
+/// Opens a file to lock it, and makes it, with these permission bits whatever the umask, where it is not there.
+pub fn open_or_make(at: Spot<'_>, mode: u32) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::openat(at.folder, at.name, flags, Mode::from_raw_mode(mode))?);
+    let st = stat_known(file.as_fd())?;
+    if u32::from(st.stx_mode) & 0o777 != mode && st.stx_uid == rustix::process::geteuid().as_raw() {
+        set_mode(file.as_fd(), mode)?;
+    }
+    Ok(file)
+}
+
+/// Waits until nobody else has the lock of this file, and has it until the file is closed.
+pub fn lock(file: &File) -> io::Result<()> {
+    loop {
+        match rustix::fs::flock(file, rustix::fs::FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
 /// Opens a folder by its name; never follows a link.
 pub fn open_folder(at: Spot<'_>) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -34,7 +34,7 @@ fn fixture() -> Fixture {
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("index.db");
     let mut index = Index::open(&file).expect("made");
-    let share = index.register_share("papers", b"/s", "uid").expect("a share").id;
+    let share = index.register_share("papers", b"/s", "uid", false).expect("a share").id;
     let target = index.register_target(share, "backup", "/t").expect("a target").id;
     index.begin(Wall(5)).expect("a turn");
     Fixture { index, target, file, _dir: dir }

@@ -33,6 +33,8 @@ pub(super) struct Place {
     pub(super) ways: Ways,
     /// Its file system knows access control lists.
     pub(super) lists: bool,
+    /// Other agents have written there too.
+    pub(super) several: bool,
 }
 
 impl Place {
@@ -46,7 +48,7 @@ impl Place {
         let ways = if medium == Medium::Nfs && ways == Ways::Auto { Ways::Links } else { ways };
         let far = medium == Medium::Nfs || ways == Ways::Links;
         let lists = acl::are_known(root.as_fd());
-        Self { root, network: medium != Medium::Local, far, ways, lists }
+        Self { root, network: medium != Medium::Local, far, ways, lists, several: false }
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -75,7 +77,8 @@ impl DirTarget {
         let root = self.open_root()?;
         let found = read(&root)?.ok_or_else(|| self.unbound())?;
         self.compare(&found, Some(&bound))?;
-        self.place(root)
+        let several = found.writers.iter().any(|writer| *writer != self.setup.writer);
+        Ok(Place { several, ..self.place(root)? })
     }
 
     /// The place of an open root. What sort of file system it is costs a round trip to ask, and is asked when it is probed.

@@ -17,6 +17,7 @@ mod identity;
 mod keep;
 mod ledger;
 mod listing;
+mod locks;
 mod past;
 mod publish;
 mod rename;

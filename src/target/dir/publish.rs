@@ -17,6 +17,7 @@ use super::change::open_any;
 use super::fault::{Outcome, Refusal, about_ours, is, says_absent, says_unsupported};
 use super::identity::Place;
 use super::listing::{is_version, stamp};
+use super::locks;
 use super::rename::rename_over;
 use super::staging::{StagedFile, Staging, io_again};
 use super::touched::{Flushed, Touched};
@@ -155,6 +156,11 @@ impl<'a> Job<'a> {
         if matches!(step.change, Change::Move { .. } | Change::Remove) {
             self.last = None;
         }
+        let mut paths = vec![&step.path];
+        if let Change::Move { from } = &step.change {
+            paths.push(from);
+        }
+        let _locks = locks::take(self.place, &paths);
         match &step.change {
             Change::Publish { token, content, meta } => self.publish((number, step), *token, content, *meta),
             Change::Link { to, meta, content: _ } => self.link(step, to, *meta),

@@ -506,3 +506,42 @@ fn a_killed_agent_leaves_whole_versions_and_what_it_staged_is_swept() {
         );
     }
 }
+
+/// Nothing but their locks keeps two agents apart where names cannot be exchanged.
+#[test]
+fn what_several_agents_put_at_one_path_at_the_same_instant_is_all_kept() {
+    const AGENTS: usize = 3;
+    const EACH: usize = 150;
+    let fixture = DirFixture::new(Ways::Links);
+    let agents: Vec<_> = (0..AGENTS)
+        .map(|number| {
+            let agent = DirTarget::new(DirSetup { writer: format!("office-{number}"), ..fixture.setup() });
+            agent.probe(Bind::IfUnbound).unwrap();
+            agent
+        })
+        .collect();
+    let at = path("a");
+    put(&agents[0], &at, b"the first");
+    let made: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        let work = |number: usize| {
+            let (agent, at) = (&agents[number], &at);
+            move || {
+                let mut made = Vec::new();
+                while made.len() < EACH {
+                    let value = format!("value {} of {number}", made.len()).into_bytes();
+                    let Some(there) = agent.look(at, Depth::Stamp).unwrap() else { continue };
+                    if replace(agent, at, &value, there.stamp).is_ok() {
+                        made.push(value);
+                    }
+                }
+                made
+            }
+        };
+        let working: Vec<_> = (0..AGENTS).map(|number| scope.spawn(work(number))).collect();
+        working.into_iter().flat_map(|agent| agent.join().unwrap()).collect()
+    });
+    let mut kept: BTreeSet<_> = fixture.history(&at).into_iter().collect();
+    kept.insert(std::fs::read(fixture.root().join("a")).unwrap());
+    let lost: Vec<_> = made.iter().filter(|value| !kept.contains(*value)).map(|v| String::from_utf8_lossy(v)).collect();
+    assert!(lost.is_empty(), "{} of {} versions are lost: {lost:?}", lost.len(), made.len());
+}
