@@ -69,7 +69,7 @@ fn fleet(asked: &State, output: &Output) -> Result<Exit, Failure> {
 fn repaint(status: &Status, rows: usize, first: bool) -> Result<(), Failure> {
     let screen = Screen::here(When(now()));
     // The last row stays free for the cursor.
-    let text = in_colour(status, &fit(&render_status(status, &screen), rows.saturating_sub(1)));
+    let text = in_colour(status, &fit(&render_status(status, &screen), rows.saturating_sub(1), screen.width));
     let lines: String = text.lines().map(|line| format!("{line}\x1b[K\n")).collect();
     let begin = if first { "\x1b[2J\x1b[H" } else { "\x1b[H" };
     say(&format!("{begin}{lines}\x1b[J"))

@@ -377,7 +377,7 @@ fn words(verdict: &Verdict, target: &TargetStory) -> &'static str {
         Verdict::Take(Taking::Remove) => "someone else removed it there: it is taken away here too, and kept",
         Verdict::Hold(Hold::Drifted) => "held: someone else changed it there",
         Verdict::Hold(Hold::LocalTroubled) => "held: the share's file cannot be read",
-        Verdict::Hold(Hold::RemoteTroubled) => "held: the target's file cannot be read",
+        Verdict::Hold(Hold::RemoteTroubled) => "held: what lies there on the target cannot be read",
         Verdict::Hold(Hold::Refused) => "held: the target refuses it",
         Verdict::Hold(Hold::Returned) => "held: the share deleted it, and a copy of that is there again",
     }
@@ -429,8 +429,9 @@ fn render(one: &Explanation, screen: &Screen) -> String {
         text += &format!("    deleted {}: an old copy does not come back{until}\n", screen.time(deleted));
     }
     for trouble in &one.troubles {
-        text += &format!("    {}, since {}\n", harmless(&trouble.message), screen.since(trouble.since));
-        text += &format!("    hint: {}\n", harmless(&trouble.hint));
+        let since = screen.since(trouble.since);
+        text += &screen.lines(&format!("    {}, since {since}", harmless(&trouble.message)));
+        text += &screen.lines(&format!("    hint: {}", harmless(&trouble.hint)));
     }
     for line in &one.conflicts {
         text += &format!("  conflict: {}", conflicts::text_line(line, true, screen));
@@ -443,9 +444,9 @@ fn render(one: &Explanation, screen: &Screen) -> String {
             text += &format!("    there now: {}\n", with_local_times(theirs, screen));
         }
         let since = target.since.map(|since| format!(", since {}", screen.since(since))).unwrap_or_default();
-        text += &format!("    {}{since}\n", harmless(&target.decision));
+        text += &screen.lines(&format!("    {}{since}", harmless(&target.decision)));
         if !target.hint.is_empty() {
-            text += &format!("    hint: {}\n", harmless(&target.hint));
+            text += &screen.lines(&format!("    hint: {}", harmless(&target.hint)));
         }
     }
     if !one.journal.is_empty() {

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use crate::cli::report::{HaltCounts, HaltFolder, HaltStatus, When};
-use crate::cli::text::{Screen, bytes, counted, cut, grouped, harmless, wrap};
+use crate::cli::text::{Screen, bytes, counted, cut, grouped, harmless};
 use crate::engine::state;
 use crate::index::{ShareOverview, TargetOverview};
 use crate::model::Wall;
 use crate::plan::{Cause, Halt};
 
-/// Folders and paths shown to people, of each (count): the JSON has more of them.
+/// Folders shown to people (count): the JSON has more of them.
 const SHOWN_MAX: usize = 5;
+/// Paths shown to people (count): with these it all stands on a screen of 24 lines.
+const SAMPLES_MAX: usize = 4;
 /// How long before the first change that was noticed the share is taken back to.
 const BEFORE: Duration = Duration::from_secs(1);
 
@@ -58,17 +60,16 @@ pub(super) fn render_halt(share: &str, target: &str, halt: &HaltStatus, screen: 
     let how_much = (halt.counts != HaltCounts::default()).then(|| how_much(halt));
     let places = (!halt.folders.is_empty()).then(|| format!("where: {}", folders(halt)));
     for line in how_much.into_iter().chain(places) {
-        text += &wrap(&format!("    {}", harmless(&line)), screen.width, "      ");
-        text.push('\n');
+        text += &screen.lines(&format!("    {}", harmless(&line)));
     }
-    for path in halt.samples.iter().take(SHOWN_MAX) {
+    for path in halt.samples.iter().take(SAMPLES_MAX) {
         text += &cut(&format!("      {}", harmless(path)), screen.width);
         text.push('\n');
     }
     let back = halt.since.map_or_else(|| "TIME".to_owned(), |since| format!("\"{}\"", screen.full_time(before(since))));
-    text += &format!("    if that is right, let it through: driftline approve {share}/{target}\n");
-    text += &format!("    if not, take the share back:      {}\n", restore(share, &back));
-    text
+    let through = format!("    if that is right, let it through: driftline approve {share}/{target}");
+    let back = format!("    if not, take the share back: {}", restore(share, &back));
+    text + &screen.lines(&through) + &screen.lines(&back)
 }
 
 fn how_much(halt: &HaltStatus) -> String {

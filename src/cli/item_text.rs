@@ -20,8 +20,9 @@ fn render_item(item: &Item, screen: &Screen) -> String {
         Some(by) => format!("{message} since {since} ({})", harmless(by)),
         None => format!("{message}, since {since}"),
     };
-    let hint = if item.hint.is_empty() { String::new() } else { format!("  hint: {}\n", harmless(&item.hint)) };
-    format!("{what}\n  {since}\n{hint}")
+    let hint = Some(format!("  hint: {}", harmless(&item.hint))).filter(|_| !item.hint.is_empty());
+    let lines = [format!("  {since}")].into_iter().chain(hint);
+    what + "\n" + &lines.map(|line| screen.lines(&line)).collect::<String>()
 }
 
 #[cfg(test)]

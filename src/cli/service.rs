@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::cli::{Exit, Failure};
-use crate::config::{Config, STATE_DIR, Share};
+use crate::config::{Config, Ownership, STATE_DIR, Share, Target};
 use crate::plan::Drift;
 use crate::sys::fskind::{self, FsKind};
 
@@ -94,7 +94,8 @@ pub(super) fn set_up(config: &Config) -> Result<Now, Failure> {
         mount: &mount_of,
         is_remote: &is_remote,
         is_nfs: &is_nfs,
-        has_user: has_user(),
+        is_users: &|folder| own_uid().is_some_and(|uid| fs::metadata(folder).is_ok_and(|meta| meta.uid() == uid)),
+        has_user: own_uid().is_some(),
         has_credentials: has_credentials(),
     };
     let text = drop_in(config, &machine);
@@ -155,6 +156,8 @@ struct Machine<'a> {
     is_remote: &'a dyn Fn(&Path) -> bool,
     /// Whether an NFS server holds a folder.
     is_nfs: &'a dyn Fn(&Path) -> bool,
+    /// Whether a folder belongs to the service's own user.
+    is_users: &'a dyn Fn(&Path) -> bool,
     has_user: bool,
     has_credentials: bool,
 }
@@ -192,8 +195,7 @@ fn drop_in(config: &Config, machine: &Machine<'_>) -> String {
     if !own_state {
         line(&mut text, "ReadWritePaths=", &config.agent.state_dir);
     }
-    // A server of files trusts root alone with what belongs to others; this machine goes by capabilities.
-    let own_user = own_state && machine.has_user && !folders.iter().any(|folder| (machine.is_remote)(folder));
+    let own_user = own_state && machine.has_user && !takes_root(config, machine);
     if own_user {
         let rights = if folders.is_empty() { TO_READ } else { TO_WRITE };
         text += &format!("User={USER}\nAmbientCapabilities={rights}\n");
@@ -212,6 +214,21 @@ fn drop_in(config: &Config, machine: &Machine<'_>) -> String {
         text += &format!("LoadCredential=aws:{CREDENTIALS}\n");
     }
     text
+}
+
+/// Whether only root will do. A server of files trusts root alone with what belongs to others, while this machine goes by
+/// capabilities. Where a target keeps no owners and its folder belongs to the service's own user, that user leaves there what
+/// is his.
+fn takes_root(config: &Config, machine: &Machine<'_>) -> bool {
+    config.shares.iter().any(|share| {
+        let takes = share.targets.iter().any(|target| target.drift == Drift::Take);
+        let is_his =
+            |target: &&Target, folder: &Path| target.ownership == Ownership::Ignore && (machine.is_users)(folder);
+        let of_targets = share.targets.iter().any(|target| {
+            target.place.folder().is_some_and(|folder| (machine.is_remote)(folder) && !is_his(&target, folder))
+        });
+        of_targets || (takes && (machine.is_remote)(&share.path))
+    })
 }
 
 /// What the service sees of homes: nothing, or the shares and targets there. Where one of them is a mount, which may
@@ -304,9 +321,11 @@ fn is_remote(path: &Path) -> bool {
     fskind::kind(path).map_or(true, |kind| kind.is_network())
 }
 
-fn has_user() -> bool {
-    let known = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    known.lines().any(|line| line.split(':').next() == Some(USER))
+/// The number of the service's own user, where there is one.
+fn own_uid() -> Option<u32> {
+    let known = fs::read_to_string("/etc/passwd").ok()?;
+    let mut lines = known.lines().map(|line| line.split(':'));
+    lines.find_map(|mut words| (words.next() == Some(USER)).then(|| words.nth(1)?.parse().ok()).flatten())
 }
 
 #[cfg(test)]
@@ -323,7 +342,7 @@ mod tests {
         Config::quick(&["/srv/pro jects".into()], &targets, STATE_DIR.into()).expect("fine")
     }
 
-    /// On a machine whose NFS mounts lie below /mnt, and nothing else is mounted.
+    /// On a machine whose NFS mounts lie below /mnt, and nothing else is mounted. What is named after it belongs to the user.
     fn written_for(config: &Config) -> String {
         let is_nfs = |folder: &Path| folder.starts_with("/mnt");
         let mount = |folder: &Path| {
@@ -332,7 +351,14 @@ mod tests {
         let is_remote = |folder: &Path| is_nfs(folder) || folder.starts_with("/smb");
         drop_in(
             config,
-            &Machine { mount: &mount, is_remote: &is_remote, is_nfs: &is_nfs, has_user: true, has_credentials: true },
+            &Machine {
+                mount: &mount,
+                is_remote: &is_remote,
+                is_nfs: &is_nfs,
+                is_users: &|folder| folder.ends_with(USER),
+                has_user: true,
+                has_credentials: true,
+            },
         )
     }
 
@@ -357,6 +383,7 @@ mod tests {
             mount: &mount,
             is_remote: &|_| false,
             is_nfs: &|_| false,
+            is_users: &|_| false,
             has_user: true,
             has_credentials: false,
         };
@@ -415,6 +442,30 @@ mod tests {
     }
 
     #[test]
+    fn where_a_network_mount_is_the_users_and_keeps_no_owners_root_is_not_needed() {
+        let with = |place: &str, ownership, drift, share: &str| {
+            let mut config = configuration(&[place, "/backup/projects", "s3://acme/projects"]);
+            config.shares[0].path = share.into();
+            (config.shares[0].targets[0].ownership, config.shares[0].targets[0].drift) = (ownership, drift);
+            let text = written_for(&config);
+            text.contains(&format!("\nUser=driftline\nAmbientCapabilities={TO_WRITE}\n"))
+        };
+        let (his, others) = ("/mnt/efs/driftline", "/mnt/efs/projects");
+        let (ignore, keep) = (Ownership::Ignore, Ownership::Keep);
+        let (mine, far) = ("/srv/projects", "/mnt/share");
+        assert!(with(his, ignore, Drift::Keep, mine) && with(his, ignore, Drift::Take, mine));
+        assert!(with(his, ignore, Drift::Keep, far), "a share is only read");
+        for (place, ownership, drift, share) in [
+            (his, keep, Drift::Keep, mine),
+            (others, ignore, Drift::Keep, mine),
+            (others, keep, Drift::Keep, mine),
+            (his, ignore, Drift::Take, far),
+        ] {
+            assert!(!with(place, ownership, drift, share), "{place} {ownership:?} {drift:?} {share}");
+        }
+    }
+
+    #[test]
     fn the_network_of_metrics_alone_ends_at_this_machine() {
         let mut config = configuration(&["/backup/projects"]);
         assert!(!written_for(&config).contains("PrivateNetwork"));
@@ -451,8 +502,14 @@ mod tests {
     fn a_mount_below_a_home_is_seen_when_it_comes() {
         let config = configuration(&["/home/efs/projects"]);
         let mount = |folder: &Path| if folder.starts_with("/home/efs") { "/home/efs" } else { "/" }.into();
-        let machine =
-            Machine { mount: &mount, is_remote: &|_| true, is_nfs: &|_| true, has_user: true, has_credentials: true };
+        let machine = Machine {
+            mount: &mount,
+            is_remote: &|_| true,
+            is_nfs: &|_| true,
+            is_users: &|_| false,
+            has_user: true,
+            has_credentials: true,
+        };
         let text = drop_in(&config, &machine);
         assert!(!text.contains("ProtectHome") && text.contains("ReadWritePaths=\"-/home\""), "{text}");
     }

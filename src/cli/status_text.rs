@@ -1,7 +1,7 @@
 //! `status` for people, on one screen: the verdict with its date, the places, and what to do next.
 //!
-//! `headline` is the first line, `places` the table. Nothing here is wider than the screen but commands, which a terminal
-//! breaks so that they can be copied.
+//! `headline` is the first line, `places` the table. Nothing here is wider than the screen but commands that are: those have
+//! a line of their own, which a terminal breaks so that they can be copied.
 
 mod headline;
 mod places;
@@ -12,7 +12,7 @@ use crate::cli::halt::render_halt;
 use crate::cli::report::{
     AgentState, ConfigStatus, ShareState, ShareStatus, Status, TargetState, TargetStatus, Verdict,
 };
-use crate::cli::text::{Screen, cut, grouped, harmless, wrap};
+use crate::cli::text::{Screen, cut, grouped, harmless};
 
 /// What makes the agent read its file again.
 pub(super) const RELOAD: &str = "systemctl reload driftline, or send the agent SIGHUP where it is no service";
@@ -23,7 +23,7 @@ pub(super) const START: &str =
 
 /// The whole screen. It begins with the verdict.
 pub fn render_status(status: &Status, screen: &Screen) -> String {
-    let mut text = wrap(&headline::headline(status, screen), screen.width, "  ") + "\n";
+    let mut text = screen.lines(&headline::headline(status, screen));
     text += &cut(&agent_line(status, screen), screen.width);
     text.push('\n');
     if !status.shares.is_empty() {
@@ -49,13 +49,22 @@ pub fn in_colour(status: &Status, text: &str) -> String {
     format!("\x1b[1;{colour}m{first}\x1b[0m\n{rest}")
 }
 
-/// As much of a screen as a terminal of so many rows shows at once; what is left out is counted.
-pub fn fit(text: &str, rows: usize) -> String {
+/// As much of a screen as a terminal of so many rows and columns shows at once; what is left out is counted.
+pub fn fit(text: &str, rows: usize, columns: usize) -> String {
     let lines: Vec<_> = text.lines().collect();
-    if lines.len() <= rows || rows == 0 {
+    // A command that is wider takes several rows.
+    let taken = |line: &&str| line.chars().count().div_ceil(columns.max(1)).max(1);
+    let upto = |rows: usize| {
+        let ends = lines.iter().scan(0, |sum, line| {
+            *sum += taken(line);
+            Some(*sum)
+        });
+        ends.take_while(|end| *end <= rows).count()
+    };
+    if upto(rows) == lines.len() || rows == 0 {
         return text.to_owned();
     }
-    let kept = rows.saturating_sub(1);
+    let kept = upto(rows.saturating_sub(1));
     let more = lines.len() - kept;
     lines[..kept].iter().map(|line| format!("{line}\n")).collect::<String>() + &format!("... {more} lines more\n")
 }
@@ -83,7 +92,7 @@ fn what_to_do(status: &Status, screen: &Screen) -> String {
     }
     if status.agent.state == AgentState::Hung {
         lines.push(
-            "  look at its log, then start it anew: systemctl restart driftline where it is a service".to_owned(),
+            "  look at its log, then start it anew; where it is a service: systemctl restart driftline".to_owned(),
         );
     }
     if status.agent.state == AgentState::Stopped {
@@ -120,7 +129,7 @@ fn conflicts(status: &Status) -> String {
 }
 
 fn wrapped(lines: &[String], screen: &Screen) -> String {
-    lines.iter().map(|line| wrap(line, screen.width, "    ") + "\n").collect()
+    lines.iter().map(|line| screen.lines(line)).collect()
 }
 
 fn config_advice(config: &ConfigStatus, agent: AgentState, screen: &Screen) -> Vec<String> {

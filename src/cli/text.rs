@@ -1,9 +1,12 @@
 //! Small pieces of text for people: times, spans, counts, columns.
 
+mod wrap;
+
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use self::wrap::wrap;
 use crate::cli::report::When;
 use crate::config::Size;
 
@@ -64,6 +67,12 @@ impl Screen {
     /// Date and time, as commands take it.
     pub fn full_time(&self, when: When) -> String {
         when.timestamp().to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
+    /// A line of text, or as many as it takes, each but the first a little further in. Commands stay whole.
+    pub fn lines(&self, text: &str) -> String {
+        let indent = text.len() - text.trim_start().len() + 2;
+        wrap(text, self.width, &" ".repeat(indent)) + "\n"
     }
 
     /// How long ago.
@@ -202,28 +211,6 @@ pub fn columns(mut columns: Vec<Column>, width: usize) -> String {
     text
 }
 
-/// The text in lines of at most `width` columns, broken between words; all but the first begin with `indent`. A word that is
-/// longer stays whole.
-pub fn wrap(text: &str, width: usize, indent: &str) -> String {
-    let mut lines = vec![String::new()];
-    // Spaces at its beginning stay: they are an indent of its own.
-    let begin = text.len() - text.trim_start().len();
-    lines[0].push_str(&text[..begin]);
-    let mut empty = true;
-    for word in text.split_whitespace() {
-        let last = lines.last_mut().expect("there is always a line");
-        if !empty && last.chars().count() + 1 + word.chars().count() > width {
-            lines.push(format!("{indent}{word}"));
-            continue;
-        }
-        if !std::mem::take(&mut empty) {
-            last.push(' ');
-        }
-        last.push_str(word);
-    }
-    lines.join("\n")
-}
-
 /// The text, or as much of it as fits, with an ellipsis.
 pub fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
@@ -303,13 +290,6 @@ mod tests {
         assert_eq!(columns(all(), 16), "AAAA  BBBB  CCCC\nx     x     x\n");
         assert_eq!(columns(all(), 15), "AAAA  CCCC\nx     x\n");
         assert_eq!(columns(all(), 3), "AA…\nx\n");
-    }
-
-    #[test]
-    fn long_lines_are_broken_between_words_and_lose_none() {
-        assert_eq!(wrap("one two three", 80, "  "), "one two three");
-        assert_eq!(wrap("one two three", 8, "  "), "one two\n  three");
-        assert_eq!(wrap("  a longlonglong b", 6, "    "), "  a\n    longlonglong\n    b");
     }
 
     #[test]

@@ -73,6 +73,12 @@ impl Nature {
         self == Self::Directory
     }
 
+    /// True if what is staged is written there. A small object is kept here until it is put: that it was staged says nothing of
+    /// whether the bucket takes changes.
+    pub fn stages_there(self) -> bool {
+        self == Self::Directory
+    }
+
     /// True if equal stamps under two names mean that it was renamed. An ETag means equal content, no more.
     pub fn stamps_follow_renames(self) -> bool {
         self == Self::Directory

@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use driftline::cli::args::Cli;
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -16,7 +16,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
-fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+pub(crate) fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -177,7 +177,7 @@ fn every_command_in_a_message_is_one_that_the_program_understands() {
     sources(&root().join("src"), &mut found);
     let (mut seen, mut wrong) = (0, Vec::new());
     for (path, text) in found.iter().filter(|(path, _)| !path.ends_with("tests.rs")) {
-        let code: Vec<_> = text.split("#[cfg(test)]").next().unwrap().lines().collect();
+        let code: Vec<_> = text.split("\n#[cfg(test)]\nmod ").next().unwrap().lines().collect();
         let code = code.into_iter().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
         for (at, _) in code.match_indices("driftline ") {
             // The name of a unit, a folder or a crate is none.
@@ -223,7 +223,7 @@ fn messages() -> Vec<(PathBuf, String)> {
         if path.ends_with("tests.rs") || path.starts_with(root().join("src/index")) {
             continue;
         }
-        let code = text.split("#[cfg(test)]").next().unwrap().lines();
+        let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap().lines();
         let code = code.filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
         told.extend(literals(&code).into_iter().filter(|text| text.contains(' ')).map(|text| (path.clone(), text)));
     }

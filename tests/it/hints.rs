@@ -1,5 +1,10 @@
 //! Hints that say what to type are typed as they stand, and do what they promise.
 
+mod configuration;
+mod listed;
+mod places;
+mod usage;
+
 use std::fs::{self, FileTimes};
 
 use serde_json::Value;

@@ -247,7 +247,7 @@ const UNTOLD: &[(u32, &str)] = &[
 ];
 
 /// Every `#[test]` function below `folder`.
-fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
+pub(crate) fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {

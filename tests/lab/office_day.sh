@@ -52,6 +52,7 @@ diff -r --exclude=.driftline /srv/projects $arrived >/dev/null || fail "safe, an
 [ "$(property User)" = "" ] || fail "a network mount is written by another user than root"
 nsenter -t "$(property MainPID)" -m touch /etc/written 2>/dev/null && fail "it may write to /etc"
 exposure=$(exposure)
+at_most "$exposure" 2.0
 
 # ---- something breaks, is seen, and is mended ----
 

@@ -181,4 +181,5 @@ sleep 18 # longer than RestartSec=
 [ "$(property ActiveState) $(property ExecMainStatus)" = "failed 78" ] || fail "a wrong configuration is tried again"
 
 exposure=$(exposure)
+at_most "$exposure" 2.0
 echo "PASS $ready; $restart; a reload took effect, a wrong one was told; a hung loop restarted; a late disk waited for; a crash loop left alone; exposure $exposure"

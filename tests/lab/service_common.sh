@@ -28,6 +28,8 @@ says() { driftline status --json --query "$1" | grep -q "$2"; }
 is_safe() { says verdict safe; }
 is_active() { [ "$(property ActiveState)" = active ]; }
 exposure() { systemd-analyze security --no-pager driftline.service | awk '/Overall exposure/ { print $(NF - 2) }'; }
+# at_most FIGURE MOST: whether the service is no more exposed than that, as systemd itself says of it.
+at_most() { awk -v is="$1" -v most="$2" 'BEGIN { exit !(is > 0 && is <= most) }' || fail "exposure $1, and not at most $2"; }
 
 # start_bucket TREE WEED: an S3 server in the guest, at $server, with the bucket "office".
 start_bucket() {

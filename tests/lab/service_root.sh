@@ -62,6 +62,7 @@ driftline init </dev/null || fail "init with credentials"
 until_true 90 "safe" is_safe
 same_all || fail "not the same"
 exposure=$(exposure)
+at_most "$exposure" 2.0
 pid=$(property MainPID)
 rights=$(awk '/^CapBnd:/ { print $2 }' "/proc/$pid/status")
 [ "$rights" = 000000001000000e ] || fail "it may do more than it needs: $rights"
@@ -96,4 +97,30 @@ fault heal
 until_true 120 "safe after the hang" is_safe
 has later || fail "what was saved during the hang is not there"
 
-echo "PASS exposure $exposure with an NFS mount and a bucket of a share below /home; owners kept; metrics true in a hang"
+# ---- a folder of this machine too: with CAP_CHOWN; and without root, once the mount is the service's own ----
+
+mkdir /backup
+printf '\n[[share.target]]\nname = "disk"\npath = "/backup"\n' >>/etc/driftline/config.toml
+driftline init </dev/null || fail "init with a folder of this machine"
+until_true 90 "safe with a folder of this machine" is_safe
+diff -r --no-dereference --exclude=.driftline $share /backup || fail "not the same in the folder of this machine"
+[ "$(property User)" = "" ] || fail "a network mount is written by another user than root"
+three=$(exposure)
+at_most "$three" 2.2
+sed -i 's|^path = "/mnt/efs/projects"$|&\nownership = "ignore"|' /etc/driftline/config.toml
+chown -R driftline: $arrived
+driftline init </dev/null || fail "init with a mount of its own"
+[ "$(property User)" = driftline ] || fail "it still runs as root: $(cat /etc/driftline/config.toml)"
+own=$(exposure)
+at_most "$own" 2.0
+mkdir $share/last && echo last >$share/last/wages.txt
+owned 1030:1031 2750 last
+owned 1030:1031 640 last/wages.txt
+until_true 90 "what is saved arrives on a mount of its own" has last/wages.txt
+until_true 90 "safe without root" is_safe
+[ "$(stat -c %U:%a $arrived/last/wages.txt)" = driftline:640 ] || fail "on the mount: $(stat -c %U:%a $arrived/last/wages.txt)"
+[ "$(stat -c %u:%g:%a /backup/last /backup/last/wages.txt | paste -sd' ')" = "1030:1031:2750 1030:1031:640" ] ||
+    fail "owners are not kept on this machine: $(stat -c %u:%g:%a /backup/last /backup/last/wages.txt)"
+
+echo "PASS exposure $exposure with an NFS mount and a bucket of a share below /home, $three with a folder beside them, $own where" \
+    "the mount is its own; owners kept; metrics true in a hang"

@@ -34,6 +34,7 @@ chgrp 1003 /srv/projects/shared && chmod 2775 /srv/projects/shared && chmod 4755
 init --share /srv/projects --target /backup/projects
 same_all /srv/projects /backup/projects || fail "not the same"
 folder=$(exposure)
+at_most "$folder" 2.0
 pid=$(property MainPID)
 nsenter -t "$pid" -m touch /srv/projects/written /etc/written 2>/dev/null && fail "it may write where no target is"
 nsenter -t "$pid" -m test -e /root/secret && fail "it sees homes"
@@ -57,6 +58,7 @@ chmod 600 /etc/driftline/aws
 add_bucket
 init
 both=$(exposure)
+at_most "$both" 2.0
 [ "$(driftline status --json --query 'shares[0].targets[].state' | grep -c '"ok"')" = 2 ] || fail "not both targets are ok"
 echo later >/srv/projects/later.txt
 until_true 60 "what is saved later arrives in the folder" [ -e /backup/projects/later.txt ]
@@ -73,6 +75,7 @@ open("/etc/driftline/config.toml", "w").write(text[:begin] + text[end:])
 PYTHON
 init
 bucket=$(exposure)
+at_most "$bucket" 2.0
 [ "$(grep '^CapBnd:' "/proc/$(property MainPID)/status" | awk '{ print $2 }')" = 0000000010000004 ] || fail "it keeps more rights than to read"
 
 echo "PASS exposure $folder with a folder of this machine, $both with a bucket beside it, $bucket with the bucket alone"

@@ -5,6 +5,7 @@
     singles.py NAME                prints "PASS what happened" or "FAIL why"
 """
 
+import json
 import os
 import re
 import statistics
@@ -13,7 +14,7 @@ import sys
 import time
 import traceback
 
-from office import LOCAL, Failed, Office, await_that, count, fault, need, operations, tree
+from office import BINARY, LOCAL, MOUNT, Failed, Office, await_that, count, fault, need, operations, tree
 
 
 def settled(**how):
@@ -196,6 +197,40 @@ def again():
     return "72 replacements, 72 new files and 6 renames through 6 lost conversations; nothing held, nothing twice", ""
 
 
+def names():
+    """A target that does not take every name: what is said of one is done, and all is there."""
+    subprocess.run(["modprobe", "brd", "rd_nr=1", "rd_size=65536"], check=True)
+    subprocess.run(["modprobe", "-a", "vfat", "nls_cp437", "nls_utf8"], check=True)
+    subprocess.run(["mkfs.vfat", "-F", "32", "/dev/ram0"], check=True, stdout=subprocess.DEVNULL)
+    place = LOCAL / "second"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "vfat", "-o", "iocharset=utf8", "/dev/ram0", place], check=True)
+    office = Office()
+    for name in ("plan.txt", "offer: final.txt"):
+        office.save(name)
+    office.start()
+
+    def hints():
+        problems = json.loads(office.ask("problems", "--json")[1])
+        return {each["path"]: each["hint"] for each in problems if each["target"] == "disk" and each["path"]}
+
+    found, _ = await_that("it is held", hints, 60)
+    wanted = {"offer: final.txt": "rename it on the share: the target does not take this name"}
+    need(found == wanted, f"of the name it is said: {found}")
+    (office.share / "offer: final.txt").rename(office.share / "offer, final.txt")
+
+    def all_there():
+        lane = office.lane("disk")
+        return lane["holds"] == lane["pending"] == 0 and bodies(place) == bodies(office.share) and len(bodies(place)) == 2
+
+    _, took = await_that("both are there", all_there, 90)
+    return f"a name with a colon was told with what to do, and both files were there {took:.0f} s after that was done", ""
+
+
+def bodies(root):
+    return {path: found[1] for path, found in tree(root).items()}
+
+
 # ---- a hang, from outside ----
 
 
@@ -346,10 +381,21 @@ def check():
     for word in ("soft", "wsize"):
         need(re.search(rf"\b{word}\b", said), f"{word} is not told: {said}")
     fault("mount-as", "nfsvers=4.1,hard,timeo=600,retrans=2,nolock,sync,noac,noresvport")
+    refused = subprocess.run(
+        [BINARY, "init", "--share", office.share, "--target", LOCAL / "third", "--state-dir", MOUNT / "state"]
+        + ["--config", LOCAL / "third.toml"], capture_output=True, text=True
+    )
+    need("name a folder on a disk of this machine with --state-dir" in refused.stderr, f"a state folder there: {refused}")
+    (LOCAL / "third").mkdir()
+    done = subprocess.run(
+        [BINARY, "init", "--no-service", "--share", office.share, "--target", LOCAL / "third"]
+        + ["--state-dir", LOCAL / "third state", "--config", LOCAL / "third.toml"], capture_output=True, text=True
+    )
+    need(done.returncode == 0, f"with another state folder: {done}")
     return "fine as it should be; root squash, soft and small requests are told with what to do", fine + said
 
 
-NAMES = [drift_keep, drift_overwrite, nas, nas_edit, quota, again, hang, hang_cloud, hang_long, check]
+NAMES = [drift_keep, drift_overwrite, nas, nas_edit, quota, names, again, hang, hang_cloud, hang_long, check]
 QUICK = [drift_keep, nas_edit, check]
 
 

@@ -1,5 +1,6 @@
 //! What the screen says: whole, as pictures in `pictures/`, and in single lines.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -117,11 +118,48 @@ fn the_screen_looks_as_in_the_pictures() {
             let picture = fs::read_to_string(&path).expect("there is a picture of it");
             assert_eq!(text, picture, "{name} at {width} columns");
             assert!(text.lines().count() <= 24, "{name} on one screen:\n{text}");
-            let command = |line: &&str| line.contains(": driftline ") || line.contains(":      driftline ");
-            let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > width && !command(line)).collect();
+            let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > width).collect();
             assert!(wide.is_empty(), "{name} at {width} columns: {wide:#?}");
         }
     }
+}
+
+#[test]
+fn no_command_of_the_screen_is_broken_however_narrow_it_is() {
+    // Every command that any of the pictures has, as it is typed.
+    let commands = [
+        "driftline approve projects/efs",
+        "driftline restore --all --share projects --as-of \"2026-11-23 14:03:10\"",
+        "driftline problems",
+        "driftline run",
+        "driftline resume",
+        "`driftline approve scans`",
+        "systemctl reset-failed driftline; systemctl start driftline",
+        "systemctl restart driftline",
+        "systemctl reload driftline",
+    ];
+    let mut all = pictures();
+    let mut away = office();
+    away[0].targets[1].state = TargetState::Paused;
+    away[1].state = ShareState::Offline;
+    all.push(("away", Status::new(agent(AgentState::Running), None, away, at(0))));
+    let mut seen = BTreeSet::new();
+    for (name, status) in all {
+        let whole = render_status(&status, &screen(usize::MAX));
+        let places = |text: &str| commands.map(|command| text.matches(command).count());
+        // Each program that is named stands in one of them.
+        let programs: usize = ["driftline ", "systemctl "].iter().map(|program| whole.matches(program).count()).sum();
+        let is_program = |word: &&str| ["`driftline", "driftline", "systemctl"].contains(word);
+        let of_them = |command: &str| command.split(' ').filter(is_program).count();
+        let told: usize = commands.iter().map(|one| whole.matches(one).count() * of_them(one)).sum();
+        assert!(programs <= told, "{name} shows another command: {whole}");
+        seen.extend(commands.into_iter().filter(|command| whole.contains(*command)));
+        for width in 10..=132 {
+            let text = render_status(&status, &screen(width));
+            assert_eq!(places(&text), places(&whole), "{name} at {width} columns breaks one:\n{text}");
+        }
+    }
+    assert_eq!(seen.len(), commands.len(), "each is shown somewhere: {seen:?}");
 }
 
 #[test]
@@ -145,8 +183,10 @@ fn conflicts_are_counted_with_what_to_type_and_leave_the_verdict_as_it_is() {
 
 #[test]
 fn a_screen_that_is_too_long_says_how_much_is_left_out() {
-    assert_eq!(fit("a\nb\nc\n", 3), "a\nb\nc\n");
-    assert_eq!(fit("a\nb\nc\nd\n", 3), "a\nb\n... 2 lines more\n");
+    assert_eq!(fit("a\nb\nc\n", 3, 80), "a\nb\nc\n");
+    assert_eq!(fit("a\nb\nc\nd\n", 3, 80), "a\nb\n... 2 lines more\n");
+    assert_eq!(fit("a\nbbbbb\nc\n", 4, 4), "a\nbbbbb\nc\n", "a line that is wider takes two rows");
+    assert_eq!(fit("a\nbbbbb\nc\n", 3, 4), "a\n... 2 lines more\n");
 }
 
 #[test]
@@ -203,7 +243,7 @@ fn a_halt_and_a_pause_name_their_commands() {
     lanes[1].state = TargetState::Paused;
     let text = shown(AgentState::Running, vec![share("a", lanes)]);
     let wanted = "    if that is right, let it through: driftline approve a/x
-    if not, take the share back:      driftline restore --all --share a --as-of \"2026-11-23 14:03:10\"
+    if not, take the share back: driftline restore --all --share a --as-of \"2026-11-23 14:03:10\"
   a/y: go on with: driftline resume
 ";
     assert!(text.ends_with(wanted), "{text}");

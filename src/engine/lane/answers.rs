@@ -118,7 +118,8 @@ impl Lane {
                 }
             }
         }
-        self.conclude(turn, rest, any);
+        let proves = self.setup.policy.nature.stages_there() || !self.takes_nothing();
+        self.conclude(turn, rest, any && proves);
         self.unblock();
         Ok(())
     }

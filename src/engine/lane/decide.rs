@@ -242,7 +242,10 @@ impl Lane {
                  then goes to history)",
             ),
             Hold::LocalTroubled => ("the share's file cannot be read", "see `driftline problems`"),
-            Hold::RemoteTroubled => ("the target's file cannot be read", "see the target's own log and permissions"),
+            Hold::RemoteTroubled => (
+                "what lies there on the target cannot be read",
+                "move it away on the target if it is no file, or let the agent's user read it there",
+            ),
             Hold::Drifted => (
                 "someone else changed it on the target",
                 "remove or rename it there, or set drift = \"overwrite\" (theirs then goes to history)",

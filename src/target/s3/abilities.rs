@@ -159,7 +159,7 @@ fn is_refused(answer: Outcome<Made>) -> Outcome<bool> {
         Err(refusal) => match refusal.kind {
             Kind::Precondition | Kind::NotThere | Kind::Damaged | Kind::Fault(Fault::Unfit) => Ok(true),
             Kind::Unknown => Ok(false),
-            Kind::Slow | Kind::Unclear | Kind::Broken | Kind::Fault(_) => Err(refusal),
+            Kind::Slow | Kind::Unclear | Kind::Broken | Kind::Forbidden | Kind::Fault(_) => Err(refusal),
         },
     }
 }

@@ -27,7 +27,7 @@ pub(super) async fn apply(inner: Arc<Inner>, steps: Vec<Step>) -> Vec<Answer> {
         fenced => fenced,
     };
     if let Err(refusal) = begun {
-        let refused = |step: &Step| refusal.clone().into_error(verb(&step.change), Some(&step.path));
+        let refused = |step: &Step| refusal.clone().of_a_change().into_error(verb(&step.change), Some(&step.path));
         return steps.iter().map(|step| Err(refused(step))).collect();
     }
     let levels = levels(&steps);
@@ -45,7 +45,7 @@ pub(super) async fn apply(inner: Arc<Inner>, steps: Vec<Step>) -> Vec<Answer> {
             running.spawn(async move {
                 let step = &steps[at];
                 let made = inner.change(step).await;
-                (at, made.map_err(|refusal| refusal.into_error(verb(&step.change), Some(&step.path))))
+                (at, made.map_err(|refusal| refusal.of_a_change().into_error(verb(&step.change), Some(&step.path))))
             });
         }
         while ended(&mut running, &mut answers).await {}
@@ -66,7 +66,9 @@ pub(super) async fn apply(inner: Arc<Inner>, steps: Vec<Step>) -> Vec<Answer> {
 /// A rename of which the ledger does not tell is looked at again, and put down as it is found.
 fn untold(step: &Step, answer: Result<Placed, TargetError>, refusal: &Refusal) -> Result<Placed, TargetError> {
     match step.change {
-        Change::Move { .. } => answer.and(Err(refusal.clone().into_error(verb(&step.change), Some(&step.path)))),
+        Change::Move { .. } => {
+            answer.and(Err(refusal.clone().of_a_change().into_error(verb(&step.change), Some(&step.path))))
+        }
         _ => answer,
     }
 }

@@ -41,6 +41,8 @@ pub(super) enum Kind {
     Unknown,
     /// What arrived was not what was sent. Nothing was changed.
     Damaged,
+    /// Whoever asks has not the right to it. Nothing was changed.
+    Forbidden,
     /// As the engine gets it.
     Fault(Fault),
 }
@@ -81,7 +83,15 @@ impl Refusal {
     pub(super) fn is_passing(&self) -> bool {
         match self.kind {
             Kind::Slow | Kind::Unclear | Kind::Broken | Kind::Damaged => true,
-            Kind::NotThere | Kind::Precondition | Kind::Unknown | Kind::Fault(_) => false,
+            Kind::NotThere | Kind::Precondition | Kind::Unknown | Kind::Forbidden | Kind::Fault(_) => false,
+        }
+    }
+
+    /// The same of a change: whoever may ask may still not be let change anything, and no answer to a question says otherwise.
+    pub(super) fn of_a_change(self) -> Self {
+        match self.kind {
+            Kind::Forbidden => Self { kind: Kind::Fault(Fault::Closed), ..self },
+            _ => self,
         }
     }
 
@@ -90,7 +100,7 @@ impl Refusal {
             // A change that carries a guard and finds nothing.
             Kind::NotThere | Kind::Precondition => Fault::Stale,
             Kind::Slow => Fault::Throttled(None),
-            Kind::Unclear | Kind::Broken | Kind::Damaged => Fault::Unreachable,
+            Kind::Unclear | Kind::Broken | Kind::Damaged | Kind::Forbidden => Fault::Unreachable,
             Kind::Unknown => Fault::Unfit,
             Kind::Fault(fault) => fault,
         }
@@ -274,7 +284,7 @@ impl Said<'_> {
             | "IllegalLocationConstraintException"
             | "TemporaryRedirect" => self.elsewhere(),
             "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "Forbidden" => {
-                fault(Fault::Unreachable, "access is denied", RIGHTS)
+                refusal(Kind::Forbidden, "access is denied", RIGHTS)
             }
             "KeyTooLongError" => fault(Fault::Unfit, "its key is too long", "give it a shorter name on the share"),
             "MetadataTooLarge" => fault(
@@ -317,7 +327,7 @@ impl Said<'_> {
             409 | 412 => refusal(Kind::Precondition, "it is not as the guard says", LOOK_AGAIN),
             429 | 503 => self.slow(),
             301 | 307 => self.elsewhere(),
-            401 | 403 => refusal(Kind::Fault(Fault::Unreachable), "access is denied", RIGHTS),
+            401 | 403 => refusal(Kind::Forbidden, "access is denied", RIGHTS),
             501 | 405 => {
                 refusal(Kind::Unknown, "the server does not know this request", "see what `driftline check` says of it")
             }
@@ -385,8 +395,8 @@ mod tests {
             (200, "", Kind::Unknown),
             (403, "RequestTimeTooSkewed", Kind::Fault(Fault::Unreachable)),
             (400, "ExpiredToken", Kind::Fault(Fault::Unreachable)),
-            (403, "AccessDenied", Kind::Fault(Fault::Unreachable)),
-            (403, "", Kind::Fault(Fault::Unreachable)),
+            (403, "AccessDenied", Kind::Forbidden),
+            (403, "", Kind::Forbidden),
             (301, "PermanentRedirect", Kind::Fault(Fault::Unreachable)),
             (400, "KeyTooLongError", Kind::Fault(Fault::Unfit)),
             (507, "", Kind::Fault(Fault::Full)),

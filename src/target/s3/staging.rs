@@ -33,7 +33,7 @@ impl Inner {
     pub(super) fn stage_all(self: &Arc<Self>, paths: &[RelPath], read: Read<'_>) -> Vec<Result<Staged, StageError>> {
         let opened = runtime().block_on(self.open()).map(|_| ());
         if let Err(refusal) = opened {
-            let error = refusal.into_error("stage", None);
+            let error = refusal.of_a_change().into_error("stage", None);
             return paths.iter().map(|_| Err(StageError::Target(error.clone()))).collect();
         }
         let mut full = |(token, content), bytes| _ = self.staged().insert(token, Body::Whole(content, bytes));
@@ -71,7 +71,8 @@ impl Inner {
     /// What is too large for memory was read once to know what it is, if that was not known: its hash goes with the upload
     /// from its beginning. Now it is read and sent; and what was sent has to be what was meant.
     fn send_parts(self: &Arc<Self>, path: &RelPath, meant: &Reading, read: Read<'_>) -> Result<Parts, StageError> {
-        let failed = |refusal: super::Refusal| StageError::Target(refusal.into_error("stage", Some(path)));
+        let failed =
+            |refusal: super::Refusal| StageError::Target(refusal.of_a_change().into_error("stage", Some(path)));
         let mut sink = PartsSink::begin(self, path, meant).map_err(failed)?;
         let answer = read(path, &mut sink);
         match sink.end(path, &answer) {

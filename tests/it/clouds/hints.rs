@@ -1,5 +1,7 @@
 //! What is said of a bucket with what to do about it: that is done, and the trouble is gone.
 
+mod ways;
+
 use std::ffi::OsStr;
 use std::process::Command;
 
