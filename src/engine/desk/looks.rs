@@ -251,7 +251,7 @@ fn is_mount_lost(old: &LocalRow, stat: &Stat) -> bool {
     (is_lost || stat.is_other_mount(&old.stat)) && old.state != Presence::Absent
 }
 
-fn nothing() -> Stat {
+pub(super) fn nothing() -> Stat {
     let meta = Meta::NOTHING;
     Stat { shape: Shape { kind: Kind::File, len: 0 }, ino: 0, ctime: Wall(0), meta, nlink: 1, mounted: false }
 }

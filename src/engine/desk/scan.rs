@@ -2,11 +2,11 @@
 
 use crate::engine::Thorough;
 use crate::engine::core::{Limits, Now};
-use crate::engine::desk::looks::By;
+use crate::engine::desk::looks::{By, nothing};
 use crate::engine::desk::{Desk, Result};
 use crate::index::{Index, LocalRow, Presence, What};
 use crate::local::{Found, PageEnd, ScanEnd, ScanPage};
-use crate::model::{Kind, RelPath};
+use crate::model::{Kind, RelPath, Shape, Stat};
 
 impl Desk {
     pub(in crate::engine) fn scanned(&mut self, index: &mut Index, page: ScanPage, now: Now) -> Result<()> {
@@ -26,6 +26,7 @@ impl Desk {
             self.to_look.insert(page.folder);
             return Ok(());
         }
+        self.mark_unknown(index, &page.folder)?;
         if let PageEnd::Broken(trouble) = &page.end {
             self.begin_trouble(index, &page.folder, What::Unreadable, trouble)?;
             if trouble.failing {
@@ -56,6 +57,18 @@ impl Desk {
             self.tell_twins(index, &page)?;
         }
         Ok(())
+    }
+
+    /// A folder in which something is found before itself was looked at, because it has just been touched, may be gone before
+    /// that: it is marked, or nobody would ever ask for it, and what was found in it would stay.
+    fn mark_unknown(&mut self, index: &mut Index, folder: &RelPath) -> Result<()> {
+        if folder.is_root() || index.local(self.id, folder)?.is_some_and(|row| row.state != Presence::Absent) {
+            return Ok(());
+        }
+        let stat = Stat { shape: Shape { kind: Kind::Folder, len: 0 }, ..nothing() };
+        let row = LocalRow { state: Presence::Troubled, ..LocalRow::fresh(stat, None, index.run()) };
+        index.put_local(self.id, folder, &row)?;
+        index.suspect(self.id, folder)
     }
 
     /// Compares a folder that came in one page. Returns the entries that are not as the index has them.
