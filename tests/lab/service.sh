@@ -14,6 +14,7 @@ limit_is_hit() {
 }
 status_is() { property StatusText | grep -q "$1"; }
 is_another() { [ "$(property MainPID)" != "$1" ] && is_active; }
+result_is() { [ "$(property Result)" = "$1" ]; }
 lane_is() { says 'shares[0].targets[0].state' "$1"; }
 has() { cmp -s "/srv/projects/$1" "$arrived/$1"; }
 
@@ -23,6 +24,8 @@ install -m 755 "$program" /usr/local/bin/driftline || fail "no program"
 install -m 644 "$tree/systemd/driftline.service" /etc/systemd/system/
 install -d /etc/systemd/system/driftline.service.d
 mkdir -p /srv/projects $arrived
+# The state folder lies on a disk that can be held up.
+mkdir -p /mnt/local/state /var/lib/driftline && mount --bind /mnt/local/state /var/lib/driftline || fail "no disk for the state"
 cat >/etc/systemd/system/driftline.service.d/places.conf <<'UNIT'
 [Service]
 ReadWritePaths=/mnt
@@ -117,11 +120,13 @@ systemctl reload driftline || fail "reload of the mended configuration"
 until_true 60 "safe after the mistake is mended" is_safe
 [ "$(property MainPID) $(property NRestarts)" = "$pid $restarts" ] || fail "a reload has begun another process"
 
-# ---- a hung loop trips the watchdog ----
+# ---- a hung loop trips the watchdog: its own disk answers nothing any more, and all other threads live ----
 
 pid=$(property MainPID)
-kill -STOP "$pid"
-until_true 150 "the watchdog ends an agent that hangs" is_another "$pid"
+fsfreeze -f /mnt/local || fail "the state's disk cannot be held up"
+until_true 150 "the watchdog is tripped by a loop that hangs" result_is watchdog
+fsfreeze -u /mnt/local
+until_true 60 "the watchdog ends an agent that hangs" is_another "$pid"
 until_true 60 "safe after the watchdog" is_safe
 
 # ---- a share whose disk comes late: the service starts without it, says so, and goes on by itself once it is there ----
