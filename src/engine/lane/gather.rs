@@ -112,9 +112,14 @@ impl Lane {
         }
         self.send(turn);
         let more = !self.fresh.is_empty() || self.sweep.is_some() || self.sweep_again;
-        if !more && !self.is_busy() && self.takes_nothing() && turn.index.target_tally(self.id()).pending == 0 {
-            // What it did not take is no longer wanted.
-            self.recovered();
+        if !more && !self.is_busy() && self.error.is_some() && turn.index.target_tally(self.id()).pending == 0 {
+            if self.takes_nothing() {
+                // What it did not take is no longer wanted.
+                self.recovered();
+            } else {
+                // No work finds out whether it answers again.
+                self.ask_who(turn);
+            }
         }
         if !more {
             self.end_pass(turn);
@@ -169,5 +174,67 @@ impl Lane {
         let before = turn.commands.len();
         turn.commands.extend(small.into_iter().flatten().chain(big));
         self.jobs += turn.commands.len() - before;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Core, Event, Failure, LaneState, Limits, ShareSetup, TargetSetup};
+    use crate::index::Index;
+    use crate::local::ScanEnd;
+    use crate::model::{Moment, ShareId, TargetId, Wall};
+    use crate::plan::{Nature, Policy};
+    use crate::settle::SettleLimits;
+    use crate::target::{Bound, Fault};
+
+    fn core(index: &mut Index) -> (Core, ShareId, TargetId) {
+        let share = index.register_share("s", b"/s", "uid").expect("registered").id;
+        let target = index.register_target(share, "t", "/t").expect("registered").id;
+        let settle = SettleLimits { quiet: Duration::ZERO, patience: Duration::ZERO, paths_max: 4 };
+        let shares = vec![ShareSetup { id: share, name: String::new(), settle, rescan: Duration::from_secs(3600) }];
+        let targets = vec![TargetSetup {
+            id: target,
+            name: String::new(),
+            share,
+            policy: Policy { nature: Nature::Directory, ..Policy::default() },
+            audit: None,
+            listed_ago: Some(Duration::ZERO),
+            bound: true,
+            halt: None,
+            paused: false,
+            remembers: Duration::ZERO,
+        }];
+        (Core::new(shares, targets, Limits::default()), share, target)
+    }
+
+    fn turn(core: &mut Core, index: &mut Index, events: Vec<Event>, at: Moment) -> Vec<Command> {
+        index.begin(Wall(0)).expect("begun");
+        let commands = core.handle(index, events, at, Wall(0), 0).expect("sound");
+        index.commit().expect("committed");
+        commands
+    }
+
+    /// Nothing waits, so that no work finds out whether it answers again.
+    #[test]
+    fn a_target_that_failed_while_nothing_was_to_be_done_is_asked_until_it_answers() {
+        let mut index = Index::in_memory().expect("an index");
+        let (mut core, share, target) = core(&mut index);
+        turn(&mut core, &mut index, vec![Event::Tick], Moment::default());
+        let scanned = Event::ScanEnded(share, RelPath::root(), ScanEnd::Done);
+        turn(&mut core, &mut index, vec![scanned], Moment::default());
+        assert_eq!(core.lane_report(target).expect("known").state, LaneState::Ok);
+
+        let failure = Failure { fault: Fault::Unreachable, message: "stale".to_owned(), hint: String::new() };
+        let mut now = Moment::default();
+        for _ in 0..3 {
+            turn(&mut core, &mut index, vec![Event::Probed(target, Err(failure.clone()))], now);
+            assert_eq!(core.lane_report(target).expect("known").state, LaneState::Unreachable);
+            now = core.next_due(now).expect("it rests, and then");
+            assert_eq!(turn(&mut core, &mut index, vec![Event::Tick], now), [Command::Probe(target)]);
+        }
+        let bound = Bound { id: "id".to_owned(), newly: false, far: true, lists: false };
+        assert_eq!(turn(&mut core, &mut index, vec![Event::Probed(target, Ok(bound))], now), []);
+        assert_eq!(core.lane_report(target).expect("known").state, LaneState::Ok);
     }
 }
