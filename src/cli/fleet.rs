@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::report::{Notice, Status, When};
-use crate::cli::text::{Column, Screen, Set, columns, grouped, harmless, wrap};
+use crate::cli::text::{Column, Screen, Set, columns, grouped, harmless};
 use crate::config::{Config, Share, Target};
 use crate::engine::clock::moment;
 use crate::engine::{Seat, Used, agent_of, open_target, share_uid};
@@ -156,8 +156,8 @@ pub(super) fn render(fleet: &[Berths], screen: &Screen) -> String {
     for berths in fleet {
         let place = format!("{}/{}", harmless(&berths.share), harmless(&berths.target));
         if let Some(error) = &berths.error {
-            troubles += &wrap(&format!("  {place}: {}", harmless(&error.message)), screen.width, "    ");
-            troubles += &format!("\n{}\n", wrap(&format!("    hint: {}", harmless(&error.hint)), screen.width, "    "));
+            troubles += &screen.lines(&format!("  {place}: {}", harmless(&error.message)));
+            troubles += &screen.lines(&format!("    hint: {}", harmless(&error.hint)));
         } else if berths.agents.is_empty() {
             troubles += &format!("  {place}: no agent has left word there yet\n");
         }

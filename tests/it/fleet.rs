@@ -339,7 +339,6 @@ fn three_offices_come_to_one_truth(place: &Path, target: &str, bucket: Option<Bu
     let log = bustle.log.join("\n");
     assert!(quiet, "seed {seed}: they never agree: {:#?}\n{log}\n{}", bustle.shares(), statuses());
     bustle.find();
-    eprintln!("seed {seed}: {} values, {} things done", bustle.written.len(), bustle.log.len());
     let lost: Vec<_> =
         bustle.written.iter().filter(|(_, found)| !**found).map(|(value, _)| String::from_utf8_lossy(value)).collect();
     assert!(
@@ -365,4 +364,23 @@ fn three_offices_with_kills_come_to_one_truth_in_a_folder_and_a_bucket() {
         let targets = format!("{}\n{}", folder(place.path()), bucket(&cloud));
         three_offices_come_to_one_truth(place.path(), &targets, Some(cloud), 20_261_130);
     }
+}
+
+#[test]
+fn what_is_said_of_a_wrong_id_makes_it_right() {
+    let one = office("office-01", ID, &folder(tempfile::tempdir().unwrap().path()));
+    let office = office("office-02", "id = \"of the share\"", &folder(&one.path("target")));
+    let said = office.sync();
+    assert_eq!(said.code, Some(78), "{said}");
+    assert!(said.err.contains("as `share` stands in .driftline/identity on the target"), "{said}");
+    let first = Office::configured("", "");
+    first.save("a.txt", "a");
+    first.sync_well();
+    let identity: Value = serde_json::from_slice(&fs::read(first.target(".driftline/identity")).unwrap()).unwrap();
+    let file = office.path("driftline.toml");
+    let text = fs::read_to_string(&file).unwrap().replace("of the share", identity["share"].as_str().unwrap());
+    let text = text.replace(one.path("target").to_str().unwrap(), first.path("target").to_str().unwrap());
+    fs::write(file, text).unwrap();
+    office.sync_well();
+    assert_eq!(fs::read(office.share("a.txt")).unwrap(), b"a");
 }

@@ -189,7 +189,7 @@ mod tests {
     use crate::target::{Bound, Fault};
 
     fn core(index: &mut Index) -> (Core, ShareId, TargetId) {
-        let share = index.register_share("s", b"/s", "uid").expect("registered").id;
+        let share = index.register_share("s", b"/s", "uid", false).expect("registered").id;
         let target = index.register_target(share, "t", "/t").expect("registered").id;
         let settle = SettleLimits { quiet: Duration::ZERO, patience: Duration::ZERO, paths_max: 4 };
         let shares = vec![ShareSetup { id: share, name: String::new(), settle, rescan: Duration::from_secs(3600) }];
