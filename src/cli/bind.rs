@@ -13,7 +13,7 @@ use crate::cli::{Exit, Failure};
 use crate::config::{Config, Share, Target};
 use crate::engine::clock::wall as now;
 use crate::engine::state::{self, Lock};
-use crate::engine::{Seat, Used, open_target, share_uid};
+use crate::engine::{Seat, Used, is_twin, open_target, share_uid};
 use crate::index::{Index, IndexError, ShareInfo};
 use crate::local;
 use crate::model::RelPath;
@@ -168,6 +168,11 @@ fn bind_target(
     let bound = opened.probe(Bind::IfUnbound).map_err(|error| cannot(&error.cause, &error.hint))?;
     index.begin(now())?;
     let known = index.register_target(info.id, &target.name, &target.place.to_string())?;
+    if let Some(twin) = index.twin_of(known.id, &bound.id)? {
+        index.rollback()?;
+        let twin = is_twin(&twin);
+        return Err(cannot(&twin.message, &twin.hint));
+    }
     let line = match &known.bound {
         Some(before) if *before == bound.id => format!("Target {lane} is {place}{AS_BEFORE}"),
         Some(_) => format!("Target {lane} is {place} from now on: it was another place before."),

@@ -189,6 +189,19 @@ pub struct Failure {
     pub hint: String,
 }
 
+/// Two targets that are one place: what is put to one appears in the other.
+pub fn is_twin(other: &str) -> Failure {
+    Failure {
+        fault: Fault::Offline,
+        message: format!(
+            "it is the same place as target {other}: both bear one identity, as a bucket does and its S3 Files mount, or two ways \
+             to one folder"
+        ),
+        hint: "take one of the two out of the configuration: one copy in one place is all that there would be"
+            .to_owned(),
+    }
+}
+
 impl From<TargetError> for Failure {
     fn from(error: TargetError) -> Self {
         Self { fault: error.fault, message: error.to_string(), hint: error.hint }

@@ -31,7 +31,7 @@ pub use self::bucket::{Seat, Used};
 pub use self::core::{Core, Limits, ShareSetup, TargetSetup};
 pub use self::drive::{Ending, Engine, LaneEnd, Mode, Reading, Reloader, Snapshot, Stopper};
 pub use self::event::{
-    Command, Event, Failure, LandFailure, LandJob, Landed, LookJob, ReadJob, Recalled, StageFailure, Thorough,
+    Command, Event, Failure, LandFailure, LandJob, Landed, LookJob, ReadJob, Recalled, StageFailure, Thorough, is_twin,
 };
 pub use self::findings::take_findings;
 pub use self::folder::{Keeper, StateFolder};

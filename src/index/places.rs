@@ -139,6 +139,20 @@ impl Index {
         Ok(())
     }
 
+    /// The name of another target of its share that bears this identity already.
+    pub fn twin_of(&self, target: TargetId, id: &str) -> Result<Option<String>> {
+        let Some(share) = self.owner.get(&target) else { return Ok(None) };
+        let others = self.active.get(share).into_iter().flatten().filter(|other| **other != target);
+        for other in others {
+            let sql = "SELECT name FROM target WHERE id = ? AND bound = ?";
+            let name = self.db.query_row(sql, params![other.0, id], |row| row.get(0)).optional()?;
+            if name.is_some() {
+                return Ok(name);
+            }
+        }
+        Ok(None)
+    }
+
     /// An administrator says that the target is another place from now on: what lies there has to be listed first.
     pub fn bind_target_anew(&self, target: TargetId, id: &str) -> Result<()> {
         self.db.execute("UPDATE target SET bound = ?, listed = NULL WHERE id = ?", params![id, target.0])?;

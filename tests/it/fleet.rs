@@ -384,3 +384,51 @@ fn what_is_said_of_a_wrong_id_makes_it_right() {
     office.sync_well();
     assert_eq!(fs::read(office.share("a.txt")).unwrap(), b"a");
 }
+
+/// As of an S3 Files mount of a bucket: what lies in the bucket lies in the folder too, its identity among it.
+#[test]
+fn two_targets_that_are_one_place_are_told_and_one_is_left_alone() {
+    let cloud = Bucket::new(Make::SeaweedFs);
+    let in_cloud = bucket(&cloud);
+    let office = Office::new().with_targets("", &in_cloud);
+    office.save("a.txt", "a");
+    let sync = |office: &Office| {
+        let mut command = office.command(&["sync"]);
+        Bucket::admit(&mut command);
+        hear(&mut command)
+    };
+    assert_eq!(sync(&office).code, Some(0));
+    let identity = cloud.outsider().get("files/.driftline/identity").unwrap();
+    fs::create_dir_all(office.target(".driftline")).unwrap();
+    fs::write(office.target(".driftline/identity"), identity).unwrap();
+    let both = format!("{in_cloud}\n{}", office.folder_target(""));
+    let office = office.with_targets("", &both);
+    let said = sync(&office);
+    assert_eq!(said.code, Some(1), "{said}");
+    assert!(said.err.contains("it is the same place as target cloud"), "{said}");
+    assert!(said.err.contains("take one of the two out of the configuration"), "{said}");
+    assert!(!office.target("a.txt").exists(), "it is left alone");
+    // And by `init`, which writes no such configuration.
+    let mut init = office.bare(&["init".to_owned(), "--no-service".to_owned(), "--config".to_owned()]);
+    let init = Bucket::admit(init.arg(office.path("driftline.toml")));
+    let said = hear(init);
+    assert_eq!(said.code, Some(2), "{said}");
+    assert!(said.err.contains("it is the same place as target"), "{said}");
+    // What the hint says.
+    let office = office.with_targets("", &in_cloud);
+    assert_eq!(sync(&office).code, Some(0));
+}
+
+#[test]
+fn two_ways_to_one_folder_are_told() {
+    let office = Office::new();
+    std::os::unix::fs::symlink(office.target(""), office.path("again")).unwrap();
+    let second = format!("[[share.target]]\nname = \"second\"\npath = {:?}\n", office.path("again"));
+    let both = format!("{}\n{second}", office.folder_target(""));
+    let office = office.with_targets("", &both);
+    office.save("a.txt", "a");
+    let said = office.sync();
+    assert_eq!(said.code, Some(1), "{said}");
+    assert!(said.err.contains("it is the same place as target"), "{said}");
+    assert_eq!(fs::read(office.target("a.txt")).unwrap(), b"a", "one of them is served");
+}

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::engine::core::{Limits, News, Now, TargetSetup};
-use crate::engine::{Failure, Strange};
+use crate::engine::{Failure, Strange, is_twin};
 use crate::index::{Cursor, IndexError};
 use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
 use crate::plan::{Claims, Halt, Nature, Policy};
@@ -352,6 +352,10 @@ impl Lane {
         match result {
             Err(failure) => self.rest(turn, failure),
             Ok(bound) => {
+                if let Some(twin) = turn.index.twin_of(self.id(), &bound.id)? {
+                    self.rest(turn, is_twin(&twin));
+                    return Ok(());
+                }
                 if bound.newly {
                     tracing::info!(
                         target = self.setup.name,

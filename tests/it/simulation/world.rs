@@ -302,9 +302,10 @@ impl World {
                 Event::Hashed(SHARE, job.path, result)
             }
             Command::Probe(target) if dead => Event::Probed(target, Err(self.failure())),
-            Command::Probe(target) => {
-                Event::Probed(target, Ok(Bound { id: "id".into(), newly: false, far: false, lists: true }))
-            }
+            Command::Probe(target) => Event::Probed(
+                target,
+                Ok(Bound { id: format!("id {}", target.0), newly: false, far: false, lists: true }),
+            ),
             Command::Look(target, jobs) if dead => {
                 let failure = self.failure_or_refusal();
                 Event::Looked(target, jobs.into_iter().map(|job| (job.path, Err(failure.clone()))).collect())
