@@ -34,6 +34,7 @@ mod readme;
 mod reload;
 mod restore;
 mod roots;
+mod rules;
 mod simulation;
 mod status;
 mod stories;
