@@ -181,19 +181,28 @@ impl Desk {
         self.suppositions.remove(path);
         self.refuted.remove(path);
         if self.failing.is_near(path) {
-            // It stays what it was, and is looked at again once its folder was read without a fault. Whoever was thought to
-            // be it renamed is somebody else.
+            // Whether it is there is not known, and it is looked at again once its folder was read without a fault. Whoever was
+            // thought to be it renamed is somebody else.
             self.refute(path, limits);
+            if index.local(self.id, path)?.is_some_and(|row| row.is_present() && row.stat.shape.kind != Kind::Folder) {
+                // As if it were there it would be read again and again meanwhile.
+                self.troubled(index, path, &not_to_be_believed())?;
+            }
             return index.suspect(self.id, path);
         }
         self.remember_buried(path);
         let row = index.local(self.id, path)?;
-        let is_folder = self.is_folder(index, path, row.as_ref())?;
+        // A file below which a scan saw something, when it was a folder, is a file: it is not waited for.
+        let is_file = row.as_ref().is_some_and(|row| row.is_present() && row.stat.shape.kind != Kind::Folder);
+        let has_more = self.is_folder(index, path, row.as_ref())?;
+        let is_folder = has_more && !is_file;
         index.unsuspect(self.id, path)?;
         let heirs = self.suppositions.iter().filter(|(_, from)| *from == path).map(|(to, _)| to.clone());
         let heirs: Vec<_> = heirs.collect();
         if is_folder {
             self.vanished.insert(path.clone(), now.moment.after(limits.grace));
+        } else if has_more {
+            self.bury_folder(index, path)?;
         } else {
             self.bury(index, path)?;
         }
@@ -249,6 +258,13 @@ impl Desk {
 fn is_mount_lost(old: &LocalRow, stat: &Stat) -> bool {
     let is_lost = old.stat.mounted && !stat.mounted && stat.shape.kind == Kind::Folder;
     (is_lost || stat.is_other_mount(&old.stat)) && old.state != Presence::Absent
+}
+
+fn not_to_be_believed() -> Trouble {
+    Trouble::new(
+        "is not found, and its folder gives I/O errors: whether it is gone is not known",
+        "check the disk; it is looked at again once its folder was read without an error",
+    )
 }
 
 pub(super) fn nothing() -> Stat {

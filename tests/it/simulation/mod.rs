@@ -29,30 +29,32 @@ use self::world::*;
 
 /// Seeds whose runs once failed, each for its own reason.
 const ONCE_FAILED: &[u64] = &[
-    0,     // the first listing had begun before the first scan had ended: what is ours was uploaded again
-    5,     // what was staged and then refused stayed in staging
-    32,    // a hold outlived the retained files that it was for
-    42,    // a lane whose share was offline was due all the time
-    51,    // the scan that followed a share's return was thrown away
-    294,   // a file was seen in a folder that was gone before it was seen itself
-    303,   // the answer to a change of meta was lost, and the file with it taken for a stranger's
-    471,   // a folder was doubted again before it could be made
-    709,   // a folder was replaced by a file on the target, and what lay in it was believed on
-    859,   // a hold outlived its path
-    1718,  // a path that was no rename waited for a look for ever
-    1793,  // a rename that a target could not make opened paths that its lane was not told of
-    1809,  // what a scan saw below a folder outlived it, because the folder was taken for a file
-    2392,  // an old version was refused, and the new one held for it
-    3134,  // two targets that both refused a file woke each other
-    3422,  // a file was renamed over a folder, and what lay in that was believed on
-    5040,  // what was seen below a folder before its rename was adopted after it
-    8860,  // what we had adopted below a stranger's folder was believed on when that was gone
-    8946,  // the answer to a change of a folder's meta was lost, and its old meta believed
-    19247, // a late rename carried along an empty folder that nobody knew any more (the oracle called it ours)
-    40073, // the answer to a rename was lost, a new version adopted what it had left, and its old name was believed on
-    43075, // the answer to a removal was lost, and what was removed believed to be there under its folder's new name
-    44858, // looks were given up for a scan, and names that waited for them waited for ever
-    2604,  // a folder was renamed back before it was known that its rename had been made: what lay in it was forgotten
+    0,      // the first listing had begun before the first scan had ended: what is ours was uploaded again
+    5,      // what was staged and then refused stayed in staging
+    609,    // a file below which something had been seen was read again and again after it was gone
+    32,     // a hold outlived the retained files that it was for
+    42,     // a lane whose share was offline was due all the time
+    51,     // the scan that followed a share's return was thrown away
+    294,    // a file was seen in a folder that was gone before it was seen itself
+    303,    // the answer to a change of meta was lost, and the file with it taken for a stranger's
+    471,    // a folder was doubted again before it could be made
+    709,    // a folder was replaced by a file on the target, and what lay in it was believed on
+    859,    // a hold outlived its path
+    1718,   // a path that was no rename waited for a look for ever
+    1793,   // a rename that a target could not make opened paths that its lane was not told of
+    1809,   // what a scan saw below a folder outlived it, because the folder was taken for a file
+    2392,   // an old version was refused, and the new one held for it
+    3134,   // two targets that both refused a file woke each other
+    3422,   // a file was renamed over a folder, and what lay in that was believed on
+    5040,   // what was seen below a folder before its rename was adopted after it
+    8860,   // what we had adopted below a stranger's folder was believed on when that was gone
+    8946,   // the answer to a change of a folder's meta was lost, and its old meta believed
+    19247,  // a late rename carried along an empty folder that nobody knew any more (the oracle called it ours)
+    40073,  // the answer to a rename was lost, a new version adopted what it had left, and its old name was believed on
+    43075,  // the answer to a removal was lost, and what was removed believed to be there under its folder's new name
+    44858,  // looks were given up for a scan, and names that waited for them waited for ever
+    2604,   // a folder was renamed back before it was known that its rename had been made: what lay in it was forgotten
+    200878, // what a scan saw in a folder that was gone before itself was looked at was believed on
     27932, // a stranger made a folder in the place of one that we had renamed, and what had lain in ours was believed on
 ];
 

@@ -354,6 +354,10 @@ impl World {
 
     pub(super) fn stage(&mut self, target: TargetId, job: &ReadJob, dead: bool) -> Result<Staged, StageFailure> {
         let reading = self.read(job).map_err(StageFailure::Read)?;
+        if self.faults && self.dice.one_in(10) {
+            // As if another target's thread were just reading it.
+            return Err(StageFailure::Read(ReadFault::InHand));
+        }
         if dead {
             return Err(StageFailure::Target(self.failure()));
         }
