@@ -80,7 +80,8 @@ impl Recent {
         let cell = self.slots().cell(path);
         let mut held = cell.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = held.as_mut().filter(|held| reader.is_still(path, &held.reading.stat)) {
-            known.left -= 1;
+            // One who came before the last had it and was forgotten comes after it.
+            known.left = known.left.saturating_sub(1);
             let known = known.clone();
             drop(held);
             if known.left == 0 {

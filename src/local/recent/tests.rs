@@ -149,6 +149,24 @@ fn what_several_targets_want_is_read_once() {
     assert_eq!(share.readings(), 1, "a fourth reads for itself");
 }
 
+/// Two come at the same instant when one of them is the last that was waited for: a target that reads it once more.
+#[test]
+fn one_more_than_were_waited_for_has_it_too() {
+    let share = Share::with(2, KEPT_MAX);
+    share.save("a", b"the bytes of a");
+    share.read("a").expect("read");
+    let path = RelPath::new("a").expect("fine");
+    let slot = share.recent.slots().by_path.remove(&path).expect("kept");
+    let cell = Arc::clone(&slot.cell);
+    share.recent.slots().by_path.insert(path.clone(), slot);
+    assert_eq!(share.read("a"), Ok(b"the bytes of a".to_vec()), "the last one");
+    // He who comes now found the cell before it was forgotten.
+    share.recent.slots().by_path.insert(path.clone(), Slot { age: 9, len: 0, cell: Arc::clone(&cell) });
+    share.recent.slots().by_age.insert(9, path);
+    assert_eq!((share.read("a"), share.readings()), (Ok(b"the bytes of a".to_vec()), 1));
+    assert_eq!(share.kept(), (0, 0));
+}
+
 #[test]
 fn another_version_is_read_again() {
     let share = Share::with(2, KEPT_MAX);
