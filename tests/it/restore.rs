@@ -264,7 +264,7 @@ fn large(files: usize) -> usize {
 fn a_large_share_is_had_back_as_it_was_in_the_middle_of_an_hour_of_edits() {
     if is_slow_run("thousands of files edited at random, and had back from three targets") {
         let (office, _buckets) = office_with_three_targets();
-        let files = large(1000);
+        let files = large(2500);
         time_machine(&office, &EVERYWHERE, files, files / 5, 2);
     }
 }
