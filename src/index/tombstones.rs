@@ -113,6 +113,21 @@ impl Index {
         Ok(self.db.prepare_cached(sql)?.execute(params![share.0, before.0, limit])?)
     }
 
+    /// True if it is remembered of anything below this path that the share deleted it.
+    pub fn has_tombstone_below(&mut self, share: ShareId, path: &RelPath) -> Result<bool> {
+        let any = "SELECT 1 FROM tombstone WHERE share = ? LIMIT 1";
+        if !self.db.prepare_cached(any)?.exists([share.0])? {
+            return Ok(false);
+        }
+        let mut query = self.db.prepare_cached("SELECT 1 FROM tombstone WHERE folder = ? LIMIT 1")?;
+        for folder in self.folders_below(share, path)? {
+            if query.exists([folder])? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// True if an old copy of what the share deleted is held below this path.
     pub fn has_returned_below(&mut self, target: TargetId, path: &RelPath) -> Result<bool> {
         let sql = "SELECT 1 FROM open WHERE target = ? AND folder = ? AND hold = ? LIMIT 1";

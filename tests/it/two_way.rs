@@ -287,6 +287,48 @@ fn an_old_copy_that_is_wanted_is_had_back_by_the_command_that_its_hint_names() {
     assert_eq!(office.problem("plan.txt"), None);
 }
 
+/// No history tells of folders: a folder is as old as what lies in it.
+#[test]
+fn with_its_index_lost_the_folder_of_an_old_copy_does_not_come_back_either() {
+    let (office, other) = office_with_two_targets();
+    for name in ["old/deep/plan.txt", "mixed/plan.txt", "stays.txt"] {
+        office.save(name, b"first");
+    }
+    office.sync_well();
+    office.sync_well();
+    let away = office.path("other, away");
+    fs::rename(&other, &away).unwrap();
+    fs::remove_dir_all(office.share("old")).unwrap();
+    fs::remove_dir_all(office.share("mixed")).unwrap();
+    office.sync();
+    assert!(!office.target("old").exists() && away.join("old/deep/plan.txt").exists(), "one was there, and one away");
+    fs::rename(&away, &other).unwrap();
+    fs::write(other.join("mixed/new.txt"), b"new there").unwrap();
+    fs::create_dir(other.join("empty and new")).unwrap();
+    office.index_files().iter().for_each(|file| fs::remove_file(file).unwrap());
+    for run in ["the first", "another"] {
+        assert_returned(&office, "old/deep/plan.txt");
+        assert_returned(&office, "mixed/plan.txt");
+        for folder in ["old", "old/deep"] {
+            assert!(!office.share(folder).exists() && !office.target(folder).exists(), "{folder} in {run} run");
+            let problem = office.problem(folder).unwrap_or_else(|| panic!("{folder} is held in {run} run"));
+            assert!(problem["message"].as_str().unwrap().contains("the share deleted what lies in it"), "{problem}");
+        }
+        assert_eq!(
+            fs::read(office.target("mixed/new.txt")).unwrap(),
+            b"new there",
+            "what is news comes, with its folder"
+        );
+        assert!(office.share("empty and new").is_dir(), "of an empty one nothing says that it is old");
+    }
+    // What its hint says: the folder is removed on the target, and nothing is left to be said.
+    fs::remove_dir_all(other.join("old")).unwrap();
+    fs::remove_file(other.join("mixed/plan.txt")).unwrap();
+    office.sync_well();
+    assert_eq!(office.problem("old"), None);
+    assert!(!office.share("old").exists());
+}
+
 #[test]
 fn what_somebody_moves_away_on_the_target_and_back_is_on_the_share_again() {
     let office = office();

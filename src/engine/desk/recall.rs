@@ -26,6 +26,11 @@ impl Desk {
         self.recall.told
     }
 
+    /// True if all is told that can be. Nobody is asked for it.
+    pub(in crate::engine) fn has_all_deletions(&self) -> bool {
+        self.recall.told
+    }
+
     /// True if the targets are to be asked.
     pub(in crate::engine) fn wants_recall(&self) -> bool {
         self.recall.wanted && self.offline.is_none() && self.scanned

@@ -2,6 +2,7 @@
 
 use crate::engine::LookJob;
 use crate::engine::lane::moves::OldName;
+use crate::engine::lane::recall::Below;
 use crate::engine::lane::{Lane, Result, Turn};
 use crate::index::{HoldRow, OpenRow};
 use crate::model::{Content, Digest, Kind, RelPath, Seen, Shape, Sight, Stamp};
@@ -119,7 +120,10 @@ impl Lane {
             Verdict::Read(Purpose::Compare) => {
                 self.overflowed |= !turn.desk.want_hash(path.clone(), turn.limits);
             }
-            Verdict::Take(Taking::Bring { seen, .. }) if self.waits_for_recall(turn, &case, &seen) => {}
+            Verdict::Take(Taking::Bring { seen, .. }) if self.waits_for_recall(turn, &case, &seen)? => {}
+            Verdict::Take(Taking::Bring { seen, .. }) if self.news_below(turn, &case, &seen)? == Below::Returned => {
+                self.hold_for(turn, path, case.open, Hold::Returned)?;
+            }
             // A plan is only made: it is read from what stays open.
             Verdict::Read(Purpose::Send) | Verdict::Act(_) | Verdict::Take(_) if self.plan_only => {}
             // Nothing is changed, and what waits is known all the same: it may be what the target holds, or it may not.
@@ -251,6 +255,14 @@ impl Lane {
                 "remove or rename it there, or set drift = \"overwrite\" (theirs then goes to history)",
             ),
             Hold::Refused => ("the target refuses it", "see the message of the target"),
+            Hold::Returned if is_folder(&open.sight) => {
+                let message =
+                    "the share deleted what lies in it, and copies of that are on the target again".to_owned();
+                let hint = format!(
+                    "see `driftline problems` for what lies in {path}; to be rid of the folder remove it on the target"
+                );
+                return self.hold(turn, path, open, HoldRow { hold, message, hint });
+            }
             Hold::Returned => {
                 let message = "the share deleted it, and a copy of what it deleted is on the target again".to_owned();
                 let hint = format!(
@@ -300,11 +312,12 @@ impl Lane {
             self.next_retry = self.next_retry.or(Some(turn.now.moment.after(self.retry_after)));
         }
         self.hold_conflict(turn, path, &open)?;
+        let returned = held.hold == Hold::Returned;
         (open.hold, open.origin) = (Some(held), None);
         turn.index.put_open(self.id(), path, &open)?;
         // A folder that waited for it to be decided has to wait for a person too.
         for above in path.ancestors().filter(|above| !above.is_root()) {
-            if self.blocked.remove(&above) {
+            if self.blocked.remove(&above) || returned {
                 self.freshen(above, turn.limits);
             }
         }
@@ -332,6 +345,10 @@ pub(super) fn as_read_before(found: Remote, before: &Sight<(Stamp, Seen)>) -> (S
         seen.digest = seen.digest.or(old.digest);
     }
     (found.stamp, seen)
+}
+
+fn is_folder(sight: &Sight<(Stamp, Seen)>) -> bool {
+    present(sight).is_some_and(|(_, seen)| seen.shape.kind == Kind::Folder)
 }
 
 fn is_unproved(sight: &Sight<(Stamp, Seen)>) -> bool {

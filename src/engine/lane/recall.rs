@@ -24,14 +24,46 @@ pub(super) enum Recall {
     Told,
 }
 
+/// What lies in a folder that is new on the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Below {
+    /// What comes to the share, or nothing: the folder does too.
+    News,
+    /// It is not decided yet.
+    Open,
+    /// Only old copies of what the share deleted, which are held: the folder is as old as they are.
+    Returned,
+}
+
+/// Neither the share nor the index knows anything there.
+fn is_news(case: &Case<'_>) -> bool {
+    matches!(case.local, Sight::Absent) && case.base.is_none()
+}
+
 impl Lane {
-    /// True if this may be an old copy of what the share deleted, and the targets have not told yet all that they can.
-    pub(super) fn waits_for_recall(&mut self, turn: &mut Turn<'_>, case: &Case<'_>, seen: &Seen) -> bool {
-        let is_news = matches!(case.local, Sight::Absent) && case.base.is_none() && seen.shape.kind != Kind::Folder;
+    /// True if this may be an old copy of what the share deleted, or a folder of such, and the targets have not told yet all
+    /// that they can.
+    pub(super) fn waits_for_recall(&mut self, turn: &mut Turn<'_>, case: &Case<'_>, seen: &Seen) -> Result<bool> {
+        let may_wait = self.halt.is_none() && is_news(case) && !turn.desk.has_all_deletions();
+        let may_be_old =
+            may_wait && (seen.shape.kind != Kind::Folder || turn.index.has_open_below(self.id(), case.path)?);
         // What was there before is found again by a sweep.
-        let waits = self.halt.is_none() && is_news && !turn.desk.knows_deletions();
+        let waits = may_be_old && !turn.desk.knows_deletions();
         self.awaits_recall |= waits;
-        waits
+        Ok(waits)
+    }
+
+    /// How a folder that is new on the target stands, by what lies in it: no history tells of folders.
+    pub(super) fn news_below(&mut self, turn: &mut Turn<'_>, case: &Case<'_>, seen: &Seen) -> Result<Below> {
+        let path = case.path;
+        let is_new_folder = seen.shape.kind == Kind::Folder && is_news(case);
+        if !is_new_folder || self.is_needed(path) || !turn.index.has_tombstone_below(self.share(), path)? {
+            return Ok(Below::News);
+        }
+        if turn.index.has_open_below(self.id(), path)? {
+            return Ok(Below::Open);
+        }
+        Ok(if turn.index.has_returned_below(self.id(), path)? { Below::Returned } else { Below::News })
     }
 
     /// Asks the target, if it was not asked yet and can be. True if its word is awaited.

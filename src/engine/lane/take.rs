@@ -5,6 +5,7 @@
 
 use crate::engine::lane::breaker::Deed;
 use crate::engine::lane::decide::Case;
+use crate::engine::lane::recall::Below;
 use crate::engine::lane::{Lane, Result, Turn};
 use crate::engine::{Failure, LandFailure, LandJob, Landed};
 use crate::index::{HoldRow, LocalRow, OpenRow};
@@ -27,6 +28,13 @@ impl Lane {
             let message = format!("{above} is a folder on the target and none on the share");
             let hint = "rename one of the two; then both are kept".to_owned();
             return self.hold(turn, path, case.open, HoldRow { hold: Hold::Refused, message, hint });
+        }
+        if let Taking::Bring { seen, .. } = &taking
+            && self.news_below(turn, &case, seen)? == Below::Open
+        {
+            // What comes into it asks for it.
+            self.block(path.clone(), turn.limits);
+            return Ok(());
         }
         if self.waits_for_folder(turn, path)? {
             return Ok(());
@@ -86,6 +94,7 @@ impl Lane {
         if is_there || !is_news || !comes {
             return Ok(false);
         }
+        self.need(parent.clone());
         self.fresh.insert(parent);
         self.block(path.clone(), turn.limits);
         Ok(true)
@@ -209,11 +218,16 @@ impl Lane {
         self.hold(turn, path, open, HoldRow { hold: Hold::Refused, message, hint })
     }
 
-    /// Something in this folder stays: it is made again on the target.
+    /// Something in this folder stays, or comes: it is made on the other side too.
     pub(super) fn need(&mut self, folder: RelPath) {
         if self.needed.len() < NEEDED_MAX {
             self.needed.insert(folder);
         }
+    }
+
+    /// What is not remembered, because there is so much of it, counts as needed.
+    pub(super) fn is_needed(&self, folder: &RelPath) -> bool {
+        self.needed.contains(folder) || self.needed.len() >= NEEDED_MAX
     }
 
     /// What lies there is known again: what the share sent (`ours`), this version of somebody else's, or nothing. A conflict

@@ -155,3 +155,14 @@ fn a_copy_held_below_a_folder_is_found() {
     assert!(below(one, "d") && below(one, "d/e"));
     assert!(!below(other, "d") && !below(one, "x"));
 }
+
+#[test]
+fn what_was_deleted_below_a_folder_is_found() {
+    let mut f = fixture(HOUR);
+    let nothing = f.index.has_tombstone_below(f.share, &path("d")).expect("asked");
+    f.bury("d/e/f", "old", None);
+    let share = f.share;
+    let mut below = |share, name: &str| f.index.has_tombstone_below(share, &path(name)).expect("asked");
+    assert!(!nothing && below(share, "d") && below(share, "d/e"));
+    assert!(!below(share, "x") && !below(ShareId(99), "d"));
+}

@@ -60,6 +60,8 @@ const ONCE_FAILED: &[u64] = &[
 
 /// The same, of those in which others work on the targets too.
 const ONCE_FAILED_TWO_WAYS: &[u64] = &[
+    1230,  // the same, of a folder in a folder
+    1295,  // the empty folder of an old copy that is held came back to the share after the index was lost
     70614, // the put was made without an answer, and a folder took the place of ours: the conflict was told to nobody
     70608, // what was held below a folder was the last to be decided, and the folder waited for it for ever
 ];

@@ -9,7 +9,7 @@ use driftline::model::{
     Content, Digest, Kind, Meta, Moment, ReadFault, Reading, RelPath, Seen, ShareId, Stamp, Stat, TargetId, Trouble,
     Wall,
 };
-use driftline::plan::{Drift, Policy, Tombstone};
+use driftline::plan::{Policy, Tombstone};
 use driftline::target::{Bound, Fault, Page, Remote, Staged, Step, Token};
 
 /// A small seeded generator (xorshift64; Marsaglia 2003): the whole run follows from the seed.
@@ -354,7 +354,7 @@ impl World {
 
     pub(super) fn stage(&mut self, target: TargetId, job: &ReadJob, dead: bool) -> Result<Staged, StageFailure> {
         let reading = self.read(job).map_err(StageFailure::Read)?;
-        if self.policy.drift != Drift::Take && self.faults && self.dice.one_in(10) {
+        if self.faults && self.dice.one_in(10) {
             // As if another target's thread were just reading it.
             return Err(StageFailure::Read(ReadFault::InHand));
         }
