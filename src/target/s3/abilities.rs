@@ -158,7 +158,7 @@ fn is_refused(answer: Outcome<Made>) -> Outcome<bool> {
         Ok(_) => Ok(false),
         Err(refusal) => match refusal.kind {
             Kind::Precondition | Kind::NotThere | Kind::Damaged | Kind::Fault(Fault::Unfit) => Ok(true),
-            Kind::Unknown => Ok(false),
+            Kind::Unknown | Kind::Garbled => Ok(false),
             Kind::Slow | Kind::Unclear | Kind::Broken | Kind::Forbidden | Kind::Fault(_) => Err(refusal),
         },
     }

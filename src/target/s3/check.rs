@@ -89,7 +89,7 @@ impl Inner {
             Ok(None) => Finding::new(Level::Note, "whether a rule of it ends stale uploads cannot be asked")
                 .hint("allow the agent's user s3:GetLifecycleConfiguration"),
             Ok(Some(false)) => self.recommend_rules(),
-            Err(refusal) if refusal.kind == Kind::Unknown => {
+            Err(refusal) if matches!(refusal.kind, Kind::Unknown | Kind::Garbled) => {
                 Finding::new(Level::Note, "its server knows no rules that end stale uploads")
             }
             Err(refusal) => problem("ask for the rules of", &refusal),

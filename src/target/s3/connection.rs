@@ -177,15 +177,12 @@ impl Connection {
                 Ok(done) => return Ok(done),
                 Err(refusal) => refusal,
             };
-            if !refusal.is_passing() {
-                return Err(refusal);
-            }
-            if matches!(refusal.kind, Kind::Unclear | Kind::Broken)
+            if matches!(refusal.kind, Kind::Unclear | Kind::Broken | Kind::Garbled)
                 && let Some(done) = made().await?
             {
                 return Ok(done);
             }
-            if tried >= TRIES_MAX {
+            if !refusal.is_passing() || tried >= TRIES_MAX {
                 return Err(refusal);
             }
             pause(&setup.clock, tried).await;

@@ -37,8 +37,10 @@ pub(super) enum Kind {
     Unclear,
     /// The server says that it failed (500): the change may or may not have been made.
     Broken,
-    /// The server knows no such thing, or answers it in no way that is understood.
+    /// The server knows no such thing.
     Unknown,
+    /// The server says that it was done, and the rest of its answer is not understood: what was to be changed may be changed.
+    Garbled,
     /// What arrived was not what was sent. Nothing was changed.
     Damaged,
     /// Whoever asks has not the right to it. Nothing was changed.
@@ -83,7 +85,9 @@ impl Refusal {
     pub(super) fn is_passing(&self) -> bool {
         match self.kind {
             Kind::Slow | Kind::Unclear | Kind::Broken | Kind::Damaged => true,
-            Kind::NotThere | Kind::Precondition | Kind::Unknown | Kind::Forbidden | Kind::Fault(_) => false,
+            Kind::NotThere | Kind::Precondition | Kind::Unknown | Kind::Garbled | Kind::Forbidden | Kind::Fault(_) => {
+                false
+            }
         }
     }
 
@@ -101,7 +105,7 @@ impl Refusal {
             Kind::NotThere | Kind::Precondition => Fault::Stale,
             Kind::Slow => Fault::Throttled(None),
             Kind::Unclear | Kind::Broken | Kind::Damaged | Kind::Forbidden => Fault::Unreachable,
-            Kind::Unknown => Fault::Unfit,
+            Kind::Unknown | Kind::Garbled => Fault::Unfit,
             Kind::Fault(fault) => fault,
         }
     }
@@ -332,7 +336,7 @@ impl Said<'_> {
                 refusal(Kind::Unknown, "the server does not know this request", "see what `driftline check` says of it")
             }
             507 => refusal(Kind::Fault(Fault::Full), "the server has no room", "free space on the server"),
-            200..=299 => refusal(Kind::Unknown, "the server's answer cannot be understood", "see `driftline check`"),
+            200..=299 => refusal(Kind::Garbled, "the server's answer cannot be understood", "see `driftline check`"),
             500.. => refusal(Kind::Broken, "the server failed", BY_ITSELF),
             _ => refusal(
                 Kind::Fault(Fault::Unfit),
@@ -392,7 +396,7 @@ mod tests {
             (429, "", Kind::Slow),
             (500, "InternalError", Kind::Broken),
             (502, "", Kind::Broken),
-            (200, "", Kind::Unknown),
+            (200, "", Kind::Garbled),
             (403, "RequestTimeTooSkewed", Kind::Fault(Fault::Unreachable)),
             (400, "ExpiredToken", Kind::Fault(Fault::Unreachable)),
             (403, "AccessDenied", Kind::Forbidden),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::abilities::Checksum;
 use super::connection::{Line, Sort};
-use super::fault::Outcome;
+use super::fault::{Kind, Outcome};
 use super::wire::{
     Checked, Condition, Copy, Made, Part, Wire, absent_is_none, begun, content_type, garbled, length, version,
 };
@@ -94,7 +94,8 @@ impl Wire<'_> {
         .await
     }
 
-    /// All parts of an upload that have arrived; `None` if there is no such upload any more.
+    /// All parts of an upload that have arrived; `None` if there is no such upload any more. Of an answer that is not understood
+    /// no more is taken than that it is there: its parts are sent again.
     pub(super) async fn parts(&self, key: &str, upload: &str) -> Outcome<Option<Vec<Part>>> {
         let client = &self.line().await.client;
         let (mut parts, mut after) = (Vec::new(), None::<String>);
@@ -103,7 +104,12 @@ impl Wire<'_> {
                 let request = client.list_parts().bucket(self.bucket()).key(key).upload_id(upload);
                 Ok(begun(request.set_part_number_marker(after.clone()).send()).await?)
             });
-            let Some(page) = absent_is_none(page.await)? else { return Ok(None) };
+            let page = match absent_is_none(page.await) {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(None),
+                Err(refusal) if refusal.kind == Kind::Garbled => return Ok(Some(parts)),
+                Err(refusal) => return Err(refusal),
+            };
             let next = page.next_part_number_marker.clone();
             let more = page.is_truncated.unwrap_or(false);
             parts.extend(page.parts.unwrap_or_default().into_iter().map(|part| Part {

@@ -203,7 +203,7 @@ impl<'a> Wire<'a> {
             }
         });
         match answer.await {
-            Err(refusal) if refusal.kind == Kind::Unknown => Ok(Some(false)),
+            Err(refusal) if matches!(refusal.kind, Kind::Unknown | Kind::Garbled) => Ok(Some(false)),
             answer => answer,
         }
     }
