@@ -77,7 +77,10 @@ fn adopt(content: Content, remote: &RemoteView<'_>) -> Verdict {
 
 fn reconcile_present(local: &Seen, standing: &Standing<'_>, view: &View<'_>, policy: &Policy) -> Verdict {
     match standing {
-        Standing::AsLeft(base) => reconcile_as_left(local, base, policy),
+        Standing::AsLeft(base) => match carried_anew(view, base, policy) {
+            Some(remote) => reconcile_replaced(local, remote, view.base, policy),
+            None => reconcile_as_left(local, base, policy),
+        },
         Standing::Stray(remote) => reconcile_foreign(local, remote, policy),
         Standing::Replaced(remote) => reconcile_replaced(local, remote, view.base, policy),
         Standing::Gone if policy.drift == Drift::Take => reconcile_gone(local, view),
@@ -85,12 +88,26 @@ fn reconcile_present(local: &Seen, standing: &Standing<'_>, view: &View<'_>, pol
     }
 }
 
+/// Two-way: a folder of which others changed the mode or the access list, of which its stamp does not tell. (Its time is moved by
+/// whoever puts something into it.)
+fn carried_anew<'a>(view: &'a View<'a>, base: &Base, policy: &Policy) -> Option<&'a RemoteView<'a>> {
+    let Sight::Present(remote) = &view.remote else { return None };
+    let is_told = policy.drift == Drift::Take && policy.nature.lists_meta() && base.content == Content::FOLDER;
+    let (left, found) = (base.meta, remote.seen.meta);
+    (is_told && (left.mode != found.mode || !left.acl.agrees(found.acl))).then_some(remote)
+}
+
+/// The share has not changed what is carried. A folder's time alone is no change: whoever puts something into it moves it.
+fn carries_as_left(local: &Seen, base: &Base) -> bool {
+    if base.content == Content::FOLDER { local.meta.agrees_but_for_time(&base.meta) } else { local.meta == base.meta }
+}
+
 /// Another version than ours: if it holds what ours held, only its stamp has moved (a link, a touch, a restore).
 fn reconcile_replaced(local: &Seen, remote: &RemoteView<'_>, base: Option<&Base>, policy: &Policy) -> Verdict {
     let Some(base) = base else { return reconcile_foreign(local, remote, policy) };
     let takes = policy.drift == Drift::Take;
     match remote.seen.holds(&base.content) {
-        Some(true) if takes && local.meta == base.meta && remote.seen.meta != base.meta => {
+        Some(true) if takes && carries_as_left(local, base) && remote.seen.meta != base.meta => {
             let (stamp, meta) = (remote.stamp.clone(), remote.seen.meta);
             match local.holds(&base.content) {
                 None => Verdict::Read(Purpose::Compare),
@@ -346,6 +363,8 @@ mod tests {
         }
         // What others changed beside the content.
         remotes.extend([true, false].map(|read| Sight::Present((stamp("theirs"), seen(1, read, OTHER)))));
+        // A folder's stamp does not tell of it.
+        remotes.push(Sight::Present((stamp("ours"), seen(0, true, OTHER))));
         let attempts = [vec![], vec![content(2)], vec![content(3), content(1)], vec![content(0)]];
         let origins = [None, Some(base(0, "origin")), Some(base(1, "origin")), Some(base(3, "origin"))];
         let mut all = Vec::new();
@@ -462,6 +481,8 @@ mod tests {
         let changed = Sight::Present(seen(2, true, PLAIN));
         let theirs = |id, read| Sight::Present((stamp("theirs"), seen(id, read, PLAIN)));
         let ours = || Some(base(1, "ours"));
+        let folder = || Some(base(0, "ours"));
+        let remoded = || Sight::Present((stamp("ours"), seen(0, true, OTHER)));
         let bring = |id, read| Verdict::Take(Taking::Bring { stamp: stamp("theirs"), seen: seen(id, read, PLAIN) });
         let put = |id, guard| Verdict::Act(Action::Put { content: content(id), guard });
         let over_theirs = || Guard::Unchanged(stamp("theirs"));
@@ -473,6 +494,15 @@ mod tests {
             (case(same, ours(), theirs(2, true)), bring(2, true)),
             (case(same, ours(), theirs(3, false)), bring(3, false)),
             (case(same, ours(), theirs(2, false)), Verdict::Examine),
+            // They changed a folder's mode: it comes here, and where both did, the share's stays.
+            (
+                case(Sight::Present(seen(0, true, LATER)), folder(), remoded()),
+                Verdict::Take(Taking::Carry { stamp: stamp("ours"), meta: OTHER }),
+            ),
+            (
+                case(Sight::Present(seen(0, true, Meta { mode: 0o700, ..PLAIN })), folder(), remoded()),
+                Verdict::Adopt(Base { meta: OTHER, ..base(0, "ours") }),
+            ),
             // They removed it: it goes here; an edit here is worth more.
             (case(same, ours(), Sight::Absent), Verdict::Take(Taking::Remove)),
             (case(changed, ours(), Sight::Absent), put(2, Guard::Absent)),
@@ -601,6 +631,7 @@ mod tests {
                 && matches!(&case.remote, Sight::Unseen | Sight::Present(_))
                 && !matches!(&case.remote, Sight::Present((stamp, _)) if *stamp != base.stamp)
                 && case.attempts.is_empty()
+                && !is_carried_anew(&case)
             {
                 let lazily = case.policy.nature == Nature::Bucket && local.meta == LATER;
                 let expected = if local.meta == base.meta {
@@ -613,6 +644,13 @@ mod tests {
                 assert_eq!(case.judge(), expected, "{case:?}");
             }
         }
+    }
+
+    /// Two-way, others changed what is carried with a folder.
+    fn is_carried_anew(case: &Case) -> bool {
+        let there = Sight::Present((stamp("ours"), seen(0, true, OTHER)));
+        let takes = case.policy.drift == Drift::Take && case.policy.nature == Nature::Directory;
+        takes && case.remote == there && case.base.as_ref().is_some_and(|base| base.content == Content::FOLDER)
     }
 
     /// The world behind a view: an unseen remote is as we left it, an unread file holds what its id says.

@@ -287,6 +287,30 @@ fn an_old_copy_that_is_wanted_is_had_back_by_the_command_that_its_hint_names() {
     assert_eq!(office.problem("plan.txt"), None);
 }
 
+#[test]
+fn the_mode_of_a_folder_that_others_changed_there_comes_to_the_share_and_stays() {
+    use std::os::unix::fs::PermissionsExt;
+    let (office, other) = office_with_two_targets();
+    office.save("plans/a.txt", b"first");
+    office.save("both/b.txt", b"first");
+    office.sync_well();
+    let set = |at: PathBuf, mode| fs::set_permissions(at, fs::Permissions::from_mode(mode)).unwrap();
+    let mode = |at: PathBuf| fs::metadata(at).unwrap().permissions().mode() & 0o7777;
+    let everywhere = |name: &str| [office.share(name), office.target(name), other.join(name)].map(mode);
+    set(office.target("plans"), 0o711);
+    set(office.target("both"), 0o711);
+    set(office.share("both"), 0o701);
+    // What is saved in it meanwhile moves its time, and is no change of what it carries.
+    office.save("plans/new.txt", b"new");
+    for run in ["brought", "and stays"] {
+        office.sync_well();
+        office.sync_well();
+        assert_eq!(everywhere("plans"), [0o711; 3], "{run}");
+        assert_eq!(everywhere("both"), [0o701; 3], "both changed it, the share's stays: {run}");
+    }
+    office.assert_same();
+}
+
 /// No history tells of folders: a folder is as old as what lies in it.
 #[test]
 fn with_its_index_lost_the_folder_of_an_old_copy_does_not_come_back_either() {

@@ -63,8 +63,12 @@ impl Lane {
         Ok(())
     }
 
-    /// A folder's stamp does not tell of its mode and time: what was last set may have been set in vain, or be set still.
+    /// A folder's stamp does not tell of its mode and time: what was last set may have been set in vain, or be set still. Two-way
+    /// it may be what others set, and is decided.
     fn learn_folder_meta(&self, turn: &mut Turn<'_>, path: &RelPath, found: Option<&Remote>) -> Result<()> {
+        if self.takes() {
+            return Ok(());
+        }
         let (Some(remote), Some(base)) = (found, turn.index.base(self.id(), path)?) else { return Ok(()) };
         let same_folder = base.content == Content::FOLDER && base.stamp == remote.stamp;
         if same_folder && !remote.seen.meta.is_met_by(&base.meta) {

@@ -74,7 +74,9 @@ impl Lane {
         if base.content != Content::FOLDER || same {
             return Ok(());
         }
-        turn.index.put_base(self.id(), path, &Base { meta: found.with_acl_of(&left), ..base.clone() })?;
+        if !self.takes() {
+            turn.index.put_base(self.id(), path, &Base { meta: found.with_acl_of(&left), ..base.clone() })?;
+        }
         turn.index.doubt(self.id(), path)
     }
 
