@@ -12,6 +12,10 @@ use super::world::*;
 
 impl World {
     pub(super) fn answer_apply(&mut self, target: TargetId, steps: Vec<Step>, dead: bool) -> Event {
+        if self.cut.contains(&target) {
+            let failure = failure(Fault::Unreachable);
+            return Event::Applied(target, steps.into_iter().map(|step| (step, Err(failure.clone()))).collect());
+        }
         let fate = if dead { self.dice.below(if self.outsiders { 3 } else { 2 }) } else { 3 };
         let lost = |steps: Vec<Step>| {
             Event::Applied(target, steps.into_iter().map(|step| (step, Err(failure(Fault::Unreachable)))).collect())
@@ -93,8 +97,11 @@ impl World {
 
     pub(super) fn apply(&mut self, id: TargetId, step: &Step) -> Result<Placed, Fault> {
         let serial = self.serial();
-        let (policy, foreign, now) = (self.policy, self.foreign.clone(), self.wall());
-        let news: BTreeSet<_> = foreign.difference(&self.brought).copied().collect();
+        // The times in a bucket's history are its own.
+        let now = if id == BUCKET { self.true_wall() } else { self.wall() };
+        let (policy, foreign) = (self.policy, self.foreign.clone());
+        let others = foreign.union(&self.written);
+        let news: BTreeSet<_> = others.filter(|content| !self.brought.contains(content)).copied().collect();
         let target = self.targets.get_mut(&id).unwrap();
         let at = &step.path;
         let guarded = if let Change::Move { from } = &step.change { from } else { at };

@@ -11,7 +11,7 @@ impl World {
     /// Jobs are carried out one by one; the answer may be lost with a crash only, and then a part of them was done.
     pub(super) fn answer_land(&mut self, target: TargetId, jobs: Vec<LandJob>, dead: bool) -> Event {
         let answers = jobs.into_iter().map(|job| {
-            let result = if dead && self.dice.one_in(2) {
+            let result = if self.cut.contains(&target) || (dead && self.dice.one_in(2)) {
                 Err(LandFailure::Target(self.failure()))
             } else if self.is_share_offline() {
                 Err(LandFailure::Offline("not mounted".into()))

@@ -12,6 +12,8 @@ mod changes;
 mod landing;
 mod oracle;
 mod people;
+mod sites;
+mod three;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,11 +84,15 @@ const IDLE_TICKS_MAX: usize = 50;
 /// What waits is let through at once, and little comes after it (count).
 const APPROVALS_MAX: usize = 20;
 
+/// After so many turns it never comes to rest (count).
+const TURNS_MAX: usize = 20_000;
+
 struct Run {
     world: World,
     core: Core,
     index: Option<Index>,
     turns: usize,
+    turns_max: usize,
     seed: u64,
     /// The breaker trips at once.
     nervous: bool,
@@ -115,6 +121,12 @@ impl Run {
             followed: BTreeSet::new(),
             returned: BTreeSet::new(),
             echoes: Vec::new(),
+            skew: 0,
+            cut: BTreeSet::new(),
+            several: false,
+            written: BTreeSet::new(),
+            outdated: BTreeSet::new(),
+            elsewhere: BTreeSet::new(),
             faults: true,
             outsiders,
             loses_index,
@@ -126,12 +138,17 @@ impl Run {
         };
         let mut index = Index::in_memory().unwrap();
         let core = start(&mut index, policy, nervous);
-        Self { world, core, index: Some(index), turns: 0, seed, nervous, halts: 0 }
+        Self { world, core, index: Some(index), turns: 0, turns_max: TURNS_MAX, seed, nervous, halts: 0 }
     }
 
     fn feed(&mut self, events: Vec<Event>) {
         self.turns += 1;
-        assert!(self.turns < 20_000, "seed {}: never comes to rest; pending {:?}", self.seed, self.world.pending);
+        assert!(
+            self.turns < self.turns_max,
+            "seed {}: never comes to rest; pending {:?}",
+            self.seed,
+            self.world.pending
+        );
         let index = self.index.as_mut().unwrap();
         let (moment, wall) = (self.world.moment(), self.world.wall());
         if self.world.show {

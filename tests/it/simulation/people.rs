@@ -75,6 +75,13 @@ impl World {
 
     /// Somebody works on the share.
     pub(super) fn user(&mut self) -> Vec<RelPath> {
+        let before = self.lies_here();
+        let touched = self.work();
+        self.learn_of_people(&before);
+        touched
+    }
+
+    fn work(&mut self) -> Vec<RelPath> {
         let mut touched = Vec::new();
         let at = self.some_path();
         match self.dice.below(12) {
@@ -127,6 +134,7 @@ impl World {
         let lies = |content: &Content| {
             let there = self.targets.values().flat_map(|target| target.now.values());
             self.local.values().any(|node| node.content == *content)
+                || self.elsewhere.contains(content)
                 || there.into_iter().any(|there| there.content == *content)
         };
         let old = target.past.iter().filter(|(at, content, _, removed)| {
@@ -139,12 +147,20 @@ impl World {
         }
         let (at, content) = old[self.dice.below(old.len())].clone();
         let there = There { content, meta: self.meta(), stamp: stamp(self.serial()) };
-        self.returned.insert(content);
+        if !self.several {
+            self.returned.insert(content);
+        }
         self.targets.get_mut(&id).unwrap().now.insert(at, there);
     }
 
     /// Somebody works on a target.
     pub(super) fn outsider(&mut self) {
+        let before = self.lies_there();
+        self.work_there();
+        self.outdated.extend(before.difference(&self.lies_there()));
+    }
+
+    fn work_there(&mut self) {
         let id = TargetId(1 + self.dice.below(2) as i64);
         if self.policy.drift == Drift::Take && self.dice.one_in(3) {
             return self.put_back(id);

@@ -77,9 +77,20 @@ impl TargetWorld {
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
     Command(Command),
-    Scan { under: RelPath, folders: Vec<RelPath> },
-    List { target: TargetId, folders: Vec<RelPath> },
-    Recall { target: TargetId, left: Vec<Recalled> },
+    Scan {
+        under: RelPath,
+        folders: Vec<RelPath>,
+    },
+    List {
+        target: TargetId,
+        folders: Vec<RelPath>,
+    },
+    Recall {
+        target: TargetId,
+        left: Vec<Recalled>,
+    },
+    /// It was carried out, and the answer is on its way.
+    Told(Box<Event>),
 }
 
 pub(super) struct World {
@@ -106,6 +117,18 @@ pub(super) struct World {
     pub(super) returned: BTreeSet<Content>,
     /// Changes of the share that the agent made itself, and that the watch has not told of yet.
     pub(super) echoes: Vec<RelPath>,
+    /// How far the wall clock of this machine is from that of the targets (nanoseconds).
+    pub(super) skew: i64,
+    /// Targets that cannot be reached from here.
+    pub(super) cut: BTreeSet<TargetId>,
+    /// Several agents work on the targets.
+    pub(super) several: bool,
+    /// Several agents: whatever people saved on any share.
+    pub(super) written: BTreeSet<Content>,
+    /// Several agents: what people removed or replaced where it lay before them.
+    pub(super) outdated: BTreeSet<Content>,
+    /// Several agents: what lies on the other shares.
+    pub(super) elsewhere: BTreeSet<Content>,
     pub(super) faults: bool,
     pub(super) outsiders: bool,
     /// The index may be lost at a crash.
@@ -120,6 +143,8 @@ pub(super) struct World {
 
 pub(super) const NAMES: [&str; 9] = ["a", "a/x", "a/y", "a/s/z", "b", "b/x", "b/c/d", "e", "f"];
 pub(super) const SHARE: ShareId = ShareId(1);
+/// The target that has a clock of its own.
+pub(super) const BUCKET: TargetId = TargetId(2);
 
 pub(super) fn path(text: &str) -> RelPath {
     RelPath::new(text).unwrap()
@@ -131,6 +156,11 @@ pub(super) fn near(a: &RelPath, b: &RelPath) -> bool {
 
 impl World {
     pub(super) fn wall(&self) -> Wall {
+        Wall(self.true_wall().0 + self.skew)
+    }
+
+    /// The wall clock of targets that have one of their own.
+    pub(super) fn true_wall(&self) -> Wall {
         Wall(1_700_000_000_000_000_000 + self.clock.as_nanos() as i64)
     }
 
@@ -204,8 +234,18 @@ impl World {
             Pending::Scan { under, folders } => Some(self.answer_scan(under, folders)),
             Pending::List { target, folders } => Some(self.answer_list(target, folders)),
             Pending::Recall { target, left } => Some(self.answer_recall(target, left)),
-            Pending::Command(command) => self.answer_command(command),
+            Pending::Command(command) => self.answer_command(command).and_then(|event| self.send(event)),
+            Pending::Told(event) => Some(*event),
         }
+    }
+
+    /// Where several agents work, others do something before an answer arrives.
+    fn send(&mut self, event: Event) -> Option<Event> {
+        if self.several && self.dice.one_in(3) {
+            self.pending.push(Pending::Told(Box::new(event)));
+            return None;
+        }
+        Some(event)
     }
 
     pub(super) fn answer_scan(&mut self, under: RelPath, mut folders: Vec<RelPath>) -> Event {
@@ -239,7 +279,7 @@ impl World {
     }
 
     pub(super) fn answer_list(&mut self, target: TargetId, mut folders: Vec<RelPath>) -> Event {
-        if self.faults && self.dice.one_in(12) {
+        if self.cut.contains(&target) || (self.faults && self.dice.one_in(12)) {
             return Event::ListEnded(target, Err(failure(Fault::Unreachable)));
         }
         let Some(folder) = folders.pop() else { return Event::ListEnded(target, Ok(())) };
@@ -257,7 +297,7 @@ impl World {
 
     /// A page of two, or the end.
     fn answer_recall(&mut self, target: TargetId, mut left: Vec<Recalled>) -> Event {
-        if self.faults && self.dice.one_in(12) {
+        if self.cut.contains(&target) || (self.faults && self.dice.one_in(12)) {
             return Event::RecallEnded(target, Err(failure(Fault::Unreachable)));
         }
         if left.is_empty() {
@@ -270,6 +310,7 @@ impl World {
 
     pub(super) fn answer_command(&mut self, command: Command) -> Option<Event> {
         let dead = self.faults && self.dice.one_in(7);
+        let dead = dead || target_of(&command).is_some_and(|target| self.cut.contains(&target));
         Some(match command {
             Command::Scan(_, under, _) => {
                 self.pending.push(Pending::Scan { folders: vec![under.clone()], under });
@@ -365,6 +406,20 @@ impl World {
         let staged = &mut self.targets.get_mut(&target).unwrap().staged;
         staged.insert(token, (reading.content, reading.stat.meta));
         Ok(Staged { token, reading })
+    }
+}
+
+fn target_of(command: &Command) -> Option<TargetId> {
+    match command {
+        Command::Scan(..) | Command::LookLocal(..) | Command::Hash(..) => None,
+        Command::Probe(target)
+        | Command::List(target)
+        | Command::Recall(target, _)
+        | Command::Look(target, _)
+        | Command::Stage(target, _)
+        | Command::Apply(target, _)
+        | Command::Land(target, _)
+        | Command::Discard(target, _) => Some(*target),
     }
 }
 
