@@ -440,6 +440,19 @@ fn simulate_with(seed: u64, nervous: bool) -> Outcome {
     simulate_as(seed, policy, pick(2), seed >> 3 & 3 == 3, nervous)
 }
 
+/// One target or both are behind a line, and have more under way at once.
+fn simulate_far(seed: u64) -> Outcome {
+    let pick = |bit: u64| seed >> bit & 1 == 1;
+    let drift = [Drift::Keep, Drift::Overwrite, Drift::Take][(seed % 3) as usize];
+    let deletes = if pick(1) || drift == Drift::Take { Deletes::Propagate } else { Deletes::Retain };
+    let policy = Policy { drift, deletes, ..Policy::default() };
+    let mut run = Run::with_breaker(seed, policy, pick(2), seed >> 3 & 3 == 3, false);
+    for (target, there) in &mut run.world.targets {
+        there.far = target.0 == 1 || pick(5);
+    }
+    live_through(run, seed, policy)
+}
+
 /// Others work on both targets, and what they do comes to the share.
 fn simulate_two_way(seed: u64, nervous: bool) -> Outcome {
     let policy = Policy { drift: Drift::Take, ..Policy::default() };
@@ -447,7 +460,10 @@ fn simulate_two_way(seed: u64, nervous: bool) -> Outcome {
 }
 
 fn simulate_as(seed: u64, policy: Policy, outsiders: bool, loses_index: bool, nervous: bool) -> Outcome {
-    let mut run = Run::with_breaker(seed, policy, outsiders, loses_index, nervous);
+    live_through(Run::with_breaker(seed, policy, outsiders, loses_index, nervous), seed, policy)
+}
+
+fn live_through(mut run: Run, seed: u64, policy: Policy) -> Outcome {
     run.live(120);
     run.calm();
     run.check();
@@ -477,6 +493,16 @@ fn simulate_range(from: u64, to: u64, simulate: impl Fn(u64) -> Outcome + std::p
     let rate = (to - from) as f64 / started.elapsed().as_secs_f64();
     println!("seeds {from} to {to}: {rate:.0} runs per second, {held} held at the end, at most {worst} turns");
     assert!(failed.is_empty(), "seeds {failed:?} failed; DRIFTLINE_SEED={} shows one", failed[0]);
+}
+
+#[test]
+fn targets_behind_a_line_converge_and_lose_nothing() {
+    if let Some(seed) = variable("DRIFTLINE_SEED") {
+        simulate_far(seed);
+        return;
+    }
+    let from = variable("DRIFTLINE_SEED_FROM").unwrap_or(0);
+    simulate_range(from, from + variable("DRIFTLINE_SEEDS").unwrap_or(1_000), simulate_far);
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub(super) struct There {
 
 #[derive(Debug, Default)]
 pub(super) struct TargetWorld {
+    /// Each step there costs a round trip: more is under way at once.
+    pub(super) far: bool,
     pub(super) now: BTreeMap<RelPath, There>,
     pub(super) history: BTreeSet<Content>,
     /// Files and links that the agent replaced or removed: where, when, and whether it removed them.
@@ -345,7 +347,7 @@ impl World {
             Command::Probe(target) if dead => Event::Probed(target, Err(self.failure())),
             Command::Probe(target) => Event::Probed(
                 target,
-                Ok(Bound { id: format!("id {}", target.0), newly: false, far: false, lists: true }),
+                Ok(Bound { id: format!("id {}", target.0), newly: false, far: self.targets[&target].far, lists: true }),
             ),
             Command::Look(target, jobs) if dead => {
                 let failure = self.failure_or_refusal();
