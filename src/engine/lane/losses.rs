@@ -16,11 +16,16 @@ const HEIRS_PATIENCE: Duration = Duration::from_secs(600);
 impl Lane {
     /// Removes what nobody on the share has any more, once no rename explains it and nothing of ours lies below it.
     pub(super) fn remove(&mut self, turn: &mut Turn<'_>, case: Case<'_>, guard: Guard) -> Result<()> {
-        let Case { path, open, base: Some(base), .. } = case else { return Ok(()) };
+        let Case { path, mut open, base: Some(base), .. } = case else { return Ok(()) };
         if turn.index.moved_from(self.id(), path)?.is_some() {
             // It is the old name of something that will be renamed, not removed.
             self.block(path.clone(), turn.limits);
             return Ok(());
+        }
+        if open.since > turn.now.wall {
+            // The clock was set back since: it would wait until the clock shows that time again.
+            open.since = turn.now.wall;
+            turn.index.put_open(self.id(), path, &open)?;
         }
         let age = turn.now.wall.since(open.since);
         if age < turn.limits.grace {

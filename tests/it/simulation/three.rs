@@ -24,12 +24,15 @@ use super::{IDLE_TICKS_MAX, Run, simulate_range, start, variable};
 
 /// Seeds whose runs once failed, each for its own reason.
 const ONCE_FAILED: &[u64] = &[
-    15, // two agents set the mode of a folder against each other for ever
+    15,  // two agents set the mode of a folder against each other for ever
+    29,  // a clock was set back, and a removal waited until it showed the old time again
+    101, // the same, of what waited for a person
 ];
 
-/// Seeds that show what is still wrong: nobody is told of a version that gave way (12, 108: history has it), three who work on
-/// and on (29, 68, 98), and what waits for people again however often they see to it (101). None loses anything.
-const NOT_MENDED: &[u64] = &[12, 29, 68, 98, 101, 108];
+/// Seeds that show what is still wrong: nobody is told of a version that gave way (12, 108: history has it), and one who reads his
+/// share again and again after his clock was set back (68), and what waits for people again however often they see to it (117).
+/// None loses anything.
+const NOT_MENDED: &[u64] = &[12, 68, 108, 117];
 
 const AGENTS: usize = 3;
 const TARGETS: [TargetId; 2] = [TargetId(1), TargetId(2)];
