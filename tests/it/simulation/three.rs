@@ -7,6 +7,7 @@
 //!
 //! In the end, with what waits for people resolved by them, all five trees are the same, and whatever was ever saved is
 //! there, or was removed or replaced by somebody before whose eyes it lay, or waits in an inbox: nothing goes in silence.
+//! [`NOT_MENDED`] names the seeds of which a part of this is not true yet. Not thrown: buckets, a breaker that trips, clones.
 //!
 //! `DRIFTLINE_SEEDS_OF_THREE=1000` runs more seeds, from `DRIFTLINE_SEED_FROM`.
 
