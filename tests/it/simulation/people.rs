@@ -3,6 +3,7 @@
 use driftline::model::{Content, Digest, RelPath, TargetId};
 use driftline::plan::Drift;
 
+use super::sites::contents;
 use super::world::*;
 
 impl World {
@@ -155,9 +156,15 @@ impl World {
 
     /// Somebody works on a target.
     pub(super) fn outsider(&mut self) {
-        let before = self.lies_there();
+        let lies_on_each = |world: &Self| {
+            let each = world.targets.values().map(|target| contents(target.now.values().map(|there| there.content)));
+            each.collect::<Vec<_>>()
+        };
+        let before = lies_on_each(self);
         self.work_there();
-        self.outdated.extend(before.difference(&self.lies_there()));
+        for (before, now) in before.iter().zip(lies_on_each(self)) {
+            self.outdated.extend(before.difference(&now));
+        }
     }
 
     fn work_there(&mut self) {
