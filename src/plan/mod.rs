@@ -1,7 +1,7 @@
 //! Pure decisions: what to do about one path on one target, in which order, and when to refuse.
 //!
-//! Nothing here does I/O or knows the time. The whole policy of the agent is [`reconcile`]; its table is in the tests of
-//! `reconcile.rs`, in full.
+//! Nothing here does I/O or knows the time. The whole policy of the agent is [`reconcile`]; its table is in
+//! `reconcile/tests.rs`, in full.
 
 mod conflict;
 mod order;

@@ -21,7 +21,7 @@ use driftline::plan::{Drift, Hold, Policy};
 
 use super::sites::{Site, contents};
 use super::world::*;
-use super::{IDLE_TICKS_MAX, Run, simulate_range, start, variable};
+use super::{IDLE_TICKS_MAX, Run, seeds, simulate_all, start, variable};
 
 /// Seeds whose runs once failed, each for its own reason.
 const ONCE_FAILED: &[u64] = &[
@@ -469,14 +469,9 @@ fn simulate(seed: u64) -> Outcome {
 
 #[test]
 fn three_agents_converge_and_lose_nothing() {
-    if let Some(seed) = variable("DRIFTLINE_SEED") {
-        simulate(seed);
-        return;
-    }
-    let from = variable("DRIFTLINE_SEED_FROM").unwrap_or(0);
-    let seeds = variable("DRIFTLINE_SEEDS_OF_THREE").unwrap_or(120);
-    simulate_range(from, from + seeds, |seed| {
-        if NOT_MENDED.contains(&seed) {
+    let wanted = seeds(variable("DRIFTLINE_SEEDS_OF_THREE").unwrap_or(120));
+    simulate_all(wanted, |seed| {
+        if NOT_MENDED.contains(&seed) && variable("DRIFTLINE_SEED").is_none() {
             return super::Outcome::default();
         }
         let outcome = simulate(seed);
