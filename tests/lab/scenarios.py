@@ -147,7 +147,8 @@ def start(office, name):
     office.start()
     office.await_safe()
     office.stop()
-    office.save("folder 1/file 1", b"changed")
+    # It needs more room than what the agent gives back when it stops.
+    office.save("folder 1/file 1", os.urandom(300_000))
     fault(FAULTS[name].begin)
     office.start()
     said = matter(office, FAULTS[name])

@@ -280,15 +280,15 @@ def hang_cloud():
     def work(number):
         files = 150
         begun = time.monotonic()
+        want = office.lane("disk")["files"]
         for each in range(files):
             office.save(f"work {number}/file {each}")
-        want = office.lane("disk")["files"]
         await_that("the other directory has it", lambda: tree(office.share) == tree(office.second), 120)
 
         def all_there():
             cloud, disk = office.lane("cloud"), office.lane("disk")
             need(cloud["state"] == "ok", f"the bucket is said to be {cloud['state']}: {cloud['error']}")
-            return cloud["pending"] == 0 and cloud["files"] == disk["files"] > want
+            return cloud["pending"] == 0 and cloud["files"] == disk["files"] == want + files
 
         await_that("the bucket has it", all_there, 120)
         return time.monotonic() - begun

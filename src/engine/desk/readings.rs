@@ -13,6 +13,17 @@ use crate::model::{Content, Kind, ReadFault, Reading, RelPath, Stat, Trouble, Wa
 /// `current_time(9)`).
 const CLOCK_STEP: Duration = Duration::from_millis(20);
 
+/// A last change that lies ahead of our clock by more than this was stamped by a clock that was set back since, and not by
+/// the one of a file server that runs ahead a little.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
+
+/// Whether what was read at this time may have changed since without a sign. Its mtime says nothing of that: anybody can
+/// set it, to years ahead too, and a write moves the ctime. Where the clock was set back, the next change is stamped with
+/// another time than the last one was.
+fn may_have_changed(stat: &Stat, at: Wall) -> bool {
+    at.before(CLOCK_STEP) <= stat.ctime && stat.ctime.before(AHEAD_MAX) <= at
+}
+
 impl Desk {
     pub(in crate::engine) fn hashed(
         &mut self,
@@ -33,8 +44,7 @@ impl Desk {
     pub(in crate::engine) fn read(&mut self, index: &mut Index, path: &RelPath, reading: &Reading) -> Result<()> {
         self.handed_out.remove(path);
         self.end_unreadable(index, path)?;
-        let last_change = reading.stat.meta.mtime.max(reading.stat.ctime);
-        let racy = reading.at.before(CLOCK_STEP) <= last_change;
+        let racy = may_have_changed(&reading.stat, reading.at);
         let seen = LocalRow::fresh(reading.stat, Some(reading.content.digest), index.run());
         let row = LocalRow { racy, noise: reading.noise, ..seen };
         let expected = index.local(self.id, path)?.is_some_and(|old| old.is_present() && old.stat.same(&reading.stat));
@@ -57,9 +67,9 @@ impl Desk {
         at: Wall,
     ) -> Result<()> {
         self.end_unreadable(index, path)?;
-        let racy = at.before(CLOCK_STEP) <= stat.meta.mtime.max(stat.ctime);
         let digest = (content.shape.kind != Kind::Folder).then_some(content.digest);
-        let row = LocalRow { racy: racy && digest.is_some(), ..LocalRow::fresh(stat, digest, index.run()) };
+        let racy = digest.is_some() && may_have_changed(&stat, at);
+        let row = LocalRow { racy, ..LocalRow::fresh(stat, digest, index.run()) };
         index.put_local(self.id, path, &row)?;
         self.tell(path);
         Ok(())

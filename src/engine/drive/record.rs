@@ -8,11 +8,13 @@ use crate::engine::start::ShareSeat;
 use crate::engine::state::{ErrorState, ShareCondition, ShareState, TargetCondition, TargetState};
 use crate::engine::{LaneReport, LaneState, Thorough, clock};
 use crate::index::{Index, TargetTally};
-use crate::model::{Moment, RelPath, ShareId, TargetId};
+use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
 use crate::target::Says;
 
 /// A share on a file server without a sign of life for so long does not answer. Longer than a page of a scan takes.
 const SHARE_SILENCE: Duration = Duration::from_secs(15);
+/// Two silences of one lane do not begin within this time: the shortest that is told is longer.
+const SAME_SILENCE: Duration = Duration::from_secs(2);
 /// A lane without a sign of life for so long is unresponsive.
 const SILENCE: Duration = Duration::from_secs(5);
 /// The same for a bucket, whose requests are bounded in time and end by themselves: a large part on a slow line takes long.
@@ -36,6 +38,11 @@ impl Engine {
             let silent = silent.filter(|silence| *silence >= patience);
             let Some(report) = self.core.lane_report(seat.id) else { continue };
             let rate = seat.rate.rate(now, seat.hands.pulse.sent());
+            let silent = silent.map(|silence| {
+                let told = TargetState::parse(&seat.state);
+                let told = told.since.filter(|_| told.state == TargetCondition::Unresponsive).map(Wall);
+                silent_since(clock::wall().before(silence), told)
+            });
             let state = TargetState { rate, ..target_state(&report, silent) };
             if let Some(berth) = &seat.berth {
                 berth.say(says(&state, &report, self.index.target_tally(seat.id)));
@@ -149,16 +156,21 @@ fn note_target(index: &Index, (share, target): (ShareId, TargetId), old: &str, n
     index.note(share, Some(target), &RelPath::root(), what, &detail)
 }
 
-fn target_state(report: &LaneReport, silent: Option<Duration>) -> TargetState {
+/// The wall time at which a silence began, to the second. It is counted back from now by a clock that is not the wall clock:
+/// what was told of the same silence stands, or the two would disagree by a second now and then, and each time be written down.
+fn silent_since(counted: Wall, told: Option<Wall>) -> Wall {
+    let is_same = |told: &Wall| told.since(counted).max(counted.since(*told)) < SAME_SILENCE;
+    told.filter(is_same).unwrap_or(Wall(counted.0 / 1_000_000_000 * 1_000_000_000))
+}
+
+fn target_state(report: &LaneReport, silent: Option<Wall>) -> TargetState {
     let error = report.error.as_ref().map(|(failure, since)| ErrorState {
         message: failure.message.clone(),
         hint: failure.hint.clone(),
         since: since.0,
     });
     let (state, error) = match (report.state, silent) {
-        (_, Some(silence)) => {
-            // To the second: the text must not change while nothing else does.
-            let since = clock::wall().before(silence).0 / 1_000_000_000 * 1_000_000_000;
+        (_, Some(Wall(since))) => {
             let message = "a call to the target has not come back".to_owned();
             let hint = "check the mount and the line to its server; it goes on by itself".to_owned();
             (TargetCondition::Unresponsive, Some(ErrorState { message, hint, since }))
@@ -169,4 +181,20 @@ fn target_state(report: &LaneReport, silent: Option<Duration>) -> TargetState {
     };
     let since = error.as_ref().map(|error| error.since);
     TargetState { state, error, since, no_lists: report.no_lists, rate: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_silence_is_told_of_one_moment_and_the_next_one_of_another() {
+        let second = 1_000_000_000;
+        let first = silent_since(Wall(100 * second + 999_999_990), None);
+        assert_eq!(first, Wall(100 * second));
+        // Counted again, by clocks that were read a little later.
+        assert_eq!(silent_since(Wall(101 * second + 10), Some(first)), first);
+        assert_eq!(silent_since(Wall(99 * second + 999_999_999), Some(first)), first);
+        assert_eq!(silent_since(Wall(107 * second + 10), Some(first)), Wall(107 * second));
+    }
 }

@@ -33,6 +33,44 @@ impl Dice {
     }
 }
 
+/// What happened, in order. It is put into words only where two runs are compared.
+#[derive(Debug, Default)]
+pub(super) struct Trace(Vec<Happened>);
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "compared as it is put into words")]
+enum Happened {
+    Event(Event),
+    Else(&'static str, usize),
+}
+
+impl Trace {
+    pub(super) fn events(&mut self, events: &[Event]) {
+        self.0.extend(events.iter().cloned().map(Happened::Event));
+    }
+
+    /// A crash, an index that is lost, the agent of this number.
+    pub(super) fn note(&mut self, what: &'static str, number: usize) {
+        self.0.push(Happened::Else(what, number));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many readings of files were answered from there on.
+    pub(super) fn readings_since(&self, from: usize) -> usize {
+        let is_one = |it: &&Happened| matches!(it, Happened::Event(Event::Hashed(..) | Event::Staged(..)));
+        self.0[from..].iter().filter(is_one).count()
+    }
+}
+
+impl PartialEq for Trace {
+    fn eq(&self, other: &Self) -> bool {
+        format!("{:?}", self.0) == format!("{:?}", other.0)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node {
     pub(super) content: Content,
@@ -139,7 +177,7 @@ pub(super) struct World {
     pub(super) lost_index: bool,
     pub(super) serial: u64,
     pub(super) policy: Policy,
-    pub(super) trace: Vec<String>,
+    pub(super) trace: Trace,
     pub(super) show: bool,
 }
 
