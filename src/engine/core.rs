@@ -25,11 +25,13 @@ pub struct Limits {
     pub fresh_max: usize,
     /// Commands of a lane under way at once (count).
     pub jobs_max: usize,
+    /// Commands of a lane under way at once that stage a big file each (count).
+    pub big_jobs_max: usize,
     /// Files or steps in one command (count).
     pub batch_max: usize,
     /// Bytes to stage with one command, once reached no file is added (bytes).
     pub batch_bytes_max: u64,
-    /// Files of at least this size go alone, and at most half of a lane's commands are such (bytes).
+    /// Files of at least this size go alone (bytes).
     pub big: u64,
     /// Open paths decided in one turn (count).
     pub decided_max: usize,
@@ -51,6 +53,7 @@ impl Default for Limits {
             wanted_max: 65_536,
             fresh_max: 4096,
             jobs_max: 4,
+            big_jobs_max: 2,
             batch_max: 512,
             batch_bytes_max: 64 << 20,
             big: 64 << 20,
@@ -191,7 +194,7 @@ impl Core {
         self.unfinished = false;
         for lane in self.lanes.values_mut() {
             let Some(desk) = self.desks.get_mut(&lane.share()) else { continue };
-            let limits = lane.limits(&self.limits);
+            let limits = lane.limits(&self.limits, index.target_tally(lane.id()).pending);
             self.unfinished |= lane.ask(&mut Turn::new(index, desk, &limits, now, &mut commands))?;
         }
         for desk in self.desks.values_mut() {
@@ -343,7 +346,7 @@ impl Core {
     ) -> Result<()> {
         let Some(lane) = self.lanes.get_mut(&target) else { return Ok(()) };
         let Some(desk) = self.desks.get_mut(&lane.share()) else { return Ok(()) };
-        let limits = lane.limits(&self.limits);
+        let limits = lane.limits(&self.limits, index.target_tally(target).pending);
         let mut turn = Turn::new(index, desk, &limits, now, commands);
         f(lane, &mut turn)?;
         lane.send(&mut turn);

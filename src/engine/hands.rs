@@ -382,7 +382,7 @@ impl LaneHands {
                 reader,
                 path,
                 &how,
-                clock::moment(),
+                &clock::moment,
                 &mut Beating { sink, pulse: &self.pulse, sends: true },
             )
         };

@@ -19,7 +19,8 @@ use crate::local::trouble::trouble;
 use crate::model::{Acl, Content, Digest, Kind, Meta, ReadFault, Reading, RelPath, Sink, Stat, Wall};
 use crate::plan::looks_like_noise;
 use crate::sys::cause::{Cause, cause};
-use crate::sys::{self, beneath, raw, stat};
+use crate::sys::raw::{self, Writer};
+use crate::sys::{self, beneath, stat};
 
 /// Bytes read at once.
 const BUFFER: usize = 1 << 20;
@@ -74,6 +75,8 @@ pub struct Reader {
     root: OwnedFd,
     /// The share's file system knows access control lists.
     lists: bool,
+    /// A file system below it that has no leases.
+    leaseless: Option<u64>,
     buffer: Vec<u8>,
 }
 
@@ -101,6 +104,8 @@ struct Opened {
     device: u64,
     /// Bytes that it takes on disk.
     taken: u64,
+    /// When that was.
+    at: Wall,
     /// Any further change moves its times.
     settled: bool,
 }
@@ -110,7 +115,7 @@ impl Reader {
     pub fn open(root: &Path, id: &RootId) -> Result<Self, String> {
         let fd = open_bound(root, id)?;
         let lists = sys::acl::are_known(fd.as_fd());
-        Ok(Self { path: root.to_owned(), id: *id, root: fd, lists, buffer: Vec::new() })
+        Ok(Self { path: root.to_owned(), id: *id, root: fd, lists, leaseless: None, buffer: Vec::new() })
     }
 
     /// Reads the file at `path` into `sink`. `Ok` is one version: all of it was there at one moment, under this path.
@@ -122,7 +127,8 @@ impl Reader {
     ///   beginning, and these bytes a second time, to prove that they did not change.
     pub fn read(&mut self, path: &RelPath, how: &How<'_>, sink: &mut dyn Sink) -> Result<Reading, ReadFault> {
         let mut opened = self.open_settled(path, how)?;
-        if !how.insist && opened.has_writer(how.probe_writers_since) {
+        let is_fresh = how.probe_writers_since.is_some_and(|since| opened.is_changed_since(since));
+        if is_fresh && !how.insist && self.has_writer(&opened) {
             return Err(ReadFault::Busy("it is open for writing".to_owned()));
         }
         let is_known = |known: &Reading| opened.settled && known.stat.same(&opened.stat);
@@ -154,23 +160,38 @@ impl Reader {
         found.is_ok_and(|st| stat::stat(&st, stat::device(&st)).is_ok_and(|stat| stat.same(known)))
     }
 
+    /// Where a file system has no leases it is asked once: each file would give the same answer.
+    fn has_writer(&mut self, opened: &Opened) -> bool {
+        if self.leaseless == Some(opened.device) {
+            return false;
+        }
+        match raw::has_writer(opened.file.as_fd()) {
+            Writer::Some => true,
+            Writer::None | Writer::NotKnown => false,
+            Writer::NoLeases => {
+                self.leaseless = Some(opened.device);
+                false
+            }
+        }
+    }
+
     /// A file that was changed within the last tick is looked at again after one.
     fn open_settled(&mut self, path: &RelPath, how: &How<'_>) -> Result<Opened, ReadFault> {
-        let first = self.open_file(path)?;
-        if !first.is_within_a_tick(how.now) {
+        let first = self.open_file(path, how.now)?;
+        if !first.is_within_a_tick() {
             return Ok(first);
         }
         std::thread::sleep(TICK);
-        let second = self.open_file(path)?;
+        let second = self.open_file(path, how.now)?;
         Ok(Opened { settled: second.stat == first.stat, ..second })
     }
 
-    fn open_file(&mut self, path: &RelPath) -> Result<Opened, ReadFault> {
-        match self.try_open(path) {
+    fn open_file(&mut self, path: &RelPath, now: &dyn Fn() -> Wall) -> Result<Opened, ReadFault> {
+        match self.try_open(path, now) {
             Err(error) if cause(&error) == Cause::Stale => {
                 // A file server forgot what we had open: begin again from the root, once.
                 self.root = open_bound(&self.path, &self.id).map_err(ReadFault::Offline)?;
-                self.try_open(path)
+                self.try_open(path, now)
             }
             result => result,
         }
@@ -179,12 +200,13 @@ impl Reader {
     }
 
     /// `None` if it is no file.
-    fn try_open(&self, path: &RelPath) -> io::Result<Option<Opened>> {
+    fn try_open(&self, path: &RelPath, now: &dyn Fn() -> Wall) -> io::Result<Option<Opened>> {
         let file = beneath::open_file(self.root.as_fd(), path)?;
         let st = beneath::stat_fd(file.as_fd())?;
         let device = stat::device(&st);
         let plain = stat::stat(&st, device).ok().filter(|stat| stat.shape.kind == Kind::File);
-        Ok(plain.map(|stat| Opened { file, stat, device, taken: st.stx_blocks.saturating_mul(512), settled: true }))
+        let (at, taken) = (now(), st.stx_blocks.saturating_mul(512));
+        Ok(plain.map(|stat| Opened { file, stat, device, taken, at, settled: true }))
     }
 
     fn why_not_open(&self, path: &RelPath, error: &io::Error) -> ReadFault {
@@ -204,7 +226,6 @@ impl Reader {
 
     /// Reads all of it once and looks again.
     fn pass(&mut self, path: &RelPath, it: Opened, how: &How<'_>, sink: &mut dyn Sink) -> Result<Passage, ReadFault> {
-        let at = (how.now)();
         let len = it.stat.shape.len;
         if len > LARGE {
             sys::bytes::will_read_in_order(&it.file);
@@ -229,7 +250,7 @@ impl Reader {
         let after = stat::stat(&after, it.device).map_err(|_| ReadFault::Changed)?;
         self.still_named(path, &it)?;
         let stat = Stat { meta: Meta { acl, ..it.stat.meta }, ..it.stat };
-        let reading = Reading { content: Content::file(digest, len), stat, at, noise };
+        let reading = Reading { content: Content::file(digest, len), stat, at: it.at, noise };
         if done && it.settled && after == it.stat {
             return Ok(Passage::Whole(reading));
         }
@@ -277,14 +298,12 @@ impl Moved {
 }
 
 impl Opened {
-    fn is_within_a_tick(&self, now: &dyn Fn() -> Wall) -> bool {
-        let now = now();
-        now.since(self.stat.ctime) < TICK && self.stat.ctime.since(now) < TICK
+    fn is_within_a_tick(&self) -> bool {
+        self.at.since(self.stat.ctime) < TICK && self.stat.ctime.since(self.at) < TICK
     }
 
-    fn has_writer(&self, since: Option<Wall>) -> bool {
-        let recent = |since: Wall| self.stat.meta.mtime >= since || self.stat.ctime >= since;
-        since.is_some_and(recent) && raw::has_writer(self.file.as_fd()) == Some(true)
+    fn is_changed_since(&self, then: Wall) -> bool {
+        self.stat.meta.mtime >= then || self.stat.ctime >= then
     }
 }
 

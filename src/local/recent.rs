@@ -71,7 +71,7 @@ impl Recent {
         reader: &mut Reader,
         path: &RelPath,
         how: &How<'_>,
-        now: Moment,
+        now: &dyn Fn() -> Moment,
         sink: &mut dyn Sink,
     ) -> Result<Reading, ReadFault> {
         if self.readers < 2 {
@@ -143,14 +143,14 @@ impl Recent {
         reader: &Reader,
         path: &RelPath,
         known: Option<Reading>,
-        now: Moment,
+        now: &dyn Fn() -> Moment,
     ) -> Result<Option<Reading>, ReadFault> {
         let just_found = self.under_way().known(path);
         let mut all = known.into_iter().chain(just_found);
         if let Some(known) = all.find(|known| reader.is_still(path, &known.stat)) {
             return Ok(Some(known));
         }
-        if self.under_way().is_coming(path, now) { Err(ReadFault::InHand) } else { Ok(None) }
+        if self.under_way().is_coming(path, now()) { Err(ReadFault::InHand) } else { Ok(None) }
     }
 
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {

@@ -20,20 +20,36 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Whether somebody else has the file open for writing; `None` if that cannot be told here.
+/// Whether somebody else has a file open for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// Somebody has.
+    Some,
+    /// Nobody has.
+    None,
+    /// It cannot be told of this file: it is not ours.
+    NotKnown,
+    /// It cannot be told of any file of its file system.
+    NoLeases,
+}
+
+/// Whether somebody else has the file open for writing.
 ///
-/// The descriptor is open for reading only. See the module's text for what must be called first.
-pub fn has_writer(file: BorrowedFd<'_>) -> Option<bool> {
+/// The descriptor is open for reading only, and a plain file's. See the module's text for what must be called first.
+pub fn has_writer(file: BorrowedFd<'_>) -> Writer {
     let fd = file.as_raw_fd();
     // SAFETY: fcntl with F_SETLEASE takes an int and touches no memory; the descriptor is open while it is borrowed.
     let granted = unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) } == 0;
     if !granted {
-        let refused = std::io::Error::last_os_error().raw_os_error();
-        return (refused == Some(libc::EAGAIN)).then_some(true);
+        return match std::io::Error::last_os_error().raw_os_error() {
+            Some(libc::EAGAIN) => Writer::Some,
+            Some(libc::EINVAL) => Writer::NoLeases,
+            _ => Writer::NotKnown,
+        };
     }
     // SAFETY: as above. It cannot fail: the lease was granted on this descriptor.
     unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) };
-    Some(false)
+    Writer::None
 }
 
 /// Ignores `SIGIO` in this process from now on. Called once, when the program starts.
@@ -88,14 +104,14 @@ mod tests {
         let path = dir.path().join("file");
         std::fs::write(&path, b"x").expect("written");
         let file = File::open(&path).expect("open");
-        if has_writer(file.as_fd()).is_none() {
+        if has_writer(file.as_fd()) == Writer::NoLeases {
             return eprint_skipped();
         }
-        assert_eq!(has_writer(file.as_fd()), Some(false));
+        assert_eq!(has_writer(file.as_fd()), Writer::None);
         let writer = OpenOptions::new().append(true).open(&path).expect("open for writing");
-        assert_eq!(has_writer(file.as_fd()), Some(true));
+        assert_eq!(has_writer(file.as_fd()), Writer::Some);
         drop(writer);
-        assert_eq!(has_writer(file.as_fd()), Some(false));
+        assert_eq!(has_writer(file.as_fd()), Writer::None);
     }
 
     #[test]

@@ -182,10 +182,13 @@ def large(office, name):
     office.fill(4)
     office.start()
     office.await_safe()
+    # It takes eight seconds then: else it has arrived before the fault begins.
+    fault("narrow")
     office.save("film", os.urandom(100_000_000))
     staging = office.arrived / ".driftline/staging"
     await_that("it is on its way", lambda: any(path.stat().st_size > 4_000_000 for path in files_in(staging)))
     fault(FAULTS[name].begin)
+    need(not (office.arrived / "film").exists(), "it has arrived before the fault")
     said = matter(office, FAULTS[name])
     second_is_complete(office)
     after = mended(office, name)

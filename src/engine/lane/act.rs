@@ -48,7 +48,7 @@ impl Lane {
             Sight::Unseen | Sight::Absent | Sight::Troubled => 0,
         };
         let is_big = len >= turn.limits.big;
-        let no_room = is_big && self.big_jobs + turn.batch.big.len() >= turn.limits.jobs_max.div_ceil(2);
+        let no_room = is_big && self.big_jobs + turn.batch.big.len() >= turn.limits.big_jobs_max;
         if no_room || !self.claims.allows(path, Claim::Fill) {
             self.block(path.clone(), turn.limits);
             return Ok(());
@@ -93,10 +93,13 @@ impl Lane {
         let replaces = replaced.or(vanished).filter(is_known).map(|old| old.digest);
         let ours = Seen { shape: content.shape, digest: Some(content.digest), meta };
         let conflict = conflict_of(&open, base.as_ref(), &guard, &ours);
+        let publishes = matches!(change, Change::Publish { .. });
         let step = Step { path: path.clone(), change, guard, replaces };
         if self.step(turn, step, claim) {
             deed.iter().for_each(|deed| self.depart(deed));
-            self.staged.remove(path);
+            if publishes {
+                self.staged.remove(path);
+            }
             if content == Content::FOLDER {
                 turn.batch.made.insert(path.clone());
             }

@@ -139,14 +139,15 @@ impl Lane {
         }
     }
 
-    /// Decides again, now that it is known what the file holds. What is not published now was staged in vain.
+    /// Decides again, now that it is known what the file holds.
     fn decide_staged(&mut self, turn: &mut Turn<'_>, path: &RelPath) -> Result<()> {
         let resting = self.rests_until.is_some() || self.halt.is_some() || self.paused || turn.desk.offline().is_some();
-        if !resting {
+        if resting {
+            self.drop_staged(turn, path);
+        } else {
             self.decide(turn, path)?;
         }
-        self.drop_staged(turn, path);
-        if !self.claims.contains(path) {
+        if !self.claims.contains(path) && !self.blocked.contains(path) {
             self.freshen(path.clone(), turn.limits);
         }
         Ok(())

@@ -40,8 +40,19 @@ impl Case<'_> {
 }
 
 impl Lane {
-    /// Finds out what is to be done about an open path, and begins it. Nothing is done while an answer is awaited.
+    /// Finds out what is to be done about an open path, and begins it. What was staged and is not published now was staged in
+    /// vain, unless it waits only for something else to end, as for its folder to be made.
     pub(super) fn decide(&mut self, turn: &mut Turn<'_>, path: &RelPath) -> Result<()> {
+        self.blocked.remove(path);
+        self.find_out(turn, path)?;
+        if !(self.blocked.contains(path) && self.may_keep_staged(turn)) {
+            self.drop_staged(turn, path);
+        }
+        Ok(())
+    }
+
+    /// Nothing is done while an answer is awaited.
+    fn find_out(&mut self, turn: &mut Turn<'_>, path: &RelPath) -> Result<()> {
         // One consistent version in hand is published even if the file is being changed again: it would starve else.
         let wait = turn.desk.is_unsettled(path) && !self.staged.contains_key(path);
         if wait || self.claims.contains(path) {
@@ -207,6 +218,24 @@ impl Lane {
         if let Some(staged) = self.staged.remove(path) {
             turn.batch.discard.push(staged.token);
         }
+    }
+
+    /// What is staged for a bucket lies in memory: there it waits for nothing. Elsewhere no more of it waits than can come in
+    /// with the answers to all commands under way.
+    fn may_keep_staged(&self, turn: &Turn<'_>) -> bool {
+        let room = turn.limits.jobs_max * turn.limits.batch_max;
+        self.setup.policy.nature.stages_there() && self.staged.len() <= room
+    }
+
+    /// Drops what was staged for paths that do not wait, or not any more.
+    pub(super) fn drop_forgotten(&mut self, turn: &mut Turn<'_>) {
+        let forgotten = self.staged.extract_if(.., |path, _| !self.blocked.contains(path));
+        turn.batch.discard.extend(forgotten.map(|(_, staged)| staged.token));
+    }
+
+    /// Drops all that was staged: nothing goes on for a while.
+    pub(super) fn drop_all_staged(&mut self, turn: &mut Turn<'_>) {
+        turn.batch.discard.extend(std::mem::take(&mut self.staged).into_values().map(|staged| staged.token));
     }
 
     fn examine(&mut self, turn: &mut Turn<'_>, path: &RelPath) -> Result<()> {

@@ -18,6 +18,8 @@ impl Lane {
     pub(in crate::engine) fn ask(&mut self, turn: &mut Turn<'_>) -> Result<bool> {
         self.note_moves(turn)?;
         if self.paused || turn.desk.offline().is_some() || self.is_resting(turn.now) {
+            self.drop_all_staged(turn);
+            self.send(turn);
             return Ok(false);
         }
         self.retry_refused(turn)?;
@@ -110,8 +112,11 @@ impl Lane {
                 self.send(turn);
             }
         }
-        self.send(turn);
         let more = !self.fresh.is_empty() || self.sweep.is_some() || self.sweep_again;
+        if !more {
+            self.drop_forgotten(turn);
+        }
+        self.send(turn);
         if !more && !self.is_busy() && self.error.is_some() && turn.index.target_tally(self.id()).pending == 0 {
             if self.takes_nothing() {
                 // What it did not take is no longer wanted.
@@ -180,10 +185,11 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::lane::{FAR_BATCH, FAR_JOBS};
     use crate::engine::{Core, Event, Failure, LaneState, Limits, ShareSetup, TargetSetup};
     use crate::index::Index;
-    use crate::local::ScanEnd;
-    use crate::model::{Moment, ShareId, TargetId, Wall};
+    use crate::local::{Found, PageEnd, ScanEnd, ScanPage};
+    use crate::model::{Kind, Meta, Moment, Shape, ShareId, Stat, TargetId, Wall};
     use crate::plan::{Nature, Policy};
     use crate::settle::SettleLimits;
     use crate::target::{Bound, Fault};
@@ -209,10 +215,42 @@ mod tests {
     }
 
     fn turn(core: &mut Core, index: &mut Index, events: Vec<Event>, at: Moment) -> Vec<Command> {
-        index.begin(Wall(0)).expect("begun");
-        let commands = core.handle(index, events, at, Wall(0), 0).expect("sound");
+        let wall = Wall(i64::try_from(at.0.as_nanos()).expect("a short test"));
+        index.begin(wall).expect("begun");
+        let commands = core.handle(index, events, at, wall, 0).expect("sound");
         index.commit().expect("committed");
         commands
+    }
+
+    /// How many files each command has to stage, where so many new ones lie in the share's root.
+    fn staged_at_once(files: usize) -> Vec<usize> {
+        let mut index = Index::in_memory().expect("an index");
+        let (mut core, share, target) = core(&mut index);
+        let bound = Bound { id: "id".to_owned(), newly: false, far: true, lists: false };
+        let before = [Event::Probed(target, Ok(bound)), Event::ScanEnded(share, RelPath::root(), ScanEnd::Done)];
+        turn(&mut core, &mut index, before.into(), Moment::default());
+        let file = |number: usize| {
+            let shape = Shape { kind: Kind::File, len: 1 };
+            let ino = 1 + number as u64;
+            let stat = Stat { shape, meta: Meta::NOTHING, ctime: Wall(0), ino, nlink: 1, mounted: false };
+            (format!("{number:05}").into_bytes().into(), Found::Plain(stat))
+        };
+        let page =
+            ScanPage { folder: RelPath::root(), entries: (0..files).map(file).collect(), end: PageEnd::Complete };
+        let later = Moment(Duration::from_secs(1));
+        let mut commands = turn(&mut core, &mut index, vec![Event::Scanned(share, page)], later);
+        commands.extend(turn(&mut core, &mut index, vec![Event::Tick], later));
+        let staged = |command: &Command| if let Command::Stage(_, jobs) = command { Some(jobs.len()) } else { None };
+        commands.iter().filter_map(staged).collect()
+    }
+
+    /// Behind a line many commands take as long as one.
+    #[test]
+    fn few_files_are_spread_over_all_commands_and_many_do_not_make_them_longer() {
+        assert_eq!(staged_at_once(5), [5]);
+        assert_eq!(staged_at_once(64), [8; 8]);
+        assert_eq!(staged_at_once(20 * FAR_JOBS), [20; FAR_JOBS]);
+        assert_eq!(staged_at_once(100 * FAR_JOBS), [FAR_BATCH; FAR_JOBS]);
     }
 
     /// Nothing waits, so that no work finds out whether it answers again.

@@ -45,9 +45,13 @@ const RETRY_FIRST: Duration = Duration::from_secs(15);
 /// Never longer than this.
 const RETRY_LONGEST: Duration = Duration::from_secs(3600);
 /// Commands under way at once for a folder behind a line (count): the line is idle while an answer is awaited.
-pub(in crate::engine) const FAR_JOBS: usize = 16;
-/// Files or steps in one command for it (count): few, so that small files are spread over all commands.
+pub(in crate::engine) const FAR_JOBS: usize = 32;
+/// Files or steps in one command for it, at most (count): few, so that small files are spread over all commands.
 const FAR_BATCH: usize = 32;
+/// The same where not so many wait that all commands have that (count): each has a few round trips of its own.
+const FAR_BATCH_LEAST: usize = 8;
+/// Commands for it that stage a big file each, at most (count): each has a buffer of its own.
+const FAR_BIG_JOBS: usize = 8;
 /// Bytes to stage for a bucket with one command (bytes).
 const BUCKET_BATCH: u64 = 4 << 20;
 /// Files of at least this size go to a bucket alone, in parts (bytes).
@@ -215,10 +219,14 @@ impl Lane {
         self.plan_only = true;
     }
 
-    /// What is bounded in another way here than for the engine as a whole.
-    pub(super) fn limits(&self, all: &Limits) -> Limits {
+    /// What is bounded in another way here than for the engine as a whole, while so many paths wait.
+    pub(super) fn limits(&self, all: &Limits, pending: i64) -> Limits {
         match self.setup.policy.nature {
-            Nature::Directory if self.far => Limits { jobs_max: FAR_JOBS, batch_max: FAR_BATCH, ..*all },
+            Nature::Directory if self.far => {
+                let each = usize::try_from(pending).unwrap_or(0).div_ceil(FAR_JOBS);
+                let batch_max = each.clamp(FAR_BATCH_LEAST, FAR_BATCH);
+                Limits { jobs_max: FAR_JOBS, big_jobs_max: FAR_BIG_JOBS, batch_max, ..*all }
+            }
             Nature::Directory => *all,
             // What is staged for a bucket lies in memory until it is sent.
             Nature::Bucket => Limits { batch_bytes_max: BUCKET_BATCH, big: BUCKET_BIG, ..*all },
@@ -235,7 +243,7 @@ impl Lane {
         self.sweep_again = true;
     }
 
-    fn id(&self) -> TargetId {
+    pub(super) fn id(&self) -> TargetId {
         self.setup.id
     }
 

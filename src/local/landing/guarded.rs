@@ -13,7 +13,8 @@ use crate::local::look::is_mount_point;
 use crate::local::root::open_bound;
 use crate::model::{Kind, Meta, RelPath, Stat};
 use crate::sys::publish::{self as sys, Errno, Spot, errno};
-use crate::sys::{beneath, raw, stat};
+use crate::sys::raw::{self, Writer};
+use crate::sys::{beneath, stat};
 
 /// Why the share was left as it was.
 #[derive(Debug)]
@@ -141,7 +142,7 @@ impl Landing {
             return Ok(());
         }
         let file = beneath::open_file(self.root.as_fd(), path)?;
-        if raw::has_writer(file.as_fd()) == Some(true) { Err(Refusal::Busy) } else { Ok(()) }
+        if raw::has_writer(file.as_fd()) == Writer::Some { Err(Refusal::Busy) } else { Ok(()) }
     }
 
     /// Nothing but folders lies above the path.
@@ -248,7 +249,7 @@ mod tests {
         let stat = landing.seen(&path("file")).expect("seen").expect("there");
         let writer = fs::OpenOptions::new().append(true).open(dir.path().join("file")).expect("open");
         let known = raw::has_writer(fs::File::open(dir.path().join("file")).expect("open").as_fd());
-        if known.is_none() {
+        if matches!(known, Writer::NotKnown | Writer::NoLeases) {
             return;
         }
         assert!(matches!(landing.remove_unchanged(&path("file"), &stat), Err(Refusal::Busy)));

@@ -84,8 +84,7 @@ impl Share {
         std::fs::write(self.dir.path().join(name), bytes).expect("written");
     }
 
-    /// What a target's thread gets. A reader asks the clock twice: whether the last change is older than a tick, and when
-    /// it begins to read.
+    /// What a target's thread gets. A reader asks the clock once, when it has opened the file.
     fn read(&self, name: &str) -> Result<Vec<u8>, ReadFault> {
         let mut sink = Bytes::default();
         let reading = self.read_into(name, None, Moment::default(), &mut sink)?;
@@ -106,13 +105,13 @@ impl Share {
         sink: &mut dyn Sink,
     ) -> Result<Reading, ReadFault> {
         let now = || {
-            self.readings.fetch_add(1, Ordering::Relaxed);
-            Wall(i64::MAX / 2)
+            let before = self.readings.fetch_add(1, Ordering::Relaxed);
+            Wall(i64::MAX / 2 + i64::try_from(before).expect("few"))
         };
         let stop = AtomicBool::new(false);
         let how = How { probe_writers_since: None, insist: false, known, now: &now, stop: &stop };
         let mut reader = Reader::open(self.dir.path(), &self.id).expect("online");
-        self.recent.read(&mut reader, &RelPath::new(name).expect("fine"), &how, at, sink)
+        self.recent.read(&mut reader, &RelPath::new(name).expect("fine"), &how, &|| at, sink)
     }
 
     /// A long file.
@@ -122,9 +121,9 @@ impl Share {
         bytes
     }
 
-    /// How often the share was read since this was last asked.
+    /// How often the share's files were opened since this was last asked.
     fn readings(&self) -> usize {
-        self.readings.swap(0, Ordering::Relaxed) / 2
+        self.readings.swap(0, Ordering::Relaxed)
     }
 
     fn kept(&self) -> (usize, usize) {
@@ -241,8 +240,8 @@ fn what_a_long_file_holds_is_found_out_once() {
     for _ in 0..3 {
         assert_eq!(share.learn("a", Moment::default()), Ok(copied));
     }
-    // Whoever knows what it holds asks the clock once, to open it, and reads nothing.
-    assert_eq!(share.readings.swap(0, Ordering::Relaxed), 3);
+    // Whoever knows what it holds opens it and reads nothing: its time is that of the first reading.
+    assert_eq!(share.readings(), 3);
     assert_eq!(share.kept(), (0, 0));
     assert!(share.read("a") == Ok(bytes), "its bytes are read by each who wants them");
     assert_eq!(share.readings(), 1);
@@ -277,7 +276,7 @@ fn who_copies_a_long_file_and_hangs_holds_nobody_up() {
         assert_eq!(share.readings(), 2, "by both");
         go_on.send(()).expect("it hangs");
         let (reading, copied) = copies.join().expect("no panic").expect("read");
-        assert!(copied == bytes && reading == learnt);
+        assert!(copied == bytes && reading.content == learnt.content);
     });
 }
 

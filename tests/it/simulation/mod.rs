@@ -411,6 +411,7 @@ fn start(index: &mut Index, policy: Policy, nervous: bool) -> Core {
         wanted_max: 4,
         fresh_max: 3,
         jobs_max: 2,
+        big_jobs_max: 1,
         batch_max: 2,
         big: 2,
         decided_max: 5,
@@ -654,4 +655,47 @@ fn a_rename_whose_new_name_is_told_late_is_still_a_rename() {
             assert!(target.history.is_empty(), "seed {seed}: removed or replaced: {:?}", target.history);
         }
     }
+}
+
+/// Over a line the bytes are the longest part: what was sent before its folder was made is not sent again.
+#[test]
+fn what_is_staged_before_its_folder_is_made_waits_for_it_in_staging() {
+    let policy = Policy { drift: Drift::Keep, deletes: Deletes::Propagate, ..Policy::default() };
+    let mut run = Run::new(1, policy, false, false);
+    run.world.faults = false;
+    run.world.targets.get_mut(&TargetId(1)).unwrap().far = true;
+    run.feed(vec![Event::Tick]);
+    run.rest();
+    let mut touched = Vec::new();
+    run.world.write_local(path("new"), Content::FOLDER, &mut touched);
+    run.world.write_local(path("new/er"), Content::FOLDER, &mut touched);
+    for file in ["new/file", "new/er/file"] {
+        let content = run.world.fresh_file();
+        run.world.write_local(path(file), content, &mut touched);
+    }
+    run.feed(vec![Event::Touched(SHARE, touched)]);
+    // Whatever can be answered before a change is.
+    let is_change = |pending: &Pending| matches!(pending, Pending::Command(Command::Apply(..)));
+    let is_discard = |pending: &Pending| matches!(pending, Pending::Command(Command::Discard(..)));
+    let (mut discarded, mut changes) = (0, 0);
+    loop {
+        discarded += run.world.pending.iter().filter(|pending| is_discard(pending)).count();
+        let sooner = run.world.pending.iter().position(|pending| !is_change(pending));
+        let Some(at) = sooner.or_else(|| (!run.world.pending.is_empty()).then_some(0)) else {
+            let near = run.world.moment().after(Duration::from_secs(600));
+            let Some(due) = run.core.next_due(run.world.moment()).filter(|due| *due < near) else { break };
+            run.world.clock = run.world.clock.max(due.0);
+            run.feed(vec![Event::Tick]);
+            continue;
+        };
+        changes += usize::from(sooner.is_none());
+        let event = run.world.answer(at);
+        run.feed(event.into_iter().collect());
+    }
+    run.check();
+    assert!(changes > 2, "folders first, and then what lies in them");
+    assert_eq!(discarded, 0, "nothing is staged in vain");
+    let staged = run.world.trace.iter().filter(|event| event.starts_with("Staged(TargetId(1)"));
+    let files: usize = staged.map(|event| event.matches("Ok(Staged").count()).sum();
+    assert_eq!(files, 2, "each is sent once");
 }
