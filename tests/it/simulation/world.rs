@@ -63,6 +63,15 @@ impl Trace {
         let is_one = |it: &&Happened| matches!(it, Happened::Event(Event::Hashed(..) | Event::Staged(..)));
         self.0[from..].iter().filter(is_one).count()
     }
+
+    /// How many files were staged there.
+    pub(super) fn staged_on(&self, target: TargetId) -> usize {
+        let answered = self.0.iter().filter_map(|it| match it {
+            Happened::Event(Event::Staged(id, files)) if *id == target => Some(files),
+            Happened::Event(_) | Happened::Else(..) => None,
+        });
+        answered.flatten().filter(|(_, result)| result.is_ok()).count()
+    }
 }
 
 impl PartialEq for Trace {
