@@ -41,7 +41,9 @@
 //! lost answer leaves no stranger.
 //!
 //! How often the share is read follows from that. A file of at most 8 MiB is read and hashed once for all targets that want it in
-//! the same moments. A longer one is read once for each target, to be sent, and hashed on the way. A bucket has to know its hash
+//! the same moments. A longer one is hashed once, on its way to the first of them; each reads it to send it, but from memory:
+//! with several targets the kernel is not told to give its pages up, and the disk is read once where there is room for them. A
+//! bucket has to know its hash
 //! before it is sent the first byte: it has it from the index, or from the target that is just reading the file, for which its lane
 //! does other things meanwhile, and only while that one gets on well (`local::Recent`). Else the bucket reads it once more, for the
 //! hash alone.

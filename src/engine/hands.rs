@@ -269,7 +269,10 @@ impl ShareHands {
     ) -> Result<T, ReadFault> {
         let mut reader = Reader::open(&self.root, &self.root_id).map_err(ReadFault::Offline)?;
         let since = Some(clock::wall().before(self.settings().probe_within));
-        f(&mut reader, &How { probe_writers_since: since, insist, known: None, now: &clock::wall, stop: &self.stop })
+        f(
+            &mut reader,
+            &How { probe_writers_since: since, insist, known: None, again: false, now: &clock::wall, stop: &self.stop },
+        )
     }
 }
 
@@ -377,7 +380,14 @@ impl LaneHands {
             self.pulse.beat();
             let reader = reader.as_mut().map_err(|why| ReadFault::Offline(why.clone()))?;
             let (insist, known) = special.get(path).copied().unwrap_or_default();
-            let how = How { probe_writers_since: since, insist, known, now: &clock::wall, stop: &self.share.stop };
+            let how = How {
+                probe_writers_since: since,
+                insist,
+                known,
+                again: false,
+                now: &clock::wall,
+                stop: &self.share.stop,
+            };
             self.share.recent.read(
                 reader,
                 path,

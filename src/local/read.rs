@@ -45,6 +45,8 @@ pub struct How<'a> {
     pub insist: bool,
     /// What it holds, if it is still as it was when that was found out: a sink that wants no bytes is given none.
     pub known: Option<Reading>,
+    /// Others read it too, in the same moments: its pages are not told to be given up.
+    pub again: bool,
     /// The wall clock.
     pub now: &'a dyn Fn() -> Wall,
     /// Set when the agent stops; heard between two buffers.
@@ -240,8 +242,9 @@ impl Reader {
         };
         let done = if holey { copy.runs(len, sink) } else { copy.range(0, len, sink) }.map_err(Fail::into_fault)?;
         let (digest, noise) = (Digest(*copy.hasher.finalize().as_bytes()), copy.noise);
-        // Who wants no bytes yet learns what it holds, and reads it again to send it: from memory, where there is room for it.
-        if len > LARGE && sink.wants(len) {
+        // Who wants no bytes yet learns what it holds, and reads it again to send it, as do those of other targets: from memory,
+        // where there is room for it.
+        if len > LARGE && sink.wants(len) && !how.again {
             sys::bytes::will_not_read_again(&it.file);
         }
         let trouble = |error: io::Error| ReadFault::Troubled(trouble("read the file", &error));

@@ -113,7 +113,7 @@ impl Recent {
             passage,
             found: None,
         };
-        let mut answer = reader.read(path, &How { known, ..*how }, &mut keeping);
+        let mut answer = reader.read(path, &How { known, again: true, ..*how }, &mut keeping);
         keeping.found = answer.as_ref().ok().copied();
         if answer == Err(ReadFault::Sink) && keeping.passage.as_ref().is_some_and(|passage| passage.is_left()) {
             answer = Err(ReadFault::InHand);

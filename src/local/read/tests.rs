@@ -45,7 +45,7 @@ impl Share {
         sink: &mut dyn Sink,
     ) -> Result<Reading, ReadFault> {
         let (now, stop) = (clock, AtomicBool::new(false));
-        let how = How { probe_writers_since: since, insist, known: None, now: &now, stop: &stop };
+        let how = How { probe_writers_since: since, insist, known: None, again: false, now: &now, stop: &stop };
         let path = RelPath::new(name).expect("fine");
         Reader::open(self.dir.path(), &self.id).expect("online").read(&path, &how, sink)
     }
@@ -239,7 +239,7 @@ fn nothing_is_absent_from_a_root_that_was_replaced() {
     std::fs::rename(&root, share.dir.path().join("away")).expect("moved");
     std::fs::create_dir(&root).expect("made");
     let (now, stop) = (|| LATER, AtomicBool::new(false));
-    let how = How { probe_writers_since: None, insist: false, known: None, now: &now, stop: &stop };
+    let how = How { probe_writers_since: None, insist: false, known: None, again: false, now: &now, stop: &stop };
     let path = RelPath::new("file").expect("fine");
     assert!(matches!(reader.read(&path, &how, &mut Discard), Err(ReadFault::Offline(_))));
     assert!(Reader::open(&root, &id).is_err());
@@ -270,7 +270,7 @@ fn a_file_that_was_changed_this_moment_is_left_alone_for_a_tick() {
     let stop = AtomicBool::new(false);
     for (later, waits) in [(0, true), (-5_000_000, true), (25_000_000, false), (-25_000_000, false)] {
         let now = || Wall(Wall::from_parts(ctime.tv_sec, ctime.tv_nsec).0 + later);
-        let how = How { probe_writers_since: None, insist: false, known: None, now: &now, stop: &stop };
+        let how = How { probe_writers_since: None, insist: false, known: None, again: false, now: &now, stop: &stop };
         let begun = std::time::Instant::now();
         let mut reader = Reader::open(share.dir.path(), &share.id).expect("online");
         let opened = reader.open_settled(&RelPath::new("file").expect("fine"), &how).expect("a file");
@@ -291,7 +291,7 @@ fn a_file_that_changes_during_its_tick_is_not_trusted_at_once() {
         }
         clock()
     };
-    let how = How { probe_writers_since: None, insist: false, known: None, now: &now, stop: &stop };
+    let how = How { probe_writers_since: None, insist: false, known: None, again: false, now: &now, stop: &stop };
     let mut reader = Reader::open(share.dir.path(), &share.id).expect("online");
     let mut kept = Keep::new(&|_| ());
     let reading = reader.read(&RelPath::new("file").expect("fine"), &how, &mut kept).expect("read");
@@ -316,7 +316,7 @@ fn a_sink_that_fails_and_a_stop_are_told_apart() {
     share.file("file", b"x");
     assert_eq!(share.read("file", false, &mut Full), Err(ReadFault::Sink));
     let (now, stop) = (|| LATER, AtomicBool::new(true));
-    let how = How { probe_writers_since: None, insist: false, known: None, now: &now, stop: &stop };
+    let how = How { probe_writers_since: None, insist: false, known: None, again: false, now: &now, stop: &stop };
     let mut reader = Reader::open(share.dir.path(), &share.id).expect("online");
     let result = reader.read(&RelPath::new("file").expect("fine"), &how, &mut Discard);
     assert_eq!(result, Err(ReadFault::Busy("the agent is stopping".into())));
@@ -361,7 +361,8 @@ fn what_is_known_and_has_not_changed_is_not_read_for_those_who_want_no_bytes() {
     share.file("a", b"what it holds");
     let known = share.read("a", false, &mut Discard).expect("read");
     let (path, now, stop) = (RelPath::new("a").expect("fine"), || LATER, AtomicBool::new(false));
-    let how = How { probe_writers_since: None, insist: false, known: Some(known), now: &now, stop: &stop };
+    let how =
+        How { probe_writers_since: None, insist: false, known: Some(known), again: false, now: &now, stop: &stop };
     let mut reader = Reader::open(share.dir.path(), &share.id).expect("online");
     assert_eq!(reader.read(&path, &how, &mut Wantless), Ok(known));
     let mut keep = Keep::new(&|_| ());

@@ -109,7 +109,7 @@ impl Share {
             Wall(i64::MAX / 2 + i64::try_from(before).expect("few"))
         };
         let stop = AtomicBool::new(false);
-        let how = How { probe_writers_since: None, insist: false, known, now: &now, stop: &stop };
+        let how = How { probe_writers_since: None, insist: false, known, again: false, now: &now, stop: &stop };
         let mut reader = Reader::open(self.dir.path(), &self.id).expect("online");
         self.recent.read(&mut reader, &RelPath::new(name).expect("fine"), &how, &|| at, sink)
     }
