@@ -284,8 +284,13 @@ impl Fresh<'_> {
     pub fn end_file(&mut self, meta: &Meta) -> io::Result<()> {
         self.write(b"")?;
         let file = self.file.take().expect("writing made it");
+        let each = !self.landing.together;
+        if each {
+            // On a file server a write that is sent once more after its time was set would date the file anew.
+            sys::sync(file.as_fd())?;
+        }
         self.landing.carry_to(&file, Kind::File, meta)?;
-        if self.landing.together { Ok(()) } else { sys::sync(file.as_fd()) }
+        if each { sys::sync(file.as_fd()) } else { Ok(()) }
     }
 
     /// It is a link.

@@ -104,7 +104,9 @@ def digest(path):
 def difference(wanted, found):
     missing = [f"missing {path}" for path in wanted if path not in found]
     more = [f"extra {path}" for path in found if path not in wanted]
-    other = [f"other {path}" for path in wanted if path in found and wanted[path] != found[path]]
+    other = [
+        f"other {path} ({found[path]}, and not {wanted[path]})" for path in wanted if path in found and wanted[path] != found[path]
+    ]
     return (missing + more + other)[:5]
 
 
@@ -219,7 +221,7 @@ class Office:
         for place in self.places:
             unlike = difference(wanted, tree(place))
             if unlike:
-                print(self.ask("explain", unlike[0].split(" ", 1)[1])[1])
+                print(self.ask("explain", unlike[0].split(" ", 1)[1].split(" (")[0])[1])
             need(not unlike, f"{place} is not like the share: {unlike}")
 
     def need_history(self, *paths):

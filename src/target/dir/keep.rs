@@ -116,6 +116,8 @@ impl Job<'_> {
             let (mut from, mut to) = (sys::open_file(dest)?, sys::create(copy)?);
             std::io::copy(&mut from, &mut to)?;
             let acl = if self.place.lists { acl::read(from.as_fd())? } else { meta.acl };
+            // Before its time is set, too: see `Flushing::BeforeItsTime` of staging.
+            to.sync_all()?;
             self.target.carry(to.as_fd(), Meta { acl, ..meta })?;
             to.sync_all()?;
         }

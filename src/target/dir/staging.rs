@@ -98,6 +98,19 @@ impl Staging {
     }
 }
 
+/// When the bytes of what is staged are brought to the medium.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flushing {
+    /// Those of all files at once.
+    Together,
+    /// Each file's, as the last thing.
+    Each,
+    /// Each file's before its time is set, and what is left then as the last thing. A file server that was started again has its
+    /// clients send once more what it had not flushed; were the time set by then, it would be that of the sending. Where all
+    /// was flushed the second costs no request.
+    BeforeItsTime,
+}
+
 impl DirTarget {
     /// A name that nothing in staging bears: writer, run, number.
     pub(super) fn fresh_name(&self) -> (u64, Vec<u8>) {
@@ -109,11 +122,18 @@ impl DirTarget {
         blake3::hash(self.setup.writer.as_bytes()).to_hex()[..8].to_owned()
     }
 
-    fn together(&self, place: &Place, files: usize) -> bool {
-        match self.setup.flush {
+    fn flushing(&self, place: &Place, files: usize) -> Flushing {
+        let together = match self.setup.flush {
             Flush::Each => false,
             Flush::Together => true,
             Flush::Auto => files > EACH_MAX && !place.network && sys::sync_all_reports(),
+        };
+        if together {
+            Flushing::Together
+        } else if place.network {
+            Flushing::BeforeItsTime
+        } else {
+            Flushing::Each
         }
     }
 
@@ -123,15 +143,15 @@ impl DirTarget {
         paths: &[RelPath],
         read: Read<'_>,
     ) -> Vec<Result<Staged, StageError>> {
-        let together = self.together(place, paths.len());
+        let flushing = self.flushing(place, paths.len());
         let opened = Staging::open(place).and_then(|staging| Ok((self.take_bench(place, &staging)?, staging)));
         let (bench, staging) = match opened.inspect(|(_, staging)| self.drop_left(staging)) {
             Ok(opened) => opened,
             Err(err) => return paths.iter().map(|path| Err(on_ours(path, &err))).collect(),
         };
-        let mut stage = |path| self.stage_one(&staging, bench.as_ref(), path, read, together);
+        let mut stage = |path| self.stage_one(&staging, bench.as_ref(), path, read, flushing);
         let answers: Vec<_> = paths.iter().map(&mut stage).collect();
-        let flushed = if together { sys::sync_all(place.root()) } else { Ok(()) };
+        let flushed = if flushing == Flushing::Together { sys::sync_all(place.root()) } else { Ok(()) };
         let folder = bench.as_ref().map_or(staging.folder.as_fd(), |bench| bench.folder.as_fd());
         let flushed = flushed.and_then(|()| sys::sync(folder));
         self.state().benches.extend(bench.map(|bench| bench.name));
@@ -200,7 +220,7 @@ impl DirTarget {
         bench: Option<&Bench>,
         path: &RelPath,
         read: Read<'_>,
-        together: bool,
+        flushing: Flushing,
     ) -> Result<Staged, StageError> {
         let (number, name) = self.fresh_name();
         let name = bench.map_or(name.clone(), |bench| [&bench.name[..], b"/", &name].concat());
@@ -211,7 +231,7 @@ impl DirTarget {
             Some(_) => sys::create_unique(spot, self.last_mode.load(Ordering::Relaxed)),
         };
         let (file, new) = created.map_err(|err| on_ours(path, &err))?;
-        let result = self.fill(file, &new, path, read, together);
+        let result = self.fill(file, &new, path, read, flushing);
         if result.is_err() {
             self.drop_name(staging, &name);
         }
@@ -237,7 +257,7 @@ impl DirTarget {
         new: &Statx,
         path: &RelPath,
         read: Read<'_>,
-        together: bool,
+        flushing: Flushing,
     ) -> Result<(File, Reading, bool), StageError> {
         let mut sink = StagingSink { file, room: &self.room, end: 0, written: 0, failed: None };
         let answer = read(path, &mut sink);
@@ -249,21 +269,24 @@ impl DirTarget {
             let cause = format!("{} bytes came, {} were announced", sink.end, reading.content.shape.len);
             return Err(StageError::Read(ReadFault::Busy(cause)));
         }
-        let completed = self.complete(&sink, stat::meta(new), reading.stat.meta, together);
+        let completed = self.complete(&sink, stat::meta(new), reading.stat.meta, flushing);
         let denied = completed.map_err(|err| on_target(path, err))?;
         Ok((sink.file, reading, denied))
     }
 
     /// Length, owner, mode and time, in the order in which none undoes another; then to the medium.
-    fn complete(&self, sink: &StagingSink<'_>, now: Meta, meta: Meta, together: bool) -> io::Result<bool> {
+    fn complete(&self, sink: &StagingSink<'_>, now: Meta, meta: Meta, flushing: Flushing) -> io::Result<bool> {
         let file = &sink.file;
         if sink.end != sink.written {
             file.set_len(sink.end)?;
         }
+        if flushing == Flushing::BeforeItsTime {
+            file.sync_all()?;
+        }
         let denied = self.carry_from(file.as_fd(), now, meta)?;
         self.last_mode.store(meta.mode | FILE_MODE, Ordering::Relaxed);
         // What `close` would say on NFS, `fsync` says before: see the promise of `stage`.
-        if together {
+        if flushing == Flushing::Together {
             sys::begin_write_back(file);
         } else {
             file.sync_all()?;
