@@ -237,6 +237,7 @@ fn unseen_target(name: &str, kind: TargetKind) -> TargetStatus {
         foreign: 0,
         verified: Verified::default(),
         error: None,
+        events: None,
         halt: None,
         requests: report::Requests::default(),
         requests_today: report::Requests::default(),
@@ -335,6 +336,10 @@ fn target_status(
     // Nobody tries again after the agent has stopped.
     let lasts = pulse.liveness == Liveness::Stopped
         || error.as_ref().is_some_and(|error| now.since(error.since.0) > FAULT_LASTS);
+    let events = said.events.as_ref().filter(|_| pulse.liveness == Liveness::Running);
+    let events = events.map(|events| report::Events { error: events.error.as_ref().map(trouble) });
+    let deaf = events.as_ref().and_then(|events| events.error.as_ref());
+    let deaf = deaf.is_some_and(|error| now.since(error.since.0) > FAULT_LASTS);
     // Before its first listing nothing was put there, and nothing is known of what is.
     let protected = seen_until.filter(|_| target.listed.is_some()).and_then(|seen| match target.oldest {
         Oldest::None => Some(seen),
@@ -350,7 +355,7 @@ fn target_status(
         oldest_pending_s: target.oldest_pending.map(|since| now.since(since).as_secs()),
         rate: said.rate.filter(|_| pulse.liveness == Liveness::Running),
         protected_as_of: protected.map(When),
-        problems: u64::from(state == TargetState::Resting && lasts) + target.read_back.bad,
+        problems: u64::from(state == TargetState::Resting && lasts) + u64::from(deaf) + target.read_back.bad,
         verified: Verified {
             files: target.read_back.files,
             oldest: target.read_back.oldest.map(When),
@@ -360,6 +365,7 @@ fn target_status(
         conflicts: target.conflicts,
         foreign: target.foreign,
         error,
+        events,
         halt: halt_status(share, target),
         ..unseen_target(&target.name, kind(&target.place))
     }
@@ -414,8 +420,11 @@ fn target_trouble(
         return Some(Trouble { message, hint, since: When(since) });
     }
     let error = said.error.as_ref().filter(|_| state != TargetState::Ok)?;
-    let (message, hint) = (error.message.clone(), error.hint.clone());
-    Some(Trouble { message, hint, since: When(Wall(error.since)) })
+    Some(trouble(error))
+}
+
+fn trouble(error: &state::ErrorState) -> Trouble {
+    Trouble { message: error.message.clone(), hint: error.hint.clone(), since: When(Wall(error.since)) }
 }
 
 fn unsigned(count: i64) -> u64 {

@@ -22,7 +22,7 @@ pub use config::{ConfigStatus, WaitingChange};
 pub use halt::{HaltCounts, HaltFolder, HaltStatus};
 pub use item::{Item, ItemKind};
 pub use share::{ShareState, ShareStatus, WatchMode, WatchStatus};
-pub use target::{Cost, Requests, TargetKind, TargetState, TargetStatus, Trouble, Verified};
+pub use target::{Cost, Events, Requests, TargetKind, TargetState, TargetStatus, Trouble, Verified};
 pub use verdict::Verdict;
 pub use when::When;
 

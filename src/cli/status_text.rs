@@ -185,7 +185,8 @@ fn target_advice(share: &ShareStatus, target: &TargetStatus, screen: &Screen) ->
         return render_halt(&share.name, &target.name, halt, screen);
     }
     let mut lines = Vec::new();
-    if let Some(error) = &target.error {
+    let deaf = target.events.as_ref().and_then(|events| events.error.as_ref());
+    for error in target.error.iter().chain(deaf) {
         lines.push(format!("  {lane}: {}, since {}", harmless(&error.message), screen.time(error.since)));
         lines.push(format!("    hint: {}", harmless(&error.hint)));
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::{AUDIT, BUCKET_AUDIT, BUCKET_TAKE_AUDIT, TAKE_AUDIT, Timetable};
+use crate::config::{AUDIT, BUCKET_AUDIT, BUCKET_TAKE_AUDIT, Queue, TAKE_AUDIT, Timetable};
 
 /// Where a copy is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Bucket {
     pub request_budget: Option<Budget>,
     /// How an object that was there before is recognised as a copy.
     pub adopt: Adopt,
+    /// The queue that tells what others change there.
+    pub events: Option<Queue>,
 }
 
 /// How a server encrypts objects at rest.

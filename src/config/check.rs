@@ -3,6 +3,7 @@
 mod apart;
 mod bucket;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Component, Path};
 use std::time::Duration;
@@ -49,6 +50,7 @@ pub(super) struct TargetLines {
     pub(super) storage_class: Option<usize>,
     pub(super) kms_key: Option<usize>,
     pub(super) tags: Option<usize>,
+    pub(super) events: Option<usize>,
 }
 
 /// Refuses a configuration that could lose a file or that nobody can have meant.
@@ -62,6 +64,7 @@ pub(super) fn check(config: &Config, lines: &Lines) -> Result<(), ConfigError> {
     }
     absolute("the state folder", &config.agent.state_dir, lines.state_dir)?;
     shares(config, lines)?;
+    queues(config, lines)?;
     apart::apart(config, lines)
 }
 
@@ -158,6 +161,25 @@ fn two_ways(whose: &str, target: &Target, at: &TargetLines) -> Result<(), Config
             at.audit.or(at.name),
             "write how often to look, such as audit = \"5min\"",
         ));
+    }
+    Ok(())
+}
+
+/// A queue gives each message to one of those who ask: of two targets, each would miss what the other one took.
+fn queues(config: &Config, lines: &Lines) -> Result<(), ConfigError> {
+    let mut seen = BTreeMap::new();
+    for (s, share) in config.shares.iter().enumerate() {
+        for (t, target) in share.targets.iter().enumerate() {
+            let Some(queue) = target.place.bucket().and_then(|bucket| bucket.events.as_ref()) else { continue };
+            let whose = label(share, target);
+            if let Some(other) = seen.insert(queue.url.trim_end_matches('/'), whose.clone()) {
+                let line = lines.shares.get(s).and_then(|share| share.targets.get(t)).and_then(|target| target.events);
+                let message =
+                    format!("{whose} has the same events as {other}: each would miss what the other one takes");
+                let hint = "give each target a queue of its own; an SNS topic between sends the events to all of them";
+                return Err(ConfigError::new(message, line, hint));
+            }
+        }
     }
     Ok(())
 }

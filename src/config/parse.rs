@@ -14,7 +14,7 @@ use crate::config::quick::no_bucket;
 use crate::config::{
     Adopt, Agent, Bucket, Budget, Config, ConfigError, HISTORY, HISTORY_VERSIONS, LogFormat, Ownership, PATIENCE,
 };
-use crate::config::{Place, Prices, RESCAN, SETTLE, STATE_DIR, Share, Span, Sse, Target, Timetable};
+use crate::config::{Place, Prices, Queue, RESCAN, SETTLE, STATE_DIR, Share, Span, Sse, Target, Timetable};
 use crate::plan::{Deletes, Drift};
 
 #[derive(serde::Deserialize)]
@@ -89,6 +89,7 @@ struct RawTarget {
     rate_limit: Option<Spanned<Timetable>>,
     request_budget: Option<Spanned<Budget>>,
     adopt: Option<Spanned<Adopt>>,
+    events: Option<Spanned<String>>,
 }
 
 #[derive(Clone, Copy, serde::Deserialize)]
@@ -283,6 +284,7 @@ impl Reader<'_> {
             storage_class: self.line_of_option(raw.storage_class.as_ref()),
             kms_key: self.line_of_option(raw.kms_key.as_ref()),
             tags: self.line_of_option(raw.tags.as_ref()),
+            events: self.line_of_option(raw.events.as_ref()),
         };
         let usual = if raw.drift == Drift::Take { place.audit_two_ways() } else { place.audit() };
         let audit = raw.audit.map_or(Some(usual), |audit| audit.into_inner().0);
@@ -338,7 +340,17 @@ impl Reader<'_> {
             rate_limit: inner(raw.rate_limit.as_ref()).unwrap_or_default(),
             request_budget: inner(raw.request_budget.as_ref()),
             adopt: inner(raw.adopt.as_ref()).unwrap_or_default(),
+            events: self.events(raw, share)?,
             ..at
+        })
+    }
+
+    fn events(&self, raw: &RawTarget, share: &str) -> Result<Option<Queue>, ConfigError> {
+        let Some(text) = &raw.events else { return Ok(None) };
+        Queue::parse(text.get_ref()).map(Some).map_err(|bad| {
+            let (name, what) = (raw.name.get_ref(), bad.what);
+            let message = format!("events {:?} of target {name:?} of share {share:?} {what}", text.get_ref());
+            ConfigError::new(message, self.line(text), bad.hint)
         })
     }
 
@@ -368,6 +380,7 @@ impl Reader<'_> {
             ("rate_limit", self.line_of_option(raw.rate_limit.as_ref())),
             ("request_budget", self.line_of_option(raw.request_budget.as_ref())),
             ("adopt", self.line_of_option(raw.adopt.as_ref())),
+            ("events", self.line_of_option(raw.events.as_ref())),
         ];
         let name = raw.name.get_ref();
         match keys.into_iter().find(|(_, line)| line.is_some()) {

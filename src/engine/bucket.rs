@@ -8,7 +8,7 @@ use crate::config::{Adopt, Bucket, Budget, Period, Place, Timetable};
 use crate::engine::clock;
 use crate::index::{Index, IndexError};
 use crate::model::{Digest, TargetId, Wall};
-use crate::target::{Allowed, Berth, Clock, Refused, S3Setup, S3Target, Sizes, Sse};
+use crate::target::{Allowed, Berth, Clock, QueueAt, Refused, S3Setup, S3Target, Sizes, Sse};
 
 /// Who a target is, for whoever opens it.
 #[derive(Clone, Debug)]
@@ -111,6 +111,7 @@ pub(super) fn open(bucket: &Bucket, seat: &Seat<'_>, dials: &Dials) -> S3Target 
         writer: seat.agent.to_owned(),
         berth: seat.berth.clone(),
         state: seat.state_dir.map(|state| own_folder(state, bucket, seat.share_uid)),
+        events: bucket.events.as_ref().map(|queue| QueueAt { url: queue.url.clone(), region: queue.region.clone() }),
         clock: Clock { wall: clock::wall, moment: clock::moment, chance: clock::chance },
         rate: dials.rate(),
         allowed: dials.allowed(seat.used),

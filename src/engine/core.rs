@@ -291,6 +291,9 @@ impl Core {
             Event::Listed(target, page) => {
                 self.on_lane(target, (index, now, commands), |lane, turn| lane.listed(turn, &page))
             }
+            Event::Told(target, number, rumours) => {
+                self.on_lane(target, (index, now, commands), |lane, turn| lane.told(turn, number, rumours))
+            }
             Event::ListEnded(target, result) => {
                 self.on_lane(target, (index, now, commands), |lane, turn| lane.list_ended(turn, result))
             }

@@ -365,6 +365,11 @@ impl Engine {
             Command::Stage(target, jobs) => self.ask_lane(target, LaneJob::Stage(jobs)),
             Command::Land(target, jobs) => self.ask_lane(target, LaneJob::Land(jobs)),
             Command::Apply(target, steps) => self.ask_lane(target, LaneJob::Apply(steps)),
+            Command::Noted(target, number) => {
+                if let Some(seat) = self.lanes.iter().find(|seat| seat.id == target) {
+                    seat.hands.ear.note(number);
+                }
+            }
             Command::Discard(target, tokens) => self.ask_lane(target, LaneJob::Discard(tokens)),
         }
     }

@@ -4,7 +4,7 @@ use crate::index::Finding;
 use crate::local::{Looked, ScanEnd, ScanPage};
 use crate::model::{Content, ReadFault, Reading, RelPath, Shape, ShareId, Stamp, Stat, TargetId, Trouble, Wall};
 use crate::plan::{Taking, Tombstone};
-use crate::target::{Bound, Fault, Page, Placed, Remote, Staged, Step, TargetError};
+use crate::target::{Bound, Fault, Page, Placed, Remote, Rumour, Staged, Step, TargetError};
 
 /// Something that happened. Each command is answered by exactly one event (scans, listings and
 /// recalls by pages and one end).
@@ -32,6 +32,8 @@ pub enum Event {
     Probed(TargetId, Result<Bound, Failure>),
     /// A part of a listing.
     Listed(TargetId, Page),
+    /// The target tells that these may have changed; with the number that it is noted by.
+    Told(TargetId, u64, Vec<Rumour>),
     /// The listing has ended.
     ListEnded(TargetId, Result<(), Failure>),
     /// Paths of the target were looked at.
@@ -79,6 +81,8 @@ pub enum Command {
     Apply(TargetId, Vec<Step>),
     /// Bring to the share what others changed on the target.
     Land(TargetId, Vec<LandJob>),
+    /// What was told with this number is known, and need not be told again.
+    Noted(TargetId, u64),
     /// Drop what was staged.
     Discard(TargetId, Vec<crate::target::Token>),
 }

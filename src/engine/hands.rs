@@ -1,6 +1,7 @@
 //! The threads that carry commands out: some for each share, some for each target. They block; nothing waits for them.
 
 mod land;
+mod listen;
 mod queue;
 mod recall;
 
@@ -19,6 +20,7 @@ use crate::plan::{Keep, Lies};
 use crate::sys::fskind;
 use crate::target::{Bind, Change, Depth, Fault, Placed, Remote, StageError, Step, Target, TargetError, Token};
 
+pub(super) use listen::Ear;
 pub(super) use queue::Queue;
 
 /// Folders of a share that are read at once (count).
@@ -281,6 +283,9 @@ pub(super) struct LaneHands {
     pub(super) id: TargetId,
     pub(super) target: Box<dyn Target>,
     pub(super) share: Arc<ShareHands>,
+    /// `share/target`.
+    pub(super) name: String,
+    pub(super) ear: Ear,
     pub(super) pulse: Pulse,
     /// The index's file, to be read only.
     pub(super) index: PathBuf,

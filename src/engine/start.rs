@@ -11,7 +11,7 @@ use crate::engine::bucket::Dials;
 use crate::engine::drive::{Input, Mode};
 use crate::engine::flow::Flow;
 use crate::engine::folder::SET_ASIDE;
-use crate::engine::hands::{LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob, ShareSettings};
+use crate::engine::hands::{Ear, LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob, ShareSettings};
 use crate::engine::lane::FAR_JOBS;
 use crate::engine::polls::{Blindness, Polls};
 use crate::engine::state::{WatchState, WatchWay};
@@ -316,6 +316,8 @@ impl Start<'_> {
             id: info.id,
             target: opened,
             share: Arc::clone(&seat.hands),
+            name: format!("{}/{}", seat.name, target.name),
+            ear: Ear::default(),
             pulse: Pulse::default(),
             index: self.config.agent.state_dir.join(state::INDEX),
         });
@@ -323,6 +325,10 @@ impl Start<'_> {
         for _ in 0..LANE_THREADS {
             let (hands, queue) = (Arc::clone(&hands), Arc::clone(&queue));
             thread("lane", move || hands.work(&queue))?;
+        }
+        if self.mode == Mode::Run && hands.target.news().is_some() {
+            let hands = Arc::clone(&hands);
+            thread("listen", move || hands.listen())?;
         }
         let now = clock::moment();
         let lane = LaneSeat {

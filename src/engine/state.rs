@@ -236,6 +236,16 @@ pub struct TargetState {
     /// Bytes a second that are sent there, of late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<u64>,
+    /// It tells what others change there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventsState>,
+}
+
+/// Whether what a target tells is heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsState {
+    /// Why it is not.
+    pub error: Option<ErrorState>,
 }
 
 /// Whether a target works.

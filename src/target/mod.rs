@@ -18,6 +18,7 @@ mod dir;
 mod identity;
 mod ledger;
 mod memory;
+mod news;
 mod past;
 mod s3;
 mod version_name;
@@ -33,8 +34,9 @@ use crate::plan::{Guard, Keep, Lies};
 pub use agents::{Berth, Card, Says, Tenure};
 pub use dir::{DirSetup, DirTarget, Flush, Ways};
 pub use memory::{Failure, MemoryTarget};
+pub use news::{News, Rumour, Told};
 pub use past::{Piece, ReadError, Take};
-pub use s3::{Allowed, Clock, Refused, S3Setup, S3Target, Sizes, Sse};
+pub use s3::{Allowed, Clock, QueueAt, Refused, S3Setup, S3Target, Sizes, Sse};
 
 /// Something on a target, as one look showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,6 +204,10 @@ pub trait Target: Send + Sync {
     /// What the agents that write there left of themselves, in no order.
     fn agents(&self) -> Result<Vec<Card>, TargetError> {
         Ok(Vec::new())
+    }
+    /// What tells of changes there as others make them, if anything does.
+    fn news(&self) -> Option<&dyn News> {
+        None
     }
     /// Requests made so far by this value. Never waits. A place that is asked by system calls makes none.
     fn requests(&self) -> Requests {

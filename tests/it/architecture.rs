@@ -29,11 +29,12 @@ const BELOW_CLI: &[&str] =
     &["model", "sys", "plan", "settle", "rest", "names", "config", "index", "local", "target", "engine"];
 
 /// Every dependency, and the paths under `src/` that may name it.
-const CRATES: [(&str, &[&str]); 39] = [
+const CRATES: [(&str, &[&str]); 40] = [
     ("anstream", &["cli/"]),
     ("aws_config", &["target/s3/"]),
     ("aws_runtime", &["target/s3/"]),
     ("aws_sdk_s3", &["target/s3/"]),
+    ("aws_sdk_sqs", &["target/s3/"]),
     ("aws_sigv4", &["target/s3/"]),
     ("aws_smithy_http_client", &["target/s3/"]),
     ("aws_smithy_runtime_api", &["target/s3/"]),

@@ -15,6 +15,7 @@ mod faults;
 mod hints;
 mod life;
 mod lines;
+mod news;
 mod options;
 mod peers;
 mod read_back;

@@ -45,6 +45,9 @@ fn rights(call: &str) -> &'static [(&'static str, bool)] {
         "list_object_versions" => &[("s3:ListBucketVersions", false)],
         "get_bucket_versioning" => &[("s3:GetBucketVersioning", true)],
         "get_bucket_lifecycle_configuration" => &[("s3:GetLifecycleConfiguration", true)],
+        "receive_message" => &[("sqs:ReceiveMessage", true)],
+        "delete_message_batch" => &[("sqs:DeleteMessage", true)],
+        "get_queue_attributes" => &[("sqs:GetQueueAttributes", true)],
         _ => panic!("{call} is called, and the right for it is not known: add it here and to the policy"),
     }
 }

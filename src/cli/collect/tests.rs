@@ -140,7 +140,7 @@ fn a_target_is_as_its_columns_and_its_words_say() {
     let world = World::new();
     let tell = |state, since: Option<i64>| {
         let error = since.map(|since| state::ErrorState { message: "no room".into(), hint: "free some".into(), since });
-        let said = state::TargetState { state, error, since, no_lists: false, rate: None };
+        let said = state::TargetState { state, error, since, no_lists: false, rate: None, events: None };
         world.index.set_target_state(world.target, &said.to_json()).expect("told");
         world.status(pulse(Liveness::Running, Some(0)))
     };

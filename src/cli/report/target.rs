@@ -31,7 +31,7 @@ pub struct TargetStatus {
     /// Every change that had settled on the share before is durable there.
     pub protected_as_of: Option<When>,
     /// Paths that were read back and are not as they were left; and 1 more if a fault of the target as a whole makes it rest
-    /// for long. Paths that failed there are holds.
+    /// for long, and if its events are not heard for long. Paths that failed there are holds.
     pub problems: u64,
     /// Paths that wait for a person.
     pub holds: u64,
@@ -44,6 +44,9 @@ pub struct TargetStatus {
     pub verified: Verified,
     /// What is the matter with the target as a whole.
     pub error: Option<Trouble>,
+    /// Whether what the bucket tells of others' changes is heard; `None` where no queue for it is configured, or no agent runs.
+    #[serde(default)]
+    pub events: Option<Events>,
     /// Why nothing more is changed there until a person approves.
     pub halt: Option<HaltStatus>,
     /// Requests made in the last 62 days. A directory is asked by system calls, and makes none.
@@ -130,6 +133,13 @@ pub struct Trouble {
     pub hint: String,
     /// Since when.
     pub since: When,
+}
+
+/// Whether what a bucket tells of others' changes is heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// Why it is not: what others change is found by audits alone until then.
+    pub error: Option<Trouble>,
 }
 
 /// Requests by kind.

@@ -24,6 +24,7 @@ pub(in crate::cli) fn target(name: &str) -> TargetStatus {
         conflicts: 0,
         verified: Verified::default(),
         error: None,
+        events: None,
         halt: None,
         foreign: 0,
         requests: Requests::default(),
@@ -152,6 +153,7 @@ fn the_json_is_what_others_rely_on() {
         samples: vec!["letters/offer.docx".into()],
     });
     let mut two = bucket("cloud", 0.25, 1.5);
+    two.events = Some(Events { error: None });
     two.requests = Requests { put: 1, get: 2, head: 3, list: 4, delete: 5, copy: 6 };
     let status = Status::new(agent(AgentState::Running), None, vec![share("projects", vec![one, two])], at(0));
     let json = serde_json::to_value(&status).expect("plain values");
@@ -172,7 +174,7 @@ fn the_json_is_what_others_rely_on() {
                 "protected_as_of": "2026-11-23T14:03:20Z", "problems": 0, "holds": 0,
                 "conflicts": 0, "foreign": 0, "verified": { "files": 0, "oldest": null, "bad": 0 },
                 "error": { "message": "no answer", "hint": "look at the mount", "since": "2026-11-23T13:57:21Z" },
-                "halt": { "kind": "encryption", "message": "m", "hint": "h", "since": "2026-11-23T14:03:16Z",
+                "events": null, "halt": { "kind": "encryption", "message": "m", "hint": "h", "since": "2026-11-23T14:03:16Z",
                           "counts": { "removed": 1, "replaced": 100, "scrambled": 101, "files": 500, "limit": 50,
                                       "folders": 3, "bytes": 7000 },
                           "folders": [{ "path": "letters", "files": 90 }], "samples": ["letters/offer.docx"] },
@@ -183,7 +185,8 @@ fn the_json_is_what_others_rely_on() {
                 "name": "cloud", "kind": "s3", "state": "ok", "files": 12345,
                 "bytes": 3650722201, "pending": 0, "pending_bytes": 0, "oldest_pending_s": null, "rate": null,
                 "protected_as_of": "2026-11-23T14:03:20Z", "problems": 0, "holds": 0,
-                "conflicts": 0, "foreign": 0, "verified": { "files": 0, "oldest": null, "bad": 0 }, "error": null, "halt": null,
+                "conflicts": 0, "foreign": 0, "verified": { "files": 0, "oldest": null, "bad": 0 }, "error": null,
+                "events": { "error": null }, "halt": null,
                 "requests": { "put": 1, "get": 2, "head": 3, "list": 4, "delete": 5, "copy": 6 },
                 "requests_today": { "put": 7, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 },
                 "cost": { "currency": "USD", "requests_month": 0.25, "storage_month": 1.5,

@@ -156,6 +156,7 @@ fn the_examples_of_optional_keys_can_be_used() {
         rate_limit: Timetable::parse(["Mon-Fri 08:00-18:00 20 Mbit/s", "Sat,Sun 22:00-06:00 20 MB/s"]).expect("fine"),
         request_budget: Some(Budget { requests: 50_000, per: Period::Day }),
         adopt: Adopt::Prove,
+        events: Queue::parse("sqs://eu-west-1/123456789012/driftline-projects").ok(),
     };
     assert_eq!(config.shares[0].targets[1].place, Place::Bucket(Box::new(wanted)));
 }
@@ -287,6 +288,10 @@ fn a_bucket_is_read_with_all_that_belongs_to_it() {
         ("path_style = true", Bucket { path_style: true, ..plain.clone() }),
         ("sse = \"AES256\"", Bucket { sse: Some(Sse::S3), ..plain.clone() }),
         ("sse = \"aws:kms\"", Bucket { sse: Some(Sse::Kms { key: None }), ..plain.clone() }),
+        (
+            "events = \"http://nas:9324/1/news\"",
+            Bucket { events: Queue::parse("http://nas:9324/1/news").ok(), ..plain.clone() },
+        ),
         ("adopt = \"read\"", Bucket { adopt: Adopt::Read, ..plain.clone() }),
         (
             "request_budget = \"9/month\"",
@@ -335,6 +340,16 @@ fn a_bucket_that_nobody_can_have_meant_is_refused() {
             "set sse = \"aws:kms\", or remove kms_key",
         ),
         (
+            "url = \"s3://acme\"\nevents = \"arn:aws:sqs:eu-west-1:1:news\"\n",
+            "line 7: events \"arn:aws:sqs:eu-west-1:1:news\" of target \"t\" of share \"s\" is an ARN, not the address of a queue",
+            "write it as \"sqs://eu-west-1/1/news\"",
+        ),
+        (
+            "url = \"s3://acme\"\nevents = \"sqs://eu-west-1/1/news.fifo\"\n",
+            "line 7: events \"sqs://eu-west-1/1/news.fifo\" of target \"t\" of share \"s\" is a FIFO queue",
+            "make a standard queue: S3 sends its events to no queue whose name ends with .fifo",
+        ),
+        (
             "url = \"s3://acme\"\nsse = \"kms\"\n",
             "line 7: \"kms\" is not a choice here",
             "write \"AES256\" or \"aws:kms\"",
@@ -370,6 +385,7 @@ fn a_folder_has_none_of_a_buckets_keys() {
         "rate_limit = \"1 MB/s\"",
         "request_budget = \"1/day\"",
         "adopt = \"read\"",
+        "events = \"sqs://x/1/n\"",
     ];
     for line in keys {
         let key = line.split(' ').next().expect("a word");

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::engine::drive::{Engine, Result};
 use crate::engine::polls::Blindness;
 use crate::engine::start::ShareSeat;
-use crate::engine::state::{ErrorState, ShareCondition, ShareState, TargetCondition, TargetState};
-use crate::engine::{LaneReport, LaneState, Thorough, clock};
+use crate::engine::state::{ErrorState, EventsState, ShareCondition, ShareState, TargetCondition, TargetState};
+use crate::engine::{Failure, LaneReport, LaneState, Thorough, clock};
 use crate::index::{Index, TargetTally};
 use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
 use crate::target::Says;
@@ -43,7 +43,9 @@ impl Engine {
                 let told = told.since.filter(|_| told.state == TargetCondition::Unresponsive).map(Wall);
                 silent_since(clock::wall().before(silence), told)
             });
-            let state = TargetState { rate, ..target_state(&report, silent) };
+            let events =
+                seat.hands.ear.report().map(|trouble| EventsState { error: trouble.as_ref().map(error_state) });
+            let state = TargetState { rate, events, ..target_state(&report, silent) };
             if let Some(berth) = &seat.berth {
                 berth.say(says(&state, &report, self.index.target_tally(seat.id)));
             }
@@ -164,11 +166,7 @@ fn silent_since(counted: Wall, told: Option<Wall>) -> Wall {
 }
 
 fn target_state(report: &LaneReport, silent: Option<Wall>) -> TargetState {
-    let error = report.error.as_ref().map(|(failure, since)| ErrorState {
-        message: failure.message.clone(),
-        hint: failure.hint.clone(),
-        since: since.0,
-    });
+    let error = report.error.as_ref().map(error_state);
     let (state, error) = match (report.state, silent) {
         (_, Some(Wall(since))) => {
             let message = "a call to the target has not come back".to_owned();
@@ -180,7 +178,11 @@ fn target_state(report: &LaneReport, silent: Option<Wall>) -> TargetState {
         (LaneState::Ok | LaneState::Halted | LaneState::Paused, None) => (TargetCondition::Ok, error),
     };
     let since = error.as_ref().map(|error| error.since);
-    TargetState { state, error, since, no_lists: report.no_lists, rate: None }
+    TargetState { state, error, since, no_lists: report.no_lists, rate: None, events: None }
+}
+
+fn error_state((failure, since): &(Failure, Wall)) -> ErrorState {
+    ErrorState { message: failure.message.clone(), hint: failure.hint.clone(), since: since.0 }
 }
 
 #[cfg(test)]

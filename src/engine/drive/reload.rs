@@ -305,6 +305,7 @@ impl Engine {
             let is_there = |s: &Share| Some(s.name.as_str()) == share && s.targets.iter().any(|t| t.name == lane.name);
             if !config.shares.iter().any(is_there) {
                 lane.queue.close();
+                lane.hands.ear.close();
                 gone.push((lane.id, lane.share));
             }
         }

@@ -34,6 +34,7 @@ impl Lane {
             return Ok(false);
         }
         self.take_delayed(turn.now);
+        self.hear_again(turn)?;
         self.gather(turn)
     }
 

@@ -1,7 +1,7 @@
 //! The engine's side of one target: what is open, what is under way, and what the answers mean.
 //!
 //! `gather` picks what to decide and puts commands together; `decide` asks the policy and carries its verdict out, with
-//! `act`, `moves` and `losses`, which the `breaker` judges; `answers`, `record`, `recall` and `audit` take in what the target
+//! `act`, `moves` and `losses`, which the `breaker` judges; `answers`, `record`, `recall`, `audit` and `told` take in what the target
 //! says.
 //! All of them work on one [`Turn`]. What is kept here need not survive a crash.
 
@@ -16,6 +16,7 @@ mod moves;
 mod recall;
 mod record;
 mod take;
+mod told;
 mod turn;
 mod voices;
 
@@ -25,7 +26,7 @@ use std::time::Duration;
 use crate::engine::core::{Limits, News, Now, TargetSetup};
 use crate::engine::{Failure, Strange, is_twin};
 use crate::index::{Cursor, IndexError};
-use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
+use crate::model::{Moment, RelPath, ShareId, Stamp, TargetId, Wall};
 use crate::plan::{Claims, Halt, Nature, Policy};
 use crate::rest::rest;
 use crate::target::{Bound, Fault, Staged};
@@ -129,6 +130,8 @@ pub(super) struct Lane {
     needed: BTreeSet<RelPath>,
     /// How often in a row something was brought to the share in vain.
     vain: BTreeMap<RelPath, u8>,
+    /// What others may have changed while a change of ours was under way there, and its stamp.
+    rumours: BTreeMap<RelPath, Option<Stamp>>,
     /// Holds that were told of one by one, and how.
     told: BTreeMap<RelPath, String>,
     voices: Voices,
@@ -186,6 +189,7 @@ impl Lane {
             sweep_again: true,
             needed: BTreeSet::new(),
             vain: BTreeMap::new(),
+            rumours: BTreeMap::new(),
             told: BTreeMap::new(),
             voices: Voices::default(),
             blocked: BTreeSet::new(),

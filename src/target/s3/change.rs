@@ -495,6 +495,7 @@ mod tests {
             writer: String::new(),
             berth: None,
             state: None,
+            events: None,
             clock: crate::target::Clock { wall: Default::default, moment: Default::default, chance: Default::default },
             rate: Arc::new(|| None),
             allowed: Arc::new(|_| Ok(())),

@@ -52,6 +52,7 @@ impl Inner {
         }
         found.push(self.check_versions(&wire).await);
         found.push(self.check_uploads(&wire).await);
+        found.extend(self.check_queue().await);
         if is_bound {
             found.extend(self.check_abilities().await);
         } else {

@@ -47,7 +47,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// ... up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The region where none is named: what S3 itself falls back to.
-const REGION: &str = "us-east-1";
+pub(super) const REGION: &str = "us-east-1";
 /// Threads that carry requests (count): one is enough for some thousand requests a second, and with more they wake each
 /// other for every request.
 const THREADS: usize = 1;
@@ -231,7 +231,7 @@ fn endpoint_of_environment() -> Option<String> {
     ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].iter().find_map(|name| std::env::var(name).ok())
 }
 
-fn loader(setup: &S3Setup, elsewhere: bool) -> ConfigLoader {
+pub(super) fn loader(setup: &S3Setup, elsewhere: bool) -> ConfigLoader {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts);
     loader = loader.app_name(AppName::new("driftline").expect("letters only"));
@@ -262,7 +262,7 @@ fn service_credentials() -> Option<PathBuf> {
 
 /// The SDK's own, through the proxy that the environment names; it also trusts the authorities in the file that
 /// `AWS_CA_BUNDLE` names, as aws-cli does.
-fn http_client() -> SharedHttpClient {
+pub(super) fn http_client() -> SharedHttpClient {
     let trusted = authorities::trusted();
     aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
         let mut builder = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc));

@@ -34,6 +34,7 @@ mod key;
 mod lean;
 mod listing;
 mod look;
+mod news;
 mod object;
 mod pace;
 mod parts;
@@ -57,8 +58,8 @@ use std::time::Duration;
 use crate::model::{Moment, Past, RelPath, Requests, Wall, Which};
 use crate::plan::Keep;
 use crate::target::{
-    AskLies, Berth, Bind, Bound, Card, Depth, Finding, Page, Placed, Read, ReadError, Remote, StageError, Staged, Step,
-    Take, Target, TargetError, Token,
+    AskLies, Berth, Bind, Bound, Card, Depth, Finding, News, Page, Placed, Read, ReadError, Remote, StageError, Staged,
+    Step, Take, Target, TargetError, Token,
 };
 
 use blocks::Blocks;
@@ -66,6 +67,8 @@ use connection::{Connection, runtime};
 use fault::{Outcome, Refusal};
 use folders::Folders;
 use key::Prefix;
+use news::Ear;
+pub use news::QueueAt;
 use place::Known;
 use staging::Body;
 
@@ -102,6 +105,8 @@ pub struct S3Setup {
     pub berth: Option<Arc<Berth>>,
     /// A folder of this target's own, in which uploads under way are remembered; without, none goes on after a restart.
     pub state: Option<PathBuf>,
+    /// The queue to which the bucket sends its events, if there is one.
+    pub events: Option<QueueAt>,
     /// Time and chance.
     pub clock: Clock,
     /// Bytes a second that may go out now; `None` for as many as can.
@@ -187,6 +192,7 @@ struct Inner {
     setup: S3Setup,
     prefix: Prefix,
     connection: Connection,
+    ear: Ear,
     counter: AtomicU64,
     known: Mutex<Known>,
     /// Held by whoever asks whether the place is still the one.
@@ -216,6 +222,7 @@ impl S3Target {
             setup,
             prefix,
             connection: Connection::new(),
+            ear: Ear::default(),
             counter: AtomicU64::new(0),
             checking: tokio::sync::Mutex::default(),
             holding: tokio::sync::Mutex::default(),
@@ -345,6 +352,10 @@ impl Target for S3Target {
 
     fn agents(&self) -> Result<Vec<Card>, TargetError> {
         wait_for("read the agents of", None, self.inner.cards())
+    }
+
+    fn news(&self) -> Option<&dyn News> {
+        self.inner.setup.events.is_some().then_some(self)
     }
 
     fn requests(&self) -> Requests {

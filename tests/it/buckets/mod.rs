@@ -4,12 +4,14 @@
 //! is another implementation, and checks little. `tests/s3-server` starts them, once for all tests.
 
 mod line;
+mod mailbox;
 mod outsider;
 mod proxy;
 mod server;
 mod trial;
 
 pub(crate) use line::{NOWHERE, Tls, Tunnel};
+pub(crate) use mailbox::Mailbox;
 pub(crate) use outsider::{Object, Outsider, Refusal};
 pub(crate) use proxy::{Answer, Fault, Kind, Proxy, Request, Rule};
 pub(crate) use server::{Bucket, Make};

@@ -12,8 +12,8 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{
-    BucketVersioningStatus, CompletedMultipartUpload, CompletedPart, EncodingType, ObjectVersion,
-    VersioningConfiguration,
+    BucketVersioningStatus, CompletedMultipartUpload, CompletedPart, EncodingType, Event, NotificationConfiguration,
+    ObjectVersion, QueueConfiguration, VersioningConfiguration,
 };
 use tokio::runtime::Runtime;
 
@@ -276,6 +276,16 @@ impl Outsider {
     pub(super) fn make_bucket(&self) {
         let create = self.client.create_bucket().bucket(&self.bucket);
         self.ask(create.send()).expect("a bucket can be made");
+    }
+
+    /// Tells each change of an object to this queue.
+    pub(super) fn tell(&self, queue: &str) {
+        let events = [Event::S3ObjectCreated, Event::S3ObjectRemoved];
+        let queue = QueueConfiguration::builder().queue_arn(queue).set_events(Some(events.into()));
+        let queue = queue.build().expect("all that it needs");
+        let config = NotificationConfiguration::builder().queue_configurations(queue).build();
+        let put = self.client.put_bucket_notification_configuration().bucket(&self.bucket);
+        self.ask(put.notification_configuration(config).send()).expect("a bucket can be told to tell");
     }
 
     /// Whether all versions are kept from now on.

@@ -89,6 +89,7 @@ pub(super) fn setup(bucket: &str, endpoint: &str, prefix: &str) -> S3Setup {
         writer: "office-01".to_owned(),
         berth: None,
         state: None,
+        events: None,
         clock: Clock { wall: now, moment, chance: || 128 },
         rate: std::sync::Arc::new(|| None),
         allowed: std::sync::Arc::new(|_| Ok(())),

@@ -35,6 +35,12 @@ const NAMED: &[(&str, &str, &str, &str)] = &[
         "use 1 to 64 of the characters A-Z a-z 0-9 . _ -",
         "name = \"my-office\"",
     ),
+    (
+        "url = \"s3://acme/u\"",
+        "url = \"s3://acme/u\"\nevents = \"sqs://r/1/n\"\n[[share.target]]\nname = \"v\"\nurl = \"s3://acme/v\"\nevents = \"sqs://r/1/n\"",
+        "give each target a queue of its own; an SNS topic between sends the events to all of them",
+        "url = \"s3://acme/u\"\nevents = \"sqs://r/1/n\"\n[[share.target]]\nname = \"v\"\nurl = \"s3://acme/v\"\nevents = \"sqs://r/1/m\"",
+    ),
     ("name = \"b\"", "name = \"a\"", "give each share a name of its own", "name = \"b\""),
     ("name = \"u\"", "name = \"t\"", "give each target of a share a name of its own", "name = \"u\""),
     ("settle = \"1s\"", "settle = \"0s\"", "write a span such as \"500ms\" or \"1h\"", "settle = \"500ms\""),

@@ -424,6 +424,7 @@ impl World {
                 staged.retain(|token, _| !tokens.contains(token));
                 return None;
             }
+            Command::Noted(..) => return None,
             Command::Apply(target, steps) => self.answer_apply(target, steps, dead),
             Command::Land(target, jobs) => self.answer_land(target, jobs, dead),
         })
@@ -468,6 +469,7 @@ fn target_of(command: &Command) -> Option<TargetId> {
         | Command::Stage(target, _)
         | Command::Apply(target, _)
         | Command::Land(target, _)
+        | Command::Noted(target, _)
         | Command::Discard(target, _) => Some(*target),
     }
 }

@@ -73,6 +73,7 @@ fn setup(sse: Option<Sse>, tags: Vec<(String, String)>) -> S3Setup {
         writer: String::new(),
         berth: None,
         state: None,
+        events: None,
         clock: Clock { wall: || NOW, moment: Moment::default, chance: || 0 },
         rate: Arc::new(|| None),
         allowed: Arc::new(|_| Ok(())),

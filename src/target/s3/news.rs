@@ -1,0 +1,314 @@
+//! The queue to which the bucket sends its events: what stands in its messages, and how it is asked.
+//!
+//! It is spoken to on a line of its own: a poll waits for twenty seconds, and neither the pace of the bucket's requests nor
+//! their budget is meant for that.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::StalledStreamProtectionConfig;
+use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::operation::RequestId;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName};
+use tokio::sync::OnceCell;
+
+use super::connection::{REGION, http_client, loader};
+use super::fault::{Kind, Outcome, Refusal};
+use super::key::{Meaning, Prefix};
+use super::object::{file_stamp, folder_stamp};
+use super::{Inner, S3Setup, runtime};
+use crate::target::{Fault, Finding, Level, News, Rumour, TargetError, Told};
+
+/// How long the queue waits for a message before it says that there is none (seconds): the longest that SQS allows.
+const POLL: i32 = 20;
+/// Messages taken at once (count): the most that SQS gives.
+const MESSAGES: i32 = 10;
+/// How long an answer may take besides (seconds).
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A queue, and the region that it lies in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueAt {
+    /// Its address, `http(s)://host/ACCOUNT/QUEUE`.
+    pub url: String,
+    /// Without one: the bucket's.
+    pub region: Option<String>,
+}
+
+/// The line to the queue.
+#[derive(Default)]
+pub(super) struct Ear(OnceCell<Client>);
+
+impl Ear {
+    async fn client(&self, setup: &S3Setup, queue: &QueueAt) -> &Client {
+        self.0.get_or_init(|| Box::pin(connect(setup, queue))).await
+    }
+}
+
+async fn connect(setup: &S3Setup, queue: &QueueAt) -> Client {
+    let region = queue.region.clone().or_else(|| setup.region.clone());
+    let elsewhere = setup.endpoint.is_some();
+    let shared = loader(&S3Setup { region, ..setup.clone() }, elsewhere).load().await;
+    let mut config = aws_sdk_sqs::config::Builder::from(&shared)
+        // The listener rests after a fault and asks again.
+        .retry_config(RetryConfig::disabled())
+        // Nothing flows while it waits.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .http_client(http_client());
+    if shared.region().is_none() {
+        config = config.region(aws_config::Region::from_static(REGION));
+    }
+    Client::from_conf(config.endpoint_url(host(&queue.url)).build())
+}
+
+/// The address without what stands behind the host.
+fn host(url: &str) -> &str {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    url[begin..].find('/').map_or(url, |at| &url[..begin + at])
+}
+
+/// What a message says.
+#[derive(Debug, PartialEq, Eq)]
+enum Message {
+    /// These may have changed.
+    Rumours(Vec<Rumour>),
+    /// Nothing that can be understood.
+    Strange,
+}
+
+impl Inner {
+    async fn hear(&self, queue: &QueueAt) -> Outcome<Told> {
+        let client = self.ear.client(&self.setup, queue).await;
+        let asked =
+            client.receive_message().queue_url(&queue.url).max_number_of_messages(MESSAGES).wait_time_seconds(POLL);
+        let limit = ANSWER + Duration::from_secs(POLL.unsigned_abs().into());
+        let answer = in_time(limit, asked.send()).await?;
+        let mut told = Told::default();
+        for message in answer.messages() {
+            match message.body().map_or(Message::Strange, |body| read(body, &self.setup.bucket, &self.prefix)) {
+                Message::Rumours(rumours) => told.rumours.extend(rumours),
+                Message::Strange => told.strange += 1,
+            }
+            told.receipts.extend(message.receipt_handle().map(str::to_owned));
+        }
+        Ok(told)
+    }
+
+    async fn noted(&self, queue: &QueueAt, receipts: &[String]) -> Outcome<()> {
+        let client = self.ear.client(&self.setup, queue).await;
+        for some in receipts.chunks(MESSAGES.unsigned_abs() as usize) {
+            let mut asked = client.delete_message_batch().queue_url(&queue.url);
+            for (number, receipt) in some.iter().enumerate() {
+                let entry = DeleteMessageBatchRequestEntry::builder().id(number.to_string()).receipt_handle(receipt);
+                asked = asked.entries(entry.build().expect("both are set"));
+            }
+            // One that is not deleted is told again.
+            in_time(ANSWER, asked.send()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the queue is there and may be asked.
+    pub(super) async fn check_queue(&self) -> Option<Finding> {
+        let queue = self.setup.events.as_ref()?;
+        let client = self.ear.client(&self.setup, queue).await;
+        let asked = client.get_queue_attributes().queue_url(&queue.url).attribute_names(QueueAttributeName::QueueArn);
+        Some(match in_time(ANSWER, asked.send()).await {
+            Ok(_) => Finding::new(Level::Fine, format!("the queue of its events, {}, answers", queue.url)),
+            Err(refusal) => {
+                let what = format!("cannot ask the queue of its events, {}: {}", queue.url, refusal.cause);
+                Finding::new(Level::Problem, what).hint(refusal.hint)
+            }
+        })
+    }
+}
+
+async fn in_time<T, E>(limit: Duration, request: impl Future<Output = Result<T, SdkError<E>>>) -> Outcome<T>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    SdkError<E>: RequestId,
+{
+    let silent = || {
+        let cause = format!("no answer came within {} s", limit.as_secs());
+        let hint = "see whether the line to the queue is up; driftline tries again by itself";
+        Err(Refusal::new(Kind::Unclear, cause, hint))
+    };
+    tokio::time::timeout(limit, request).await.map_or_else(|_| silent(), |answer| answer.map_err(refusal))
+}
+
+/// What a queue's own answers mean; what is the same for all of AWS is sorted as a bucket's answers are.
+fn refusal<E>(error: SdkError<E>) -> Refusal
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    SdkError<E>: RequestId,
+{
+    let (code, message) = match &error {
+        SdkError::ServiceError(answer) => (answer.err().code().unwrap_or_default(), answer.err().message()),
+        _ => return Refusal::from(error),
+    };
+    let said = message.map(|message| format!(": {message}")).unwrap_or_default();
+    match code {
+        "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" | "InvalidAddress" => Refusal::fault(
+            Fault::Unreachable,
+            format!("there is no such queue ({code}{said})"),
+            "make the queue, or correct region, account and name in events of this target; driftline never makes one",
+        ),
+        "AccessDenied" | "AccessDeniedException" | "KmsAccessDenied" => Refusal::fault(
+            Fault::Unreachable,
+            format!("access is denied ({code}{said})"),
+            "give the agent's user sqs:ReceiveMessage, sqs:DeleteMessage and sqs:GetQueueAttributes on this queue, and \
+             kms:Decrypt on its key if it has one",
+        ),
+        _ => Refusal::from(error),
+    }
+}
+
+impl News for super::S3Target {
+    fn hear(&self) -> Result<Told, TargetError> {
+        let Some(queue) = &self.inner.setup.events else { return Ok(Told::default()) };
+        runtime().block_on(self.inner.hear(queue)).map_err(|refusal| refusal.into_error("hear the events of", None))
+    }
+
+    fn noted(&self, receipts: &[String]) -> Result<(), TargetError> {
+        let Some(queue) = &self.inner.setup.events else { return Ok(()) };
+        let noted = runtime().block_on(self.inner.noted(queue, receipts));
+        noted.map_err(|refusal| refusal.into_error("take back the events of", None))
+    }
+}
+
+/// What stands in a message: one of S3, by itself or as SNS passes it on.
+fn read(body: &str, bucket: &str, prefix: &Prefix) -> Message {
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(body) else { return Message::Strange };
+    if value.get("Type").is_some_and(|kind| kind == "Notification") {
+        let Some(inner) = value.get("Message").and_then(|inner| inner.as_str()) else { return Message::Strange };
+        return serde_json::from_str(inner).map_or(Message::Strange, |inner| records(&inner, bucket, prefix));
+    }
+    records(&value, bucket, prefix)
+}
+
+fn records(value: &serde_json::Value, bucket: &str, prefix: &Prefix) -> Message {
+    if value.get("Event").is_some_and(|event| event == "s3:TestEvent") {
+        return Message::Rumours(Vec::new());
+    }
+    let Some(records) = value.get("Records").and_then(|records| records.as_array()) else { return Message::Strange };
+    let mut rumours = Vec::new();
+    for record in records {
+        let text = |pointer: &str| record.pointer(pointer).and_then(|text| text.as_str());
+        let told = (text("/eventName"), text("/s3/bucket/name"), text("/s3/object/key").and_then(plain));
+        let (Some(event), Some(place), Some(key)) = told else { return Message::Strange };
+        if place != bucket {
+            continue;
+        }
+        let made = event.trim_start_matches("s3:").starts_with("ObjectCreated");
+        let etag = text("/s3/object/eTag").filter(|_| made);
+        match prefix.meaning(&key) {
+            Some(Meaning::Object(path)) => rumours.push(Rumour { path, stamp: etag.map(file_stamp) }),
+            Some(Meaning::Folder(path)) => rumours.push(Rumour { path, stamp: made.then(folder_stamp) }),
+            Some(Meaning::Ours | Meaning::Strange) | None => {}
+        }
+    }
+    Message::Rumours(rumours)
+}
+
+/// A key as S3 writes it in events: like a form's field, in which a space is a plus sign.
+fn plain(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                let digits = std::str::from_utf8(&digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+                u8::from_str_radix(digits, 16).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RelPath;
+
+    fn event(name: &str, bucket: &str, key: &str, etag: &str) -> serde_json::Value {
+        let object = serde_json::json!({ "key": key, "size": 5, "eTag": etag, "sequencer": "00" });
+        serde_json::json!({ "eventVersion": "2.1", "eventName": name, "s3": { "bucket": { "name": bucket }, "object": object } })
+    }
+
+    fn body(events: &[serde_json::Value]) -> String {
+        serde_json::json!({ "Records": events }).to_string()
+    }
+
+    fn heard(body: &str) -> Message {
+        read(body, "acme", &Prefix::new("office"))
+    }
+
+    fn rumour(path: &str, stamp: Option<crate::model::Stamp>) -> Rumour {
+        Rumour { path: RelPath::new(path).expect("fine"), stamp }
+    }
+
+    #[test]
+    fn events_name_paths_and_what_lies_there() {
+        let body = body(&[
+            event("ObjectCreated:Put", "acme", "office/a+b/Gr%C3%BC%C3%9Fe+%2B.txt", "e1"),
+            event("s3:ObjectCreated:CompleteMultipartUpload", "acme", "office/big", "e2-3"),
+            event("ObjectCreated:Copy", "acme", "office/folder/", "d41d8cd98f00b204e9800998ecf8427e"),
+            event("ObjectRemoved:Delete", "acme", "office/gone", "e4"),
+            event("ObjectRemoved:DeleteMarkerCreated", "acme", "office/marked", "e5"),
+            event("LifecycleExpiration:Delete", "acme", "office/expired", "e6"),
+        ]);
+        let wanted = [
+            rumour("a b/Grüße +.txt", Some(file_stamp("e1"))),
+            rumour("big", Some(file_stamp("e2-3"))),
+            rumour("folder", Some(folder_stamp())),
+            rumour("gone", None),
+            rumour("marked", None),
+            rumour("expired", None),
+        ];
+        assert_eq!(heard(&body), Message::Rumours(wanted.to_vec()));
+        let passed_on = serde_json::json!({ "Type": "Notification", "TopicArn": "arn", "Message": body }).to_string();
+        assert_eq!(heard(&passed_on), Message::Rumours(wanted.to_vec()), "through a topic");
+    }
+
+    #[test]
+    fn what_is_not_of_this_place_tells_nothing() {
+        let body = body(&[
+            event("ObjectCreated:Put", "other", "office/a", "e"),
+            event("ObjectCreated:Put", "acme", "officer/a", "e"),
+            event("ObjectCreated:Put", "acme", "office/.driftline/identity", "e"),
+            event("ObjectCreated:Put", "acme", "office/a//b", "e"),
+            event("ObjectCreated:Put", "acme", "office/", "e"),
+        ]);
+        assert_eq!(heard(&body), Message::Rumours(Vec::new()));
+        let test = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"acme"}"#;
+        assert_eq!(heard(test), Message::Rumours(Vec::new()));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_told_as_that() {
+        for body in [
+            String::new(),
+            "hello".to_owned(),
+            "[]".to_owned(),
+            r#"{"Records":7}"#.to_owned(),
+            r#"{"Type":"Notification","Message":"hello"}"#.to_owned(),
+            r#"{"Type":"Notification"}"#.to_owned(),
+            r#"{"Records":[{"eventName":"ObjectCreated:Put"}]}"#.to_owned(),
+            body(&[event("ObjectCreated:Put", "acme", "office/%zz", "e")]),
+            body(&[event("ObjectCreated:Put", "acme", "office/%C3", "e")]),
+            body(&[event("ObjectCreated:Put", "acme", "office/%", "e")]),
+        ] {
+            assert_eq!(heard(&body), Message::Strange, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_queue_is_reached_at_its_host() {
+        assert_eq!(host("http://127.0.0.1:5000/1/n"), "http://127.0.0.1:5000");
+        assert_eq!(host("https://sqs.eu-west-1.amazonaws.com/1/n"), "https://sqs.eu-west-1.amazonaws.com");
+    }
+}

@@ -1,0 +1,138 @@
+//! A queue tells what others change in the bucket. Audits are weeks away: what comes, comes by the queue.
+
+use super::*;
+use crate::buckets::Mailbox;
+use crate::office::is_slow_run;
+
+/// Two-way, with a bucket whose events come by a queue; `None` where the server is not there.
+fn cloud() -> Option<(Cloud, Mailbox)> {
+    if !is_slow_run("moto") {
+        return None;
+    }
+    let bucket = Bucket::new(Make::Moto);
+    let mailbox = Mailbox::of(&bucket);
+    let lines = format!("drift = \"take\"\naudit = \"30d\"\nevents = {:?}", mailbox.url());
+    Some((Cloud::with(bucket, &lines), mailbox))
+}
+
+impl Cloud {
+    /// All that was told until now is known.
+    fn wait_heard(&self, mailbox: &Mailbox) {
+        self.office.wait_until("the queue is empty", || mailbox.is_empty());
+        self.office.wait_safe();
+    }
+
+    /// The bucket holds what the share holds, besides what gave way there.
+    fn assert_both_same(&self) {
+        let mut files = self.files();
+        files.retain(|name, _| !name.starts_with(".driftline/"));
+        assert_eq!(self.objects(), files);
+    }
+
+    fn holds(&self, name: &str, bytes: &[u8]) -> bool {
+        fs::read(self.office.share(name)).is_ok_and(|found| found == bytes)
+    }
+}
+
+fn key(name: &str) -> String {
+    format!("{PREFIX}/{name}")
+}
+
+#[test]
+fn what_others_put_overwrite_and_delete_comes_by_the_queue() {
+    let Some((cloud, mailbox)) = cloud() else { return };
+    cloud.office.save("plan.txt", "first");
+    cloud.office.save("old/list.txt", "a list");
+    cloud.office.sync_well();
+    let _agent = cloud.office.start();
+    cloud.wait_heard(&mailbox);
+    cloud.outsider().put(&key("new/deep/Grüße & +.txt"), b"a letter of theirs");
+    cloud.office.wait_until("it is there", || cloud.holds("new/deep/Grüße & +.txt", b"a letter of theirs"));
+    cloud.outsider().put(&key("plan.txt"), b"an edit of theirs");
+    cloud.office.wait_until("it is edited", || cloud.holds("plan.txt", b"an edit of theirs"));
+    cloud.outsider().delete(&key("old/list.txt"));
+    cloud.office.wait_until("it is gone", || !cloud.office.share("old/list.txt").exists());
+    cloud.wait_heard(&mailbox);
+    cloud.assert_both_same();
+    assert_eq!(cloud.status()["events"]["error"], serde_json::Value::Null);
+}
+
+#[test]
+fn what_it_has_put_itself_is_not_looked_at_and_no_message_does_harm() {
+    let Some((cloud, mailbox)) = cloud() else { return };
+    cloud.office.save("a.txt", "first");
+    let _agent = cloud.office.start();
+    cloud.office.wait_safe();
+    let old = cloud.outsider().head(&key("a.txt")).unwrap().etag;
+    cloud.office.save("a.txt", "second");
+    cloud.office.wait_until("it is there", || cloud.objects() == cloud.files());
+    cloud.wait_heard(&mailbox);
+    let new = cloud.outsider().head(&key("a.txt")).unwrap().etag;
+    let name = cloud.bucket.name();
+
+    cloud.proxy.forget();
+    // Its own, doubled; what is no event; what is of elsewhere.
+    mailbox.send_event("ObjectCreated:Put", name, &key("a.txt"), new.trim_matches('"'));
+    mailbox.send_event("ObjectCreated:Put", name, &key(".driftline/identity"), "x");
+    mailbox.send_event("ObjectCreated:Put", name, "elsewhere/a.txt", "x");
+    mailbox.send_event("ObjectRemoved:Delete", "another", &key("a.txt"), "x");
+    mailbox.send("no event");
+    cloud.wait_heard(&mailbox);
+    assert_eq!(cloud.proxy.requests().len(), 0, "{:#?}", cloud.proxy.requests());
+
+    // Late, and what was never so.
+    mailbox.send_event("ObjectCreated:Put", name, &key("a.txt"), old.trim_matches('"'));
+    mailbox.send_event("ObjectRemoved:Delete", name, &key("a.txt"), "x");
+    mailbox.send_event("ObjectCreated:Put", name, &key("never.txt"), "x");
+    cloud.wait_heard(&mailbox);
+    assert!(cloud.proxy.count(|request| request.key() == key("a.txt")) > 0, "it was looked at");
+    assert_eq!(cloud.files(), BTreeMap::from([("a.txt".to_owned(), b"second".to_vec())]));
+    assert_eq!(cloud.objects(), cloud.files());
+}
+
+#[test]
+fn a_queue_that_is_gone_is_told_and_heard_again_once_it_is_there() {
+    let Some((cloud, mut mailbox)) = cloud() else { return };
+    cloud.office.save("a.txt", "first");
+    let _agent = cloud.office.start();
+    cloud.wait_heard(&mailbox);
+    let said = cloud.office.tell(&["check"]);
+    assert!(said.out.contains("the queue of its events") && said.out.contains("answers"), "{said}");
+    mailbox.remove();
+    let error = || cloud.status()["events"]["error"].clone();
+    cloud.office.wait_until("it is told", || error().is_object());
+    let hint =
+        "make the queue, or correct region, account and name in events of this target; driftline never makes one";
+    assert_eq!(error()["hint"], hint);
+    let said = cloud.office.tell(&["check"]);
+    assert!(said.out.contains("cannot ask the queue of its events") && said.out.contains("make the queue"), "{said}");
+    cloud.office.save("b.txt", "goes on");
+    cloud.office.wait_until("it is there", || cloud.objects() == cloud.files());
+    mailbox.make();
+    cloud.office.wait_until("it is heard again", || error().is_null());
+    cloud.outsider().put(&key("c.txt"), b"theirs");
+    cloud.office.wait_until("it is there", || cloud.holds("c.txt", b"theirs"));
+}
+
+#[test]
+fn what_was_told_to_an_agent_that_was_killed_is_told_again() {
+    let Some((cloud, mailbox)) = cloud() else { return };
+    cloud.office.save("a.txt", "first");
+    cloud.office.sync_well();
+    let mut agent = cloud.office.start();
+    cloud.wait_heard(&mailbox);
+    agent.kill();
+    drop(agent);
+    let came = || (0..40).filter(|n| cloud.office.share(format!("{n}.txt")).exists()).count();
+    for n in 0..40 {
+        cloud.outsider().put(&key(&format!("{n}.txt")), b"theirs");
+    }
+    let mut agent = cloud.office.start();
+    cloud.office.wait_until("some are there", || came() > 0);
+    agent.kill();
+    drop(agent);
+    let _agent = cloud.office.start();
+    cloud.office.wait_until("all are there", || came() == 40);
+    cloud.wait_heard(&mailbox);
+    cloud.assert_both_same();
+}
