@@ -71,3 +71,120 @@ impl Lane {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::{Core, Event, Limits, LookJob, ShareSetup, TargetSetup};
+    use crate::index::Index;
+    use crate::local::ScanEnd;
+    use crate::model::{Content, Digest, Kind, Meta, Moment, Shape, Stamp, TargetId, Wall};
+    use crate::plan::{Base, Drift, Nature, Policy};
+    use crate::settle::SettleLimits;
+
+    struct World {
+        core: Core,
+        index: Index,
+        target: TargetId,
+    }
+
+    impl World {
+        /// Scanned and listed, with nothing on either side.
+        fn new(drift: Drift) -> Self {
+            let mut index = Index::in_memory().expect("an index");
+            let share = index.register_share("s", b"/s", "uid", false).expect("registered").id;
+            let target = index.register_target(share, "t", "s3://t").expect("registered").id;
+            index.take_changes(target, drift == Drift::Take);
+            let settle = SettleLimits { quiet: Duration::ZERO, patience: Duration::ZERO, paths_max: 4 };
+            let shares = vec![ShareSetup { id: share, name: String::new(), settle, rescan: Duration::from_secs(3600) }];
+            let targets = vec![TargetSetup {
+                id: target,
+                name: String::new(),
+                share,
+                policy: Policy { nature: Nature::Bucket, drift, ..Policy::default() },
+                audit: None,
+                listed_ago: Some(Duration::ZERO),
+                bound: true,
+                halt: None,
+                paused: false,
+                remembers: Duration::ZERO,
+            }];
+            let core = Core::new(shares, targets, Limits { fresh_max: 4, ..Limits::default() });
+            let mut world = Self { core, index, target };
+            world.turn(Event::Tick);
+            let bound = crate::target::Bound { id: "id".to_owned(), newly: false, far: true, lists: false };
+            world.turn(Event::Probed(target, Ok(bound)));
+            world.turn(Event::ScanEnded(share, RelPath::root(), ScanEnd::Done));
+            world
+        }
+
+        fn turn(&mut self, event: Event) -> Vec<Command> {
+            self.index.begin(Wall(0)).expect("begun");
+            let commands =
+                self.core.handle(&mut self.index, vec![event], Moment::default(), Wall(0), 0).expect("sound");
+            self.index.commit().expect("committed");
+            commands
+        }
+
+        fn tell(&mut self, rumours: Vec<Rumour>) -> Vec<Command> {
+            self.turn(Event::Told(self.target, 7, rumours))
+        }
+    }
+
+    fn path(name: &str) -> RelPath {
+        RelPath::new(name).expect("fine")
+    }
+
+    fn stamp(text: &str) -> Stamp {
+        Stamp(text.as_bytes().into())
+    }
+
+    fn rumour(name: &str, text: Option<&str>) -> Rumour {
+        Rumour { path: path(name), stamp: text.map(stamp) }
+    }
+
+    fn is_looked_at(commands: &[Command], name: &str) -> bool {
+        let about = |jobs: &[LookJob]| jobs.iter().any(|job| job.path == path(name));
+        commands.iter().any(|command| matches!(command, Command::Look(_, jobs) if about(jobs)))
+    }
+
+    #[test]
+    fn what_is_as_it_was_left_is_not_doubted_and_all_else_of_ours_is() {
+        let mut world = World::new(Drift::Keep);
+        let content = Content { shape: Shape { kind: Kind::File, len: 1 }, digest: Digest::of(b"1") };
+        let base = Base { content, meta: Meta::UNTOLD, stamp: stamp("ours") };
+        world.index.begin(Wall(0)).expect("begun");
+        world.index.put_base(world.target, &path("a"), &base).expect("put");
+        world.index.commit().expect("committed");
+        let noted = Command::Noted(world.target, 7);
+        assert_eq!(world.tell(vec![rumour("a", Some("ours"))]), [noted.clone()]);
+        assert_eq!(world.tell(vec![rumour("foreign", Some("theirs"))]), [noted.clone()], "none of ours");
+        assert_eq!(world.tell(vec![rumour("foreign", None)]), [noted.clone()], "none of ours");
+        let commands = world.tell(vec![rumour("a", Some("theirs"))]);
+        assert!(commands.contains(&noted) && is_looked_at(&commands, "a"), "{commands:?}");
+    }
+
+    #[test]
+    fn what_is_told_while_it_is_looked_at_is_looked_at_again() {
+        let mut world = World::new(Drift::Take);
+        let noted = Command::Noted(world.target, 7);
+        let commands = world.tell(vec![rumour("new", Some("one"))]);
+        assert!(is_looked_at(&commands, "new"), "{commands:?}");
+        assert_eq!(world.tell(vec![rumour("new", Some("two"))]), [noted], "it is looked at just now");
+        let commands = world.turn(Event::Looked(world.target, vec![(path("new"), Ok(None))]));
+        assert!(is_looked_at(&commands, "new"), "{commands:?}");
+        let commands = world.turn(Event::Looked(world.target, vec![(path("new"), Ok(None))]));
+        assert!(!is_looked_at(&commands, "new"), "{commands:?}");
+    }
+
+    #[test]
+    fn more_than_are_worth_single_looks_are_listed() {
+        let mut world = World::new(Drift::Take);
+        let names: Vec<_> = (0..9).map(|n| rumour(&n.to_string(), Some("x"))).collect();
+        let commands = world.tell(names);
+        assert!(commands.contains(&Command::List(world.target)), "{commands:?}");
+        assert!(commands.contains(&Command::Noted(world.target, 7)), "{commands:?}");
+    }
+}

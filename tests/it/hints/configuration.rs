@@ -41,6 +41,12 @@ const NAMED: &[(&str, &str, &str, &str)] = &[
         "give each target a queue of its own; an SNS topic between sends the events to all of them",
         "url = \"s3://acme/u\"\nevents = \"sqs://r/1/n\"\n[[share.target]]\nname = \"v\"\nurl = \"s3://acme/v\"\nevents = \"sqs://r/1/m\"",
     ),
+    (
+        "url = \"s3://acme/u\"",
+        "url = \"s3://acme/u\"\nevents = \"arn:aws:sqs:r:1:n\"",
+        "write it as \"sqs://r/1/n\"",
+        "url = \"s3://acme/u\"\nevents = \"sqs://r/1/n\"",
+    ),
     ("name = \"b\"", "name = \"a\"", "give each share a name of its own", "name = \"b\""),
     ("name = \"u\"", "name = \"t\"", "give each target of a share a name of its own", "name = \"u\""),
     ("settle = \"1s\"", "settle = \"0s\"", "write a span such as \"500ms\" or \"1h\"", "settle = \"500ms\""),
