@@ -143,25 +143,29 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     SdkError<E>: RequestId,
 {
-    let (code, message) = match &error {
-        SdkError::ServiceError(answer) => (answer.err().code().unwrap_or_default(), answer.err().message()),
-        _ => return Refusal::from(error),
+    let own = match &error {
+        SdkError::ServiceError(answer) => {
+            own(answer.err().code().unwrap_or_default(), answer.err().message().unwrap_or_default())
+        }
+        _ => None,
     };
-    let said = message.map(|message| format!(": {message}")).unwrap_or_default();
-    match code {
-        "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" | "InvalidAddress" => Refusal::fault(
-            Fault::Unreachable,
-            format!("there is no such queue ({code}{said})"),
+    own.unwrap_or_else(|| Refusal::from(error))
+}
+
+fn own(code: &str, message: &str) -> Option<Refusal> {
+    let (what, hint) = match code {
+        "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" | "InvalidAddress" => (
+            "there is no such queue",
             "make the queue, or correct region, account and name in events of this target; driftline never makes one",
         ),
-        "AccessDenied" | "AccessDeniedException" | "KmsAccessDenied" => Refusal::fault(
-            Fault::Unreachable,
-            format!("access is denied ({code}{said})"),
+        "AccessDenied" | "AccessDeniedException" | "KmsAccessDenied" | "KMS.AccessDeniedException" => (
+            "access is denied",
             "give the agent's user sqs:ReceiveMessage, sqs:DeleteMessage and sqs:GetQueueAttributes on this queue, and \
              kms:Decrypt on its key if it has one",
         ),
-        _ => Refusal::from(error),
-    }
+        _ => return None,
+    };
+    Some(Refusal::fault(Fault::Unreachable, format!("{what} ({code}: {message})"), hint))
 }
 
 impl News for super::S3Target {
@@ -304,6 +308,20 @@ mod tests {
         ] {
             assert_eq!(heard(&body), Message::Strange, "{body}");
         }
+    }
+
+    #[test]
+    fn a_queue_that_may_not_be_read_or_does_not_answer_is_told_with_what_helps() {
+        let denied = own("AccessDenied", "not for you").expect("its own");
+        assert_eq!(denied.cause, "access is denied (AccessDenied: not for you)");
+        let rights = "give the agent's user sqs:ReceiveMessage, sqs:DeleteMessage and sqs:GetQueueAttributes on this queue, \
+                      and kms:Decrypt on its key if it has one";
+        assert_eq!(denied.hint, rights);
+        assert!(own("ExpiredToken", "").is_none(), "as a bucket says it");
+        type Never = Result<(), SdkError<aws_sdk_sqs::operation::receive_message::ReceiveMessageError>>;
+        let never = std::future::pending::<Never>();
+        let silent = runtime().block_on(async { in_time(Duration::ZERO, never).await }).expect_err("silent");
+        assert_eq!(silent.hint, "see whether the line to the queue is up; driftline tries again by itself");
     }
 
     #[test]
