@@ -137,7 +137,10 @@ fn work(config: &Config, mode: Mode, file: Option<&File>, tell: &mut dyn FnMut(&
     loop {
         let folder = StateFolder::open(dir, mode).map_err(not_started)?;
         let (index, guard) = folder.split();
-        let internal = |error| Failure::cannot(Exit::Internal, format!("keep the index in {}", dir.display()), error);
+        let internal = |error| {
+            Failure::cannot(Exit::Internal, format!("keep the index in {}", dir.display()), error)
+                .hint("check the disk under the state folder")
+        };
         if mode != Mode::Plan {
             // Before anybody can take what an earlier run said for what this one says.
             let beat = Heartbeat::read(dir).ok().flatten().map(|(_, at)| at);
@@ -167,7 +170,11 @@ fn work(config: &Config, mode: Mode, file: Option<&File>, tell: &mut dyn FnMut(&
                 std::thread::sleep(FULL_REST);
             }
             Err(error) => {
-                let hint = if error.is_full() { "make room on the disk under the state folder" } else { "see the log" };
+                let hint = if error.is_full() {
+                    "make room on the disk under the state folder"
+                } else {
+                    "check the disk under the state folder"
+                };
                 return Err(
                     Failure::cannot(Exit::Internal, format!("keep the index in {}", dir.display()), error).hint(hint)
                 );

@@ -223,7 +223,7 @@ fn places(status: &Status) -> Vec<Item> {
     let mut items = Vec::new();
     for share in status.shares.iter().filter(|share| share.state == ShareState::Offline) {
         let message = share.error.clone().unwrap_or_else(|| "it is offline".to_owned());
-        let hint = offline_hint(&share.path, &share.name);
+        let hint = offline_hint(&share.path, &share.name, share.error.as_deref());
         let since = share.scanned.unwrap_or(status.as_of);
         let share = share.name.clone();
         items.push(Item {

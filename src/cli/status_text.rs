@@ -13,6 +13,7 @@ use crate::cli::report::{
     AgentState, ConfigStatus, ShareState, ShareStatus, Status, TargetState, TargetStatus, Verdict,
 };
 use crate::cli::text::{Screen, cut, grouped, harmless};
+use crate::model::{EXHAUSTED, TOO_MANY_FILES};
 
 /// What makes the agent read its file again.
 pub(super) const RELOAD: &str = "systemctl reload driftline, or send the agent SIGHUP where it is no service";
@@ -164,7 +165,10 @@ fn config_advice(config: &ConfigStatus, agent: AgentState, screen: &Screen) -> V
 }
 
 /// What to do about a share that is not the one that it was, or not there.
-pub(super) fn offline_hint(path: &str, name: &str) -> String {
+pub(super) fn offline_hint(path: &str, name: &str, why: Option<&str>) -> String {
+    if why.is_some_and(|why| why.ends_with(EXHAUSTED)) {
+        return TOO_MANY_FILES.to_owned();
+    }
     format!(
         "mount or restore {path}; nothing is deleted meanwhile. If another folder is the share from now on, stop the agent, \
          and take it with `driftline approve {name}`"
@@ -172,7 +176,7 @@ pub(super) fn offline_hint(path: &str, name: &str) -> String {
 }
 
 fn offline_advice(share: &ShareStatus) -> Vec<String> {
-    let hint = offline_hint(&harmless(&share.path), &harmless(&share.name));
+    let hint = offline_hint(&harmless(&share.path), &harmless(&share.name), share.error.as_deref());
     match &share.error {
         Some(why) => vec![format!("  share {}: {}", share.name, harmless(why)), format!("    hint: {hint}")],
         None => vec![format!("  share {}: {hint}", share.name)],

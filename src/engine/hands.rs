@@ -18,7 +18,7 @@ use crate::local::{Discard, How, Ignore, Reader, Recent, RootId, Scan, Watch, lo
 use crate::model::{Digest, Moment, ReadFault, Reading, RelPath, ShareId, Sink, TargetId, Wall};
 use crate::plan::{Keep, Lies};
 use crate::sys::fskind;
-use crate::target::{Bind, Change, Depth, Fault, Placed, Remote, StageError, Step, Target, TargetError, Token};
+use crate::target::{Bind, Change, Depth, Fault, Placed, REPORT, Remote, StageError, Step, Target, TargetError, Token};
 
 pub(super) use listen::Ear;
 pub(super) use queue::Queue;
@@ -452,7 +452,7 @@ fn silence() -> crate::target::TargetError {
         verb: "change",
         path: None,
         cause: "the target gave fewer answers than it was asked for".to_owned(),
-        hint: "report this: it is a fault of driftline".to_owned(),
+        hint: REPORT.to_owned(),
     }
 }
 

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use crate::local::RootId;
+use crate::model::EXHAUSTED;
+use crate::sys::cause::{Cause, cause};
 use crate::sys::{beneath, stat};
 
 /// What marks the folder at `path`, to bind a share to it.
@@ -14,7 +16,10 @@ pub fn root_id(path: &Path) -> io::Result<RootId> {
 
 /// Opens the root afresh, by its path; the error is for people and says what lies there.
 pub(super) fn open_bound(path: &Path, id: &RootId) -> Result<OwnedFd, String> {
-    let gone = |error: io::Error| format!("the share's folder {} cannot be opened: {error}", path.display());
+    let gone = |error: io::Error| {
+        let why = if cause(&error) == Cause::Exhausted { EXHAUSTED.to_owned() } else { error.to_string() };
+        format!("the share's folder {} cannot be opened: {why}", path.display())
+    };
     let root = beneath::open_root(path).map_err(gone)?;
     let found = id_of(root.as_fd()).map_err(gone)?;
     if found == *id {

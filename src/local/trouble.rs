@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::model::Trouble;
+use crate::model::{TOO_MANY_FILES, Trouble};
 use crate::sys::cause::{Cause, cause};
 
 /// "cannot {doing}: cause", and what to do about it.
@@ -19,7 +19,7 @@ fn hint(cause: Cause) -> &'static str {
         Cause::Stale => {
             "the file server no longer knows it: it is looked at again at the next scan; if it stays, remount"
         }
-        Cause::Exhausted => "too many files are open: raise LimitNOFILE of the service or fs.file-max",
+        Cause::Exhausted => TOO_MANY_FILES,
         Cause::Held => "another program holds it: it is tried again",
         Cause::Gone => "it went away meanwhile: it is looked at again at the next scan",
         Cause::Other => "it is looked at again at the next scan; if it stays, add it to the share's `ignore`",

@@ -17,7 +17,7 @@ pub use moment::{Moment, Wall};
 pub use past::{Kept, Past, Was, Which};
 pub use path::{BadPath, RESERVED, RelPath};
 pub use place::{ShareId, TargetId};
-pub use problem::{Problem, Trouble};
+pub use problem::{EXHAUSTED, Problem, TOO_MANY_FILES, Trouble};
 pub use requests::Requests;
 pub use sight::Sight;
 pub use source::{ReadFault, Sink};

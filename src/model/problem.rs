@@ -2,6 +2,11 @@
 
 use crate::model::Wall;
 
+/// Why nothing more can be opened: by this process, or on the whole machine.
+pub const EXHAUSTED: &str = "too many files are open";
+/// What to do about that.
+pub const TOO_MANY_FILES: &str = "too many files are open: raise LimitNOFILE of the service or fs.file-max";
+
 /// What is the matter with one path on the share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {

@@ -38,6 +38,9 @@ pub use news::{News, Rumour, Told};
 pub use past::{Piece, ReadError, Take};
 pub use s3::{Allowed, Clock, QueueAt, Refused, S3Setup, S3Target, Sizes, Sse};
 
+/// What to do about an error that no file, no server and no administrator can bring about.
+pub const REPORT: &str = "report this: it is a fault of driftline";
+
 /// Something on a target, as one look showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {

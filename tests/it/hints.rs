@@ -2,15 +2,18 @@
 
 mod configuration;
 mod listed;
+mod machine;
 mod places;
+mod sides;
 mod usage;
 
 use std::fs::{self, FileTimes};
+use std::os::unix::fs::{MetadataExt as _, chown};
 
 use serde_json::Value;
 
 use crate::documents::typed;
-use crate::office::{Mount, Office, Said, hear};
+use crate::office::{Mount, Office, Said, hear, set_mode};
 
 /// What stands behind `driftline ` in a hint, up to the end of its line, typed with the office's configuration.
 fn types(office: &Office, hint: &str) -> Said {
@@ -27,6 +30,30 @@ fn hint(said: &Said) -> String {
         .next()
         .unwrap_or_else(|| panic!("{said}"))
         .to_owned()
+}
+
+/// An office in which this user works; `None`, said aloud, where that cannot be.
+#[expect(clippy::print_stderr, reason = "a test that does not run has to say so")]
+fn of_user(user: u32) -> Option<Office> {
+    let office = Office::configured("", "");
+    if fs::metadata(office.path("share")).unwrap().uid() != 0 {
+        eprintln!("skipped: only root can be somebody else");
+        return None;
+    }
+    ["", "share", "home"].iter().for_each(|name| set_mode(&office.path(name), 0o755));
+    for name in ["state", "target"] {
+        chown(office.path(name), Some(user), Some(user)).unwrap();
+    }
+    office.save("plan.txt", "a plan");
+    office.save("room/plan.txt", "a plan");
+    ["room", "room/plan.txt", "plan.txt"].iter().for_each(|name| set_mode(&office.share(name), 0o755));
+    Some(office)
+}
+
+/// The hint of what is said of a path by `problems`.
+fn problem(office: &Office, path: &str) -> String {
+    let problem = office.problem(path).unwrap_or_else(|| panic!("no problem with {path}: {:#}", office.status()));
+    problem["hint"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -181,6 +208,23 @@ fn a_target_on_the_shares_own_disk_is_told_until_it_lies_on_another() {
     assert_eq!(checked(&office, same).as_deref(), Some("keep a copy on another disk or machine too"));
     let Some(_mount) = Mount::memory(&office.path("target"), "8m") else { return };
     assert_eq!(checked(&office, same), None);
+    office.sync_well();
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that does not run has to say so")]
+fn a_target_in_memory_is_told_until_it_lies_on_a_disk() {
+    let office = Office::configured("", "");
+    office.save("plan.txt", "a plan");
+    let memory = "it lies in memory";
+    if checked(&office, memory).is_some() {
+        eprintln!("skipped: all of this test lies in memory");
+        return;
+    }
+    let Some(mut mount) = Mount::memory(&office.path("target"), "8m") else { return };
+    assert_eq!(checked(&office, memory).as_deref(), Some("use a folder on a disk or on a file server"));
+    mount.take_away();
+    assert_eq!(checked(&office, memory), None);
     office.sync_well();
 }
 

@@ -175,7 +175,7 @@ impl Lane {
     fn wait_for_removals(&mut self, turn: &mut Turn<'_>, path: &RelPath, open: OpenRow) -> Result<()> {
         if self.setup.policy.deletes == Deletes::Retain {
             let message = "a folder whose files are retained is in its place on the target".to_owned();
-            let hint = "move that folder away on the target, or set deletes = \"propagate\"".to_owned();
+            let hint = "move that folder away on the target".to_owned();
             return self.hold(turn, path, open, HoldRow { hold: Hold::Refused, message, hint });
         }
         if self.takes() && !turn.index.has_open_below(self.id(), path)? {

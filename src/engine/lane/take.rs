@@ -213,8 +213,9 @@ impl Lane {
         }
         self.vain.remove(path);
         let Some(open) = turn.index.open_row(self.id(), path)? else { return Ok(()) };
-        let message = "the share's changes again and again while theirs is brought there".to_owned();
-        let hint = "it is tried again later; see what writes to it".to_owned();
+        let message = "something else lies there each time that theirs is brought to the share".to_owned();
+        let hint =
+            "it is tried again later; see what writes there, or lies there and is left out by `ignore`".to_owned();
         self.hold(turn, path, open, HoldRow { hold: Hold::Refused, message, hint })
     }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::model::{Kind, Meta, RelPath};
 use crate::sys::publish::{self as sys, Errno, Spot};
 use crate::sys::{beneath, stat};
-use crate::target::{Fault, Placed, Step, ledger};
+use crate::target::{Fault, Placed, REPORT, Step, ledger};
 
 use super::fault::{Outcome, Refusal, is};
 use super::listing::is_version;
@@ -40,7 +40,7 @@ impl Job<'_> {
     pub(super) fn rename(&mut self, step: &Step, from: &RelPath) -> Outcome<Placed> {
         vet(from)?;
         if from == &step.path || from.is_above(&step.path) {
-            return Err(Refusal::unfit("a folder cannot be moved into itself", "look at the share's folders"));
+            return Err(Refusal::unfit("a folder cannot be moved into itself", REPORT));
         }
         let old_parent = self.parent(from)?;
         let old = Spot::new(&*old_parent, from.name());

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::model::{BadPath, RelPath};
+use crate::model::{RelPath, TOO_MANY_FILES};
 use crate::sys::publish::{Errno, errno};
 use crate::target::{Fault, TargetError};
 
@@ -25,16 +25,11 @@ pub(super) enum Refusal {
 pub(super) type Outcome<T> = Result<T, Refusal>;
 
 const LOOK_AGAIN: &str = "driftline looks at it again and decides anew";
+const ANSWERS: &str = "see whether the target's server and its mount answer; driftline tries again by itself";
 
 impl From<io::Error> for Refusal {
     fn from(err: io::Error) -> Self {
         Self::Io(err)
-    }
-}
-
-impl From<BadPath> for Refusal {
-    fn from(bad: BadPath) -> Self {
-        Self::own(Fault::Unfit, bad.to_string(), "rename it on the share")
     }
 }
 
@@ -90,9 +85,7 @@ pub(super) fn failed(verb: &'static str, path: Option<&RelPath>, err: &io::Error
 ///
 /// What is not named is [`Fault::Unreachable`]: nothing can be trusted after an error that nobody has thought of.
 fn fault_of(err: &io::Error) -> (Fault, &'static str) {
-    let Some(code) = errno(err) else {
-        return (Fault::Unreachable, "see the agent's log; driftline tries again by itself");
-    };
+    let Some(code) = errno(err) else { return (Fault::Unreachable, ANSWERS) };
     match code {
         Errno::NOSPC => (
             Fault::Full,
@@ -123,10 +116,8 @@ fn fault_of(err: &io::Error) -> (Fault, &'static str) {
         Errno::XDEV => (Fault::Unfit, "another file system is mounted inside the target: mount it elsewhere"),
         Errno::NOENT | Errno::EXIST | Errno::NOTEMPTY => (Fault::Stale, LOOK_AGAIN),
         Errno::FBIG => (Fault::Unfit, "the target's file system does not hold files of this size"),
-        _ => (
-            Fault::Unreachable,
-            "see whether the target's server and its mount answer; driftline tries again by itself",
-        ),
+        Errno::MFILE | Errno::NFILE => (Fault::Unreachable, TOO_MANY_FILES),
+        _ => (Fault::Unreachable, ANSWERS),
     }
 }
 
@@ -177,6 +168,7 @@ mod tests {
             (Errno::TIMEDOUT, Fault::Unreachable),
             (Errno::NOTCONN, Fault::Unreachable),
             (Errno::HOSTDOWN, Fault::Unreachable),
+            (Errno::MFILE, Fault::Unreachable),
         ];
         for (code, fault) in table {
             assert_eq!(fault_of(&code.into()).0, fault, "{code:?}");

@@ -12,7 +12,7 @@ use crate::sys::publish::{
 };
 use crate::sys::{acl, beneath, stat};
 use crate::target::identity::Identity;
-use crate::target::{Bind, Bound, Fault, TargetError};
+use crate::target::{Bind, Bound, Fault, REPORT, TargetError};
 
 use super::fault::{Outcome, Refusal, is, says_absent, says_unlinkable};
 use super::staging::Staging;
@@ -72,7 +72,7 @@ impl DirTarget {
             return Place::new(self.open_root()?, self.setup.ways);
         }
         let Some(bound) = self.state().bound.clone() else {
-            return Err(offline("it was never bound to this share", "let driftline probe the target first"));
+            return Err(offline("it was never bound to this share", REPORT));
         };
         let root = self.open_root()?;
         let found = read(&root)?.ok_or_else(|| self.unbound())?;

@@ -7,7 +7,7 @@ use crate::model::{Acl, Digest, Kind, RESERVED, RelPath, Seen, Stamp, Wall};
 use crate::sys::folder::Names;
 use crate::sys::publish::{self as sys, Errno, Spot, Statx};
 use crate::sys::{acl, beneath, stat};
-use crate::target::{Depth, Page, Remote, TargetError};
+use crate::target::{Depth, Page, REPORT, Remote, TargetError};
 
 use super::fault::{Outcome, Refusal, is, says_absent};
 use super::identity::Place;
@@ -47,7 +47,7 @@ pub(super) fn names_version(Stamp(here): &Stamp, Stamp(wanted): &Stamp) -> bool 
 /// Looks at one path.
 pub(super) fn look(place: &Place, path: &RelPath, depth: Depth) -> Outcome<Option<Remote>> {
     if path.is_reserved() || path.is_root() {
-        return Err(Refusal::unfit("this name is the target's own", "rename it on the share"));
+        return Err(Refusal::unfit("this name is the target's own", REPORT));
     }
     let parent = match beneath::open_parent(place.root(), path) {
         Err(err) if says_absent(&err) => return Ok(None),

@@ -10,7 +10,7 @@ use crate::model::{Content, Kind, Meta, RelPath, Shape, Stamp};
 use crate::plan::Guard;
 use crate::sys::publish::{self as sys, Errno, Spot, Statx};
 use crate::sys::{beneath, stat};
-use crate::target::{Change, Fault, Placed, Step, TargetError, Token, ledger};
+use crate::target::{Change, Fault, Placed, REPORT, Step, TargetError, Token, ledger};
 
 use super::DirTarget;
 use super::change::open_any;
@@ -97,7 +97,7 @@ fn verb(step: &Step) -> &'static str {
 /// Fails for the root and for what is ours.
 pub(super) fn vet(path: &RelPath) -> Outcome<()> {
     if path.is_root() || path.is_reserved() {
-        return Err(Refusal::unfit("this name is the target's own", "rename it on the share"));
+        return Err(Refusal::unfit("this name is the target's own", REPORT));
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::staging::Body;
 use super::wire::{Condition, Copy, Made, PAGE_MAX, Put, Wire};
 use crate::model::{Content, Digest, Meta, RelPath, Stamp};
 use crate::plan::Guard;
-use crate::target::{Change, Fault, Placed, Step, TargetError, Token, ledger};
+use crate::target::{Change, Fault, Placed, REPORT, Step, TargetError, Token, ledger};
 
 /// Changes of one call under way at once (count): as many as there are turns for requests ([`super::pace`]).
 const AT_ONCE_MAX: usize = 64;
@@ -136,7 +136,7 @@ impl Inner {
 
     fn is_fit(&self, path: &RelPath) -> Outcome<()> {
         if path.is_root() || path.is_reserved() {
-            return Err(unfit("that name is driftline's own", "rename it on the share"));
+            return Err(unfit("that name is driftline's own", REPORT));
         }
         let len = self.prefix.folder(path).len();
         if len > KEY_MAX || !self.has_room_for_history(path) {
@@ -402,7 +402,7 @@ impl Inner {
     async fn rename(&self, wire: &Wire<'_>, step: &Step, from: &RelPath) -> Outcome<Placed> {
         let Guard::Unchanged(stamp) = &step.guard else { return Err(Refusal::stale("nothing was there")) };
         if is_folder(stamp) {
-            return Err(unfit("a bucket renames files, one by one", "report this: it is a fault of driftline"));
+            return Err(unfit("a bucket renames files, one by one", REPORT));
         }
         self.has_folder(wire, &step.path).await?;
         let (old, new) = (self.prefix.object(from), self.prefix.object(&step.path));

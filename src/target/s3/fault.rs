@@ -9,7 +9,7 @@ use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_runtime_api::http::Response;
 
 use super::authorities::lack;
-use crate::model::{BadPath, RelPath, Wall};
+use crate::model::{RelPath, Wall};
 use crate::target::{Fault, TargetError};
 
 /// Why a request was not carried out, or may not have been.
@@ -57,12 +57,6 @@ const LOOK_AGAIN: &str = "driftline looks at it again and decides anew";
 const BY_ITSELF: &str = "see whether the line to the server is up; driftline tries again by itself";
 const RIGHTS: &str = "give the agent's user the rights that the admin's guide lists (on this bucket and prefix: \
                       s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, s3:AbortMultipartUpload)";
-
-impl From<BadPath> for Refusal {
-    fn from(bad: BadPath) -> Self {
-        Self::fault(Fault::Unfit, bad.to_string(), "rename it on the share")
-    }
-}
 
 impl Refusal {
     pub(super) fn new(kind: Kind, cause: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {

@@ -6,8 +6,8 @@ use super::key::{KEY_MAX, decode, encode};
 use super::wire::{Copy, PAGE_MAX, Wire};
 use crate::model::{Digest, RelPath, Wall};
 use crate::plan::{self, Keep};
+use crate::target::AskLies;
 use crate::target::version_name::{names, replaced_at};
-use crate::target::{AskLies, Fault};
 
 /// Longest name of a version, with the slash before it (bytes).
 const NAME_MAX: usize = "/20261123T174904.123456789Z-abababab".len();
@@ -28,9 +28,6 @@ impl Inner {
         // A version that is named twice would be one: the clock moves between two changes of one path.
         let name = names((self.setup.clock.wall)(), replaces).next().unwrap_or_default();
         let to = format!("{}/{}", self.history_of(path), String::from_utf8_lossy(&name));
-        if to.len() > KEY_MAX {
-            return Err(too_long(path));
-        }
         let head = wire.head(&from).await?.filter(|head| head.etag == etag);
         let len = head.ok_or_else(|| Refusal::stale("it is not as it was"))?.len;
         self.note_history();
@@ -182,11 +179,6 @@ pub(super) async fn prune_below(inner: &Inner, prefix: &str, is_old: impl Fn(&st
             None => return Ok((removed, left)),
         }
     }
-}
-
-fn too_long(path: &RelPath) -> Refusal {
-    let cause = format!("the key of its versions would have more than {KEY_MAX} bytes ({path})");
-    Refusal::fault(Fault::Unfit, cause, "give it a shorter path on the share, or let the bucket keep versions")
 }
 
 #[cfg(test)]

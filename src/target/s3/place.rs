@@ -12,7 +12,7 @@ use super::wire::{Condition, Put, Wire};
 use super::{Inner, sums};
 use crate::model::Moment;
 use crate::target::identity::Identity;
-use crate::target::{Bind, Bound, Fault};
+use crate::target::{Bind, Bound, Fault, REPORT};
 
 /// Under this name what the server can do stands in the identity.
 const SERVER: &str = "server";
@@ -53,9 +53,7 @@ impl Inner {
         if known.pretend {
             return Ok(self.wire(Abilities::ALL));
         }
-        let bound = known
-            .bound
-            .ok_or_else(|| offline("it was never bound to this share", "let driftline probe the target first"))?;
+        let bound = known.bound.ok_or_else(|| offline("it was never bound to this share", REPORT))?;
         if let Some(abilities) = self.seen_of_late() {
             return Ok(self.wire(abilities));
         }
@@ -172,7 +170,7 @@ impl Inner {
     }
 
     async fn put_identity(&self, identity: &Identity, condition: &Condition, abilities: Abilities) -> Outcome<()> {
-        let text = identity.to_json().map_err(|err| offline(&err.to_string(), "report this"))?;
+        let text = identity.to_json().map_err(|err| offline(&err.to_string(), REPORT))?;
         let body = Bytes::from(text);
         let checksum = sums::checked(abilities.checksum, &body);
         let put = Put { key: self.prefix.ours("identity"), body, metadata: Default::default() };
@@ -248,7 +246,7 @@ fn abilities_in(identity: &Identity) -> Option<Abilities> {
 }
 
 fn as_json(abilities: Abilities) -> Outcome<serde_json::Value> {
-    serde_json::to_value(abilities).map_err(|err| offline(&err.to_string(), "report this"))
+    serde_json::to_value(abilities).map_err(|err| offline(&err.to_string(), REPORT))
 }
 
 fn parsed(bytes: &[u8]) -> Outcome<Identity> {

@@ -158,6 +158,30 @@ fn what_check_finds_before_a_bucket_is_bound_is_tried_once_it_is() {
 }
 
 #[test]
+fn what_may_not_be_asked_of_a_bucket_is_told_with_the_right_that_is_missing() {
+    let bucket = Bucket::new(Make::SeaweedFs);
+    let proxy = bucket.proxy();
+    let office = office_with(&place(&bucket, &proxy.endpoint()));
+    let table = [
+        ("versioning", "whether it keeps versions cannot be asked", "allow the agent's user s3:GetBucketVersioning"),
+        (
+            "lifecycle",
+            "whether a rule of it ends stale uploads cannot be asked",
+            "allow the agent's user s3:GetLifecycleConfiguration",
+        ),
+    ];
+    for (question, begins, wanted) in table {
+        let asks = move |request: &Request| request.query.split(['&', '=']).any(|word| word == question);
+        proxy.add(Rule::always(Fault::Refuse(Answer::new(403, "AccessDenied")), asks));
+        let said = check(&office, |_| {});
+        assert_eq!(hint(&said, begins), wanted);
+        office.sync_well();
+        proxy.heal();
+        assert!(found(&check(&office, |_| {}), begins).is_none());
+    }
+}
+
+#[test]
 fn a_budget_that_is_too_small_for_a_first_pass_is_raised() {
     let bucket = Bucket::new(Make::SeaweedFs);
     let office = office_with(&(place(&bucket, &bucket.endpoint()) + "request_budget = \"2/day\"\n"));

@@ -23,6 +23,24 @@ fn a_root_that_is_missing_is_offline_and_is_not_made() {
 }
 
 #[test]
+fn what_no_agent_asks_for_is_told_as_a_fault_of_its_own() {
+    let fixture = DirFixture::new(Ways::Auto);
+    let unbound = DirTarget::new(DirSetup { target_id: None, ..fixture.setup() });
+    let target = fixture.target();
+    folders_above(target, &path("a/b"));
+    let a = stamp_at(target, &path("a"));
+    let into_itself = change(&path("a/b"), Change::Move { from: path("a") }, Guard::Unchanged(a));
+    for error in [
+        unbound.look(&path("a"), Depth::Stamp).unwrap_err(),
+        target.look(&path(".driftline/identity"), Depth::Stamp).unwrap_err(),
+        one(target, publish_step(target, &path(".driftline"), b"x", Guard::Absent, None)).unwrap_err(),
+        one(target, into_itself).unwrap_err(),
+    ] {
+        assert_eq!(error.hint, "report this: it is a fault of driftline", "{error}");
+    }
+}
+
+#[test]
 fn a_place_is_bound_once_and_known_again() {
     let fixture = DirFixture::new(Ways::Auto);
     let id = fixture.setup().target_id.unwrap();

@@ -1,20 +1,19 @@
 //! What is said of something in the way, or of rights that are missing, is done, and all arrives.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use super::{of_user, problem};
 use crate::office::{Mount, Office, Said, hear, must, set_mode};
 
 /// Nobody in particular.
 const NOBODY: u32 = 65534;
 
-/// The hint of what is said of a path by `problems`.
-fn problem(office: &Office, path: &str) -> String {
-    let problem = office.problem(path).unwrap_or_else(|| panic!("no problem with {path}: {:#}", office.status()));
-    problem["hint"].as_str().unwrap().to_owned()
+fn sync(office: &Office) -> Said {
+    hear(office.command(&["sync"]).uid(NOBODY).gid(NOBODY))
 }
 
 /// What `status` says to do about the one target.
@@ -111,32 +110,10 @@ fn an_identity_that_is_damaged_is_had_back_from_a_copy() {
     office.assert_same();
 }
 
-/// An office that works as nobody; `None`, said aloud, where that cannot be.
-#[expect(clippy::print_stderr, reason = "a test that does not run has to say so")]
-fn of_nobody() -> Option<Office> {
-    let office = Office::configured("", "");
-    if fs::metadata(office.path("share")).unwrap().uid() != 0 {
-        eprintln!("skipped: only root can be somebody else");
-        return None;
-    }
-    ["", "share", "home"].iter().for_each(|name| set_mode(&office.path(name), 0o755));
-    for name in ["state", "target"] {
-        chown(office.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
-    }
-    office.save("plan.txt", "a plan");
-    office.save("room/plan.txt", "a plan");
-    ["room", "room/plan.txt", "plan.txt"].iter().for_each(|name| set_mode(&office.share(name), 0o755));
-    Some(office)
-}
-
-fn sync(office: &Office) -> Said {
-    hear(office.command(&["sync"]).uid(NOBODY).gid(NOBODY))
-}
-
 #[test]
 fn a_file_that_the_agent_may_not_read_is_let_be_read_or_left_out() {
     let wanted = "let the agent's user read it (setfacl -m u:driftline:rX), or add it to the share's `ignore`";
-    let Some(office) = of_nobody() else { return };
+    let Some(office) = of_user(NOBODY) else { return };
     set_mode(&office.share("plan.txt"), 0o600);
     set_mode(&office.share("room"), 0o700);
     let said = sync(&office);
@@ -162,7 +139,7 @@ fn a_file_that_the_agent_may_not_read_is_let_be_read_or_left_out() {
 
 #[test]
 fn a_target_that_the_agent_may_not_write_is_let_be_written() {
-    let Some(office) = of_nobody() else { return };
+    let Some(office) = of_user(NOBODY) else { return };
     let said = sync(&office);
     assert_eq!(said.code, Some(0), "{said}");
     // A folder of somebody else's, and then what is driftline's own.

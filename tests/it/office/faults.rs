@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::office::{PATIENCE, wait};
+use crate::office::{PATIENCE, behind, wait};
 
 /// Which calls fail: `statx:error=EIO:when=1+2`, in `strace`'s words.
 fn options(folder: &Path, faults: &[&str]) -> Vec<String> {
@@ -17,14 +17,8 @@ fn options(folder: &Path, faults: &[&str]) -> Vec<String> {
 /// The same command, with calls that fail where they reach `folder` itself or a name in it.
 pub(crate) fn with_faults(command: &Command, folder: &Path, faults: &[&str]) -> Command {
     let mut strace = Command::new("strace");
-    strace.args(options(folder, faults)).arg("--").arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => strace.env(name, value),
-            None => strace.env_remove(name),
-        };
-    }
-    strace
+    strace.args(options(folder, faults)).arg("--");
+    behind(strace, command)
 }
 
 /// Faults of a program that runs already. They end with this.

@@ -28,7 +28,7 @@ pub(crate) use faults::{Faults, with_faults};
 pub(crate) use machine::{Limit, Machine, is_slow_run};
 pub(crate) use make::{Dice, deep_folder, set_mode, set_mtime};
 pub(crate) use mount::{Mount, skip};
-pub(crate) use program::{Said, hear, must};
+pub(crate) use program::{Said, behind, hear, must};
 pub(crate) use schema::faults_of_status;
 pub(crate) use tree::{Node, Place, Tree, places};
 

@@ -42,6 +42,18 @@ pub(crate) fn driftline(home: &Path) -> Command {
     command
 }
 
+/// A program whose last words are another command, which it then becomes or runs; with that one's environment.
+pub(crate) fn behind(mut outer: Command, command: &Command) -> Command {
+    outer.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
+}
+
 /// Runs `command` to its end.
 pub(crate) fn hear(command: &mut Command) -> Said {
     let [mut out, mut err] = [(); 2].map(|()| tempfile::tempfile().expect("a file for output"));

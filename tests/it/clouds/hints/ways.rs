@@ -4,6 +4,7 @@ use std::process::Command;
 
 use super::*;
 use crate::buckets::Rule;
+use crate::office::Mount;
 
 fn problem(cloud: &Cloud, path: &str) -> String {
     let problem = cloud.office.problem(path).unwrap_or_else(|| panic!("none with {path}: {:#}", cloud.office.status()));
@@ -195,6 +196,7 @@ fn answers_of_servers_that_no_test_has_are_told_with_what_helps_and_it_goes_on_o
             "restore it from the archive first (aws s3api restore-object), or set storage_class to one that can be read",
         ),
         (answer(501, "NotImplemented"), "see what `driftline check` says of it"),
+        (answer(500, "InternalError"), "give it another name on the share, or see the server's own log"),
         (answer(400, "InvalidArgument"), "see what the server's own documentation says of this answer"),
     ];
     let cloud = Cloud::new();
@@ -229,4 +231,36 @@ fn answers_of_servers_that_no_test_has_are_told_with_what_helps_and_it_goes_on_o
         cloud.office.sync_well();
         cloud.assert_same();
     }
+}
+
+#[test]
+fn a_card_that_others_write_at_each_instant_is_tried_again_by_itself() {
+    let cloud = Cloud::new();
+    cloud.office.save("a.txt", "first");
+    let is_card = |request: &Request| request.kind() == Kind::Put && request.key().contains("/.driftline/agents/");
+    cloud.proxy.add(Rule::always(Fault::Refuse(Answer::new(412, "PreconditionFailed")), is_card));
+    let agent = cloud.office.start();
+    cloud.office.wait_until("it is told", || !cloud.status()["error"].is_null());
+    assert_eq!(trouble(&cloud).1, "driftline tries again by itself");
+    cloud.proxy.heal();
+    cloud.office.wait_until("all is safe", || cloud.office.status()["verdict"] == "safe");
+    drop(agent);
+    cloud.assert_same();
+}
+
+#[test]
+fn an_upload_that_cannot_be_remembered_is_sent_once_there_is_room_for_that() {
+    let cloud = Cloud::new();
+    cloud.office.save("film.mp4", vec![1; 20 << 20]);
+    cloud.office.sync_well();
+    let buckets = fs::read_dir(cloud.office.path("state/buckets")).unwrap();
+    let uploads = buckets.map(|folder| folder.unwrap().path().join("uploads")).find(|folder| folder.is_dir()).unwrap();
+    let Some(_mount) = Mount::memory(&uploads, "64k") else { return };
+    fs::write(uploads.join("filler"), vec![0; 1 << 20]).unwrap_err();
+    cloud.office.save("film.mp4", vec![2; 20 << 20]);
+    stuck(&cloud);
+    assert_eq!(trouble(&cloud).1, "free space in the state folder, or let the agent's user write there");
+    fs::remove_file(uploads.join("filler")).unwrap();
+    cloud.office.sync_well();
+    cloud.assert_same();
 }
