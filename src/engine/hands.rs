@@ -68,14 +68,16 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    /// Something was read, written or answered.
+    /// Something was read, written or answered, or is the first to be asked for.
     pub(super) fn beat(&self) {
         self.beats.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// To ask is no sign of life while others wait for an answer.
     fn begin(&self) {
-        self.busy.fetch_add(1, Ordering::Relaxed);
-        self.beat();
+        if self.busy.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.beat();
+        }
     }
 
     fn end(&self) {
@@ -503,5 +505,29 @@ impl Monitor {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_while_others_wait_has_not_answered_by_that() {
+        let (pulse, mut monitor) = (Pulse::default(), Monitor::default());
+        let at = |seconds| Moment(Duration::from_secs(seconds));
+        pulse.begin();
+        assert_eq!(monitor.silent_since(&pulse, at(1)), None);
+        assert_eq!(monitor.silent_since(&pulse, at(9)), Some(at(1)));
+        pulse.begin();
+        assert_eq!(monitor.silent_since(&pulse, at(10)), Some(at(1)), "the next file is sent to it, too");
+        pulse.end();
+        assert_eq!(monitor.silent_since(&pulse, at(11)), None, "one of the two came back");
+        assert_eq!(monitor.silent_since(&pulse, at(20)), Some(at(11)));
+        pulse.end();
+        let _ended = monitor.silent_since(&pulse, at(21));
+        assert_eq!(monitor.silent_since(&pulse, at(60)), None, "nothing is asked of it");
+        pulse.begin();
+        assert_eq!(monitor.silent_since(&pulse, at(61)), None, "the first to be asked begins anew");
     }
 }
