@@ -358,7 +358,8 @@ impl Inner {
     async fn drop_folder(&self, wire: &Wire<'_>, path: &RelPath, occupied: Fault) -> Outcome<Made> {
         let key = self.prefix.folder(path);
         let inside = wire.list(&key, None, None, PAGE_MAX).await?.objects;
-        if inside.iter().any(|object| object.key != key) {
+        // A marker with bytes in it is somebody's data.
+        if inside.iter().any(|object| object.key != key || object.len > 0) {
             let hint = "move what lies in it away on the target, or leave it there";
             return Err(Refusal::fault(occupied, "the folder is not empty", hint));
         }

@@ -237,6 +237,23 @@ fn on_each_server(test: impl Fn(Make)) {
     }
 }
 
+/// A key that ends with a slash may hold somebody's bytes. SeaweedFS keeps none there.
+#[test]
+fn bytes_under_the_name_of_a_folder_are_never_removed_with_it() {
+    if !crate::office::is_slow_run("moto") {
+        return;
+    }
+    let fixture = BucketFixture::new(Make::Moto, "p");
+    let (target, hall) = (fixture.target(), path("hall"));
+    fixture.outsider().put("p/hall/", b"theirs");
+    let stamp = stamp_at(target, &hall);
+    let refused = fault(one(target, change(&hall, Change::Remove, Guard::Unchanged(stamp.clone()))));
+    assert_eq!(refused, Fault::Occupied);
+    let staged = stage_at(target, &hall, b"ours");
+    assert_eq!(fault(one(target, publish(&hall, &staged, Guard::Unchanged(stamp)))), Fault::Unfit);
+    assert_eq!(fixture.outsider().get("p/hall/"), Some(b"theirs".to_vec()));
+}
+
 #[test]
 fn a_large_file_is_invisible_until_it_is_published_and_whole_then() {
     on_each_server(large_file_is_invisible_until_it_is_published);
