@@ -220,11 +220,11 @@ impl Lane {
         }
     }
 
-    /// What is staged for a bucket lies in memory: there it waits for nothing. Elsewhere no more of it waits than can come in
-    /// with the answers to all commands under way.
+    /// What is staged for a bucket lies in memory: there it waits for nothing. Nor does it two-way, where others may change
+    /// meanwhile what has to be sent. Elsewhere no more of it waits than can come in with the answers to all commands under way.
     fn may_keep_staged(&self, turn: &Turn<'_>) -> bool {
         let room = turn.limits.jobs_max * turn.limits.batch_max;
-        self.setup.policy.nature.stages_there() && self.staged.len() <= room
+        self.setup.policy.nature.stages_there() && !self.takes() && self.staged.len() <= room
     }
 
     /// Drops what was staged for paths that do not wait, or not any more.
