@@ -43,10 +43,9 @@
 //! How often the share is read follows from that. A file of at most 8 MiB is read and hashed once for all targets that want it in
 //! the same moments. A longer one is hashed once, on its way to the first of them; each reads it to send it, but from memory:
 //! with several targets the kernel is not told to give its pages up, and the disk is read once where there is room for them. A
-//! bucket has to know its hash
-//! before it is sent the first byte: it has it from the index, or from the target that is just reading the file, for which its lane
-//! does other things meanwhile, and only while that one gets on well (`local::Recent`). Else the bucket reads it once more, for the
-//! hash alone.
+//! bucket has to know its hash before it is sent the first byte: it has it from the index, or from the target that is just reading
+//! the file, for which its lane does other things meanwhile, and only while that one gets on well (`local::Recent`). Else the
+//! bucket reads it once more, for the hash alone.
 //!
 //! # Two ways
 //!
@@ -55,9 +54,9 @@
 //! removal; where both have edited, equal is no conflict, else the share's version stays under the name and theirs goes to the
 //! target's history. That a version gave way so is a **conflict** (`index::Conflict`): written down in the same turn as the attempt
 //! that makes it give way, so that no crash loses it, and kept until a person has resolved it (`engine::resolve`); so long history
-//! keeps all versions of the path. The list is lost with the index, the versions are not. A folder on one side and something else on the other waits for a person. The share is written to by
-//! `local::Landing` as carefully as a target: staged, under a guard, never over what somebody has open, and what gives way is
-//! kept in its `.driftline/kept/`. The breaker judges these changes too.
+//! keeps all versions of the path. The list is lost with the index, the versions are not. A folder on one side and something else
+//! on the other waits for a person. The share is written to by `local::Landing` as carefully as a target: staged, under a guard,
+//! never over what somebody has open, and what gives way is kept in its `.driftline/kept/`. The breaker judges these changes too.
 //!
 //! What was never ours is news, but for an old copy of what the share deleted. A removal that was made on a target leaves a
 //! **tombstone** ([`plan::Tombstone`]) in the index for as long as history is kept, and what it names waits for a person, who

@@ -186,49 +186,20 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::lane::fixture::{bound, core, turn};
     use crate::engine::lane::{FAR_BATCH, FAR_JOBS};
-    use crate::engine::{Core, Event, Failure, LaneState, Limits, ShareSetup, TargetSetup};
+    use crate::engine::{Event, Failure, LaneState, Limits};
     use crate::index::Index;
     use crate::local::{Found, PageEnd, ScanEnd, ScanPage};
-    use crate::model::{Kind, Meta, Moment, Shape, ShareId, Stat, TargetId, Wall};
-    use crate::plan::{Nature, Policy};
-    use crate::settle::SettleLimits;
-    use crate::target::{Bound, Fault};
-
-    fn core(index: &mut Index) -> (Core, ShareId, TargetId) {
-        let share = index.register_share("s", b"/s", "uid", false).expect("registered").id;
-        let target = index.register_target(share, "t", "/t").expect("registered").id;
-        let settle = SettleLimits { quiet: Duration::ZERO, patience: Duration::ZERO, paths_max: 4 };
-        let shares = vec![ShareSetup { id: share, name: String::new(), settle, rescan: Duration::from_secs(3600) }];
-        let targets = vec![TargetSetup {
-            id: target,
-            name: String::new(),
-            share,
-            policy: Policy { nature: Nature::Directory, ..Policy::default() },
-            audit: None,
-            listed_ago: Some(Duration::ZERO),
-            bound: true,
-            halt: None,
-            paused: false,
-            remembers: Duration::ZERO,
-        }];
-        (Core::new(shares, targets, Limits::default()), share, target)
-    }
-
-    fn turn(core: &mut Core, index: &mut Index, events: Vec<Event>, at: Moment) -> Vec<Command> {
-        let wall = Wall(i64::try_from(at.0.as_nanos()).expect("a short test"));
-        index.begin(wall).expect("begun");
-        let commands = core.handle(index, events, at, wall, 0).expect("sound");
-        index.commit().expect("committed");
-        commands
-    }
+    use crate::model::{Kind, Meta, Moment, Shape, Stat, Wall};
+    use crate::plan::Policy;
+    use crate::target::Fault;
 
     /// How many files each command has to stage, where so many new ones lie in the share's root.
     fn staged_at_once(files: usize) -> Vec<usize> {
         let mut index = Index::in_memory().expect("an index");
-        let (mut core, share, target) = core(&mut index);
-        let bound = Bound { id: "id".to_owned(), newly: false, far: true, lists: false };
-        let before = [Event::Probed(target, Ok(bound)), Event::ScanEnded(share, RelPath::root(), ScanEnd::Done)];
+        let (mut core, share, target) = core(&mut index, Policy::default(), Limits::default());
+        let before = [Event::Probed(target, Ok(bound())), Event::ScanEnded(share, RelPath::root(), ScanEnd::Done)];
         turn(&mut core, &mut index, before.into(), Moment::default());
         let file = |number: usize| {
             let shape = Shape { kind: Kind::File, len: 1 };
@@ -258,7 +229,7 @@ mod tests {
     #[test]
     fn a_target_that_failed_while_nothing_was_to_be_done_is_asked_until_it_answers() {
         let mut index = Index::in_memory().expect("an index");
-        let (mut core, share, target) = core(&mut index);
+        let (mut core, share, target) = core(&mut index, Policy::default(), Limits::default());
         turn(&mut core, &mut index, vec![Event::Tick], Moment::default());
         let scanned = Event::ScanEnded(share, RelPath::root(), ScanEnd::Done);
         turn(&mut core, &mut index, vec![scanned], Moment::default());
@@ -272,8 +243,7 @@ mod tests {
             now = core.next_due(now).expect("it rests, and then");
             assert_eq!(turn(&mut core, &mut index, vec![Event::Tick], now), [Command::Probe(target)]);
         }
-        let bound = Bound { id: "id".to_owned(), newly: false, far: true, lists: false };
-        assert_eq!(turn(&mut core, &mut index, vec![Event::Probed(target, Ok(bound))], now), []);
+        assert_eq!(turn(&mut core, &mut index, vec![Event::Probed(target, Ok(bound()))], now), []);
         assert_eq!(core.lane_report(target).expect("known").state, LaneState::Ok);
     }
 }

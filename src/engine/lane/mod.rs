@@ -1,8 +1,8 @@
 //! The engine's side of one target: what is open, what is under way, and what the answers mean.
 //!
 //! `gather` picks what to decide and puts commands together; `decide` asks the policy and carries its verdict out, with
-//! `act`, `moves` and `losses`, which the `breaker` judges; `answers`, `record`, `recall`, `audit` and `told` take in what the target
-//! says.
+//! `act`, `moves` and `losses`, which the `breaker` judges; `answers`, `record`, `recall`, `audit` and `told` take in what the
+//! target says.
 //! All of them work on one [`Turn`]. What is kept here need not survive a crash.
 
 mod act;
@@ -10,6 +10,8 @@ mod answers;
 mod audit;
 mod breaker;
 mod decide;
+#[cfg(test)]
+mod fixture;
 mod gather;
 mod losses;
 mod moves;

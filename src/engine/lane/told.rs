@@ -74,15 +74,13 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::engine::{Core, Event, Limits, LookJob, ShareSetup, TargetSetup};
+    use crate::engine::lane::fixture::{bound, core, turn};
+    use crate::engine::{Core, Event, Limits, LookJob};
     use crate::index::Index;
     use crate::local::ScanEnd;
     use crate::model::{Content, Digest, Kind, Meta, Moment, Shape, Stamp, TargetId, Wall};
     use crate::plan::{Base, Drift, Nature, Policy};
-    use crate::settle::SettleLimits;
 
     struct World {
         core: Core,
@@ -94,38 +92,17 @@ mod tests {
         /// Scanned and listed, with nothing on either side.
         fn new(drift: Drift) -> Self {
             let mut index = Index::in_memory().expect("an index");
-            let share = index.register_share("s", b"/s", "uid", false).expect("registered").id;
-            let target = index.register_target(share, "t", "s3://t").expect("registered").id;
-            index.take_changes(target, drift == Drift::Take);
-            let settle = SettleLimits { quiet: Duration::ZERO, patience: Duration::ZERO, paths_max: 4 };
-            let shares = vec![ShareSetup { id: share, name: String::new(), settle, rescan: Duration::from_secs(3600) }];
-            let targets = vec![TargetSetup {
-                id: target,
-                name: String::new(),
-                share,
-                policy: Policy { nature: Nature::Bucket, drift, ..Policy::default() },
-                audit: None,
-                listed_ago: Some(Duration::ZERO),
-                bound: true,
-                halt: None,
-                paused: false,
-                remembers: Duration::ZERO,
-            }];
-            let core = Core::new(shares, targets, Limits { fresh_max: 4, ..Limits::default() });
+            let policy = Policy { nature: Nature::Bucket, drift, ..Policy::default() };
+            let (core, share, target) = core(&mut index, policy, Limits { fresh_max: 4, ..Limits::default() });
             let mut world = Self { core, index, target };
             world.turn(Event::Tick);
-            let bound = crate::target::Bound { id: "id".to_owned(), newly: false, far: true, lists: false };
-            world.turn(Event::Probed(target, Ok(bound)));
+            world.turn(Event::Probed(target, Ok(bound())));
             world.turn(Event::ScanEnded(share, RelPath::root(), ScanEnd::Done));
             world
         }
 
         fn turn(&mut self, event: Event) -> Vec<Command> {
-            self.index.begin(Wall(0)).expect("begun");
-            let commands =
-                self.core.handle(&mut self.index, vec![event], Moment::default(), Wall(0), 0).expect("sound");
-            self.index.commit().expect("committed");
-            commands
+            turn(&mut self.core, &mut self.index, vec![event], Moment::default())
         }
 
         fn tell(&mut self, rumours: Vec<Rumour>) -> Vec<Command> {

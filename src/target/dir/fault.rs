@@ -71,7 +71,7 @@ pub(super) fn about_ours(err: &io::Error) -> Refusal {
              server, and on EFS elasticfilesystem:ClientWrite and elasticfilesystem:ClientRootAccess in the file system's \
              policy, or an access point with the agent's own uid",
         ),
-        _ => Refusal::Io(super::staging::io_again(err)),
+        _ => Refusal::Io(super::sink::io_again(err)),
     }
 }
 

@@ -21,6 +21,7 @@ mod locks;
 mod past;
 mod publish;
 mod rename;
+mod sink;
 mod staging;
 mod touched;
 mod unseen;
@@ -101,7 +102,7 @@ pub struct DirTarget {
     /// Permission bits of the file that was staged last.
     last_mode: AtomicU32,
     state: Mutex<State>,
-    room: staging::Room,
+    room: sink::Room,
     /// The times that the share's folders get back.
     times: Arc<Times>,
 }
@@ -130,7 +131,7 @@ impl DirTarget {
         let state = State { bound: setup.target_id.clone(), ..State::default() };
         let run = uuid::Uuid::now_v7().simple().to_string();
         let (counter, last_mode) = (AtomicU64::new(0), AtomicU32::new(staging::FILE_MODE));
-        let (state, room) = (Mutex::new(state), staging::Room::default());
+        let (state, room) = (Mutex::new(state), sink::Room::default());
         Self { setup, run, counter, last_mode, state, room, times: Arc::default() }
     }
 

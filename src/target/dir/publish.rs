@@ -19,7 +19,8 @@ use super::identity::Place;
 use super::listing::{is_version, stamp};
 use super::locks;
 use super::rename::rename_over;
-use super::staging::{StagedFile, Staging, io_again};
+use super::sink::io_again;
+use super::staging::{StagedFile, Staging};
 use super::touched::{Flushed, Touched};
 use super::unseen::Unseen;
 

@@ -8,17 +8,17 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::model::{Acl, Content, Meta, ReadFault, Reading, RelPath, Sink, Wall};
+use crate::model::{Acl, Content, Meta, ReadFault, Reading, RelPath, Wall};
 use crate::sys::publish::{self as sys, Errno, Spot, Statx};
 use crate::sys::{acl, beneath, stat};
 use crate::target::{Read, StageError, Staged, TargetError, Token};
 
 use super::fault::{Outcome, Refusal, about_ours, is};
 use super::identity::Place;
+use super::sink::{FLUSHED_EACH, StagingSink, io_again};
 use super::{DirTarget, Flush, ours};
 
 /// Up to this many files of one call are flushed each for itself.
@@ -260,7 +260,7 @@ impl DirTarget {
         flushing: Flushing,
     ) -> Result<(File, Reading, bool), StageError> {
         let each = if flushing == Flushing::BeforeItsTime { FLUSHED_EACH } else { u64::MAX };
-        let mut sink = StagingSink { file, room: &self.room, end: 0, written: 0, each, flushed: 0, failed: None };
+        let mut sink = StagingSink::new(file, &self.room, each);
         let answer = read(path, &mut sink);
         if let Some(err) = sink.failed.take() {
             return Err(on_target(path, err));
@@ -465,95 +465,4 @@ fn on_ours(path: &RelPath, err: &io::Error) -> StageError {
 fn on_target(path: &RelPath, err: io::Error) -> StageError {
     let error: TargetError = Refusal::Io(err).into_error("stage", Some(path));
     StageError::Target(error)
-}
-
-/// The same error once more: `io::Error` cannot be cloned.
-pub(super) fn io_again(err: &io::Error) -> io::Error {
-    err.raw_os_error().map_or_else(|| io::Error::new(err.kind(), err.to_string()), io::Error::from_raw_os_error)
-}
-
-/// Of a target's disk one byte in so many stays free, ...
-const SPARE_PART: u64 = 100;
-/// ... but no more than this (bytes): whoever else lives on that disk goes on, the machine itself where it is the root's.
-const SPARE_MAX: u64 = 1 << 30;
-/// It is asked how much is free after so many bytes at the latest, ...
-const ROOM_ASKED: u64 = 16 << 20;
-/// ... and after this part of what may be written: as many calls write at once at most, each of which may have asked.
-const ROOM_PART: u64 = 16;
-
-/// How many more bytes may be written before it has to be asked how much is free.
-#[derive(Debug, Default)]
-pub(super) struct Room(AtomicU64);
-
-impl Room {
-    fn take(&self, file: &File, len: u64) -> io::Result<()> {
-        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(len));
-        if taken.is_ok() {
-            return Ok(());
-        }
-        let (free, all) = sys::room(file.as_fd())?;
-        let room = free.checked_sub((all / SPARE_PART).min(SPARE_MAX)).and_then(|room| room.checked_sub(len));
-        match room {
-            // A file system that tells no size.
-            _ if all == 0 => {}
-            Some(room) => self.0.store((room / ROOM_PART).min(ROOM_ASKED), Ordering::Relaxed),
-            None => return Err(Errno::NOSPC.into()),
-        }
-        Ok(())
-    }
-}
-
-/// Of a large file on a network mount so many bytes are flushed at once (bytes): at 20 Mbit/s they take three seconds. What a client
-/// takes into its memory says nothing of the line: a flush that is all of the file would look like a mount that hangs.
-const FLUSHED_EACH: u64 = 8 << 20;
-
-/// Writes at its own offset and skips holes, so that what takes no space at the source takes none here.
-struct StagingSink<'a> {
-    file: File,
-    room: &'a Room,
-    end: u64,
-    /// Where the last byte that was written ends.
-    written: u64,
-    /// It is flushed each time that so many bytes have come (bytes).
-    each: u64,
-    /// Bytes that were flushed since it was begun, with its holes.
-    flushed: u64,
-    /// The target's own error, which the reader only knows as "the sink failed".
-    failed: Option<io::Error>,
-}
-
-impl StagingSink<'_> {
-    fn flush(&mut self) -> io::Result<()> {
-        if self.end - self.flushed < self.each {
-            return Ok(());
-        }
-        self.flushed = self.end;
-        self.file.sync_data()
-    }
-
-    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
-        result.inspect_err(|err| self.failed = Some(io_again(err)))
-    }
-}
-
-impl Sink for StagingSink<'_> {
-    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let room = self.room.take(&self.file, bytes.len() as u64);
-        let written = room.and_then(|()| self.file.write_all_at(bytes, self.end));
-        self.end += bytes.len() as u64;
-        self.written = self.end;
-        let done = written.and_then(|()| self.flush());
-        self.note(done)
-    }
-
-    fn hole(&mut self, len: u64) -> io::Result<()> {
-        self.end = self.end.saturating_add(len);
-        Ok(())
-    }
-
-    fn restart(&mut self) -> io::Result<()> {
-        (self.end, self.written, self.flushed) = (0, 0, 0);
-        let emptied = self.file.set_len(0);
-        self.note(emptied)
-    }
 }
