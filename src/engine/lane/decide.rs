@@ -208,6 +208,7 @@ impl Lane {
             self.undo_move(turn, path, &from)?;
         }
         turn.index.close(self.id(), path)?;
+        self.wake_above(path, false, turn);
         self.settle_conflict(turn, path, false, None)?;
         self.end_told(turn, path)?;
         // An attempt counts as ours until it is known to have come to nothing.
@@ -345,12 +346,21 @@ impl Lane {
         (open.hold, open.origin) = (Some(held), None);
         turn.index.put_open(self.id(), path, &open)?;
         // A folder that waited for it to be decided has to wait for a person too.
+        self.wake_above(path, returned, turn);
+        Ok(())
+    }
+
+    /// It is decided: what waits above it for that may be the last to be, as a file that is to take the place of a folder. Where
+    /// more wait than are remembered, any may.
+    fn wake_above(&mut self, path: &RelPath, all: bool, turn: &Turn<'_>) {
+        if self.blocked.is_empty() && !self.overflowed && !all {
+            return;
+        }
         for above in path.ancestors().filter(|above| !above.is_root()) {
-            if self.blocked.remove(&above) || returned {
+            if self.blocked.remove(&above) || self.overflowed || all {
                 self.freshen(above, turn.limits);
             }
         }
-        Ok(())
     }
 }
 
