@@ -4,17 +4,18 @@ mod land;
 mod listen;
 mod queue;
 mod recall;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use crate::engine::drive::Input;
 use crate::engine::{Event, Failure, LandJob, LookJob, ReadJob, StageFailure, Thorough, clock};
-use crate::local::{Discard, How, Ignore, Reader, Recent, RootId, Scan, Watch, look, prune_kept, read_link};
+use crate::local::{Discard, How, Ignore, Reader, Recent, RootId, Scan, look, prune_kept, read_link};
 use crate::model::{Digest, Moment, ReadFault, Reading, RelPath, ShareId, Sink, TargetId, Wall};
 use crate::plan::{Keep, Lies};
 use crate::sys::fskind;
@@ -22,6 +23,7 @@ use crate::target::{Bind, Change, Depth, Fault, Placed, REPORT, Remote, StageErr
 
 pub(super) use listen::Ear;
 pub(super) use queue::Queue;
+pub(super) use watching::Watching;
 
 /// Folders of a share that are read at once (count).
 const SCAN_THREADS: usize = 2;
@@ -109,15 +111,13 @@ pub(super) struct ShareHands {
     pub(super) untold_lists: AtomicBool,
     /// What its targets have just read.
     pub(super) recent: Recent,
-    pub(super) watch: Mutex<Option<Arc<Watch>>>,
+    pub(super) watching: Watching,
     /// Watch at all: not in a single pass.
     pub(super) watches: bool,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) out: SyncSender<Input>,
     /// Jobs asked for and not answered, of all shares and targets.
     pub(super) under_way: Arc<AtomicU64>,
-    /// Something may have been touched: heard by the thread that takes it from the watch.
-    pub(super) touched: Arc<(Mutex<bool>, Condvar)>,
     pub(super) pulse: Pulse,
     /// The index's file, for whoever only asks.
     pub(super) index: PathBuf,
@@ -145,11 +145,6 @@ impl ShareHands {
 
     fn settings(&self) -> ShareSettings {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Stops watching: the next full scan begins it anew.
-    pub(super) fn end_watch(&self) {
-        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Works until nothing more comes.
@@ -210,58 +205,27 @@ impl ShareHands {
 
     /// Watches first, then scans: what the scan does not see is told of.
     fn keep_watch(&self, under: &RelPath) {
-        if !self.watches {
-            return;
-        }
-        let known = self.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match known {
-            Some(watch) => watch.barrier(),
-            None if under.is_root() => self.start_watch(),
-            None => {}
+        // What begins a watch is followed by a scan of the whole share.
+        if self.watches
+            && (under.is_root() || self.watching.watch().is_some())
+            && let Err(error) = self.watching.keep(&self.root, &self.settings().ignore)
+        {
+            tracing::warn!(share = self.name, hint = error.hint, "{error}");
         }
     }
 
-    fn start_watch(&self) {
-        let touched = Arc::clone(&self.touched);
-        let wake = Box::new(move || {
-            *touched.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            touched.1.notify_one();
-        });
-        match Watch::start(&self.root, self.settings().ignore, crate::local::Limits::default(), wake) {
-            Ok(watch) => *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(watch)),
-            Err(error) => tracing::warn!(share = self.name, hint = error.hint, "{error}"),
-        }
-    }
-
-    /// Passes on what the watch saw, until the process ends.
+    /// Passes on what the watch saw, until the share is let go.
     pub(super) fn pass_on(&self) {
-        loop {
-            let mut woken = self.touched.0.lock().unwrap_or_else(PoisonError::into_inner);
-            while !*woken {
-                woken = self.touched.1.wait(woken).unwrap_or_else(PoisonError::into_inner);
+        while let Some(batch) = self.watching.listen() {
+            for error in &batch.errors {
+                tracing::warn!(share = self.name, "{error}");
             }
-            *woken = false;
-            drop(woken);
-            let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some(watch) = watch {
-                self.pass_batch(&watch);
+            if !batch.touched.is_empty() {
+                self.send(Event::Touched(self.id, batch.touched));
             }
-        }
-    }
-
-    fn pass_batch(&self, watch: &Watch) {
-        let batch = watch.take();
-        for error in &batch.errors {
-            tracing::warn!(share = self.name, "{error}");
-        }
-        if batch.renew || batch.root_gone {
-            *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        if !batch.touched.is_empty() {
-            self.send(Event::Touched(self.id, batch.touched));
-        }
-        if batch.lost || batch.renew || batch.root_gone {
-            self.send(Event::LostTrack(self.id));
+            if batch.lost || batch.renew || batch.root_gone {
+                self.send(Event::LostTrack(self.id));
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, Ownership, Place};
@@ -11,7 +11,9 @@ use crate::engine::bucket::Dials;
 use crate::engine::drive::{Input, Mode};
 use crate::engine::flow::Flow;
 use crate::engine::folder::SET_ASIDE;
-use crate::engine::hands::{Ear, LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob, ShareSettings};
+use crate::engine::hands::{
+    Ear, LaneHands, LaneJob, Monitor, Pulse, Queue, ShareHands, ShareJob, ShareSettings, Watching,
+};
 use crate::engine::lane::FAR_JOBS;
 use crate::engine::polls::{Blindness, Polls};
 use crate::engine::state::{WatchState, WatchWay};
@@ -102,13 +104,12 @@ pub(super) struct LaneSeat {
 impl ShareSeat {
     /// Events are told of from now on, or it is known that there are none to be had.
     pub(super) fn is_watched(&self) -> bool {
-        self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.hands.watching.watch().is_some()
     }
 
     /// How the changes of others have to be looked for.
     pub(super) fn blindness(&self) -> Blindness {
-        let watch = self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match watch {
+        match self.hands.watching.watch() {
             Some(watch) if watch.mode() == WatchedBy::Poll => Blindness::Far,
             Some(watch) if watch.uncovered().is_empty() => Blindness::None,
             Some(_) | None => Blindness::Here,
@@ -116,8 +117,7 @@ impl ShareSeat {
     }
 
     pub(super) fn watch_state(&self) -> WatchState {
-        let watch = self.hands.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match watch {
+        match self.hands.watching.watch() {
             Some(watch) if watch.mode() == WatchedBy::Inotify => {
                 WatchState { mode: WatchWay::Inotify, coverage: watch.coverage(), note: None, late_s: None }
             }
@@ -215,12 +215,11 @@ impl Start<'_> {
             settings: ShareSettings::new(ignore, share.patience * 2),
             untold_lists: AtomicBool::new(self.index.wants_lists(info.id).map_err(fault)?),
             recent: Recent::new(share.targets.len()),
-            watch: Mutex::new(None),
+            watching: Watching::default(),
             watches: self.mode == Mode::Run,
             stop: Arc::clone(self.stop),
             out: self.out.clone(),
             under_way: Arc::clone(self.under_way),
-            touched: Arc::new((Mutex::new(false), Condvar::new())),
             pulse: Pulse::default(),
             index: self.config.agent.state_dir.join(state::INDEX),
         });

@@ -135,6 +135,11 @@ impl Watch {
         self.mode
     }
 
+    /// Whether what it leaves out is said by just these patterns, not by others that are alike.
+    pub fn goes_by(&self, ignore: &Arc<Ignore>) -> bool {
+        self.inbox.goes_by(ignore)
+    }
+
     /// The part of the share's folders that is watched, as it was when the watch began; 0 if nothing can be relied on.
     #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
     pub fn coverage(&self) -> f64 {

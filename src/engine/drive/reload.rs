@@ -315,7 +315,7 @@ impl Engine {
         for seat in self.shares.iter().filter(|seat| !stays(&seat.name)) {
             seat.queue.close();
             seat.scan_queue.close();
-            seat.hands.end_watch();
+            seat.hands.watching.close();
             self.core.remove_share(seat.id);
         }
         self.shares.retain(|seat| stays(&seat.name));
@@ -333,7 +333,6 @@ impl Engine {
         {
             seat.hands.change(|settings| settings.ignore = Arc::new(ignore));
             // It is watched anew before it is scanned anew.
-            seat.hands.end_watch();
             self.turn(vec![Event::LostTrack(id)])?;
         }
         for target in &new.targets {

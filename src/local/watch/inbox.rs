@@ -62,6 +62,10 @@ impl Inbox {
         Self { root, ignore, paths_max, wake, inner: Mutex::default() }
     }
 
+    pub(super) fn goes_by(&self, ignore: &Arc<Ignore>) -> bool {
+        Arc::ptr_eq(&self.ignore, ignore)
+    }
+
     /// Takes in what notify says. Never waits, and calls nothing of the watcher: its thread would wait for itself.
     pub(super) fn take_in(&self, event: notify::Result<Event>) {
         self.change(|inner| match &event {
