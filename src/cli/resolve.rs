@@ -130,8 +130,9 @@ fn refused(why: Unresolved, chosen: &Chosen, conflict: &ConflictMatter, what: &s
     let (path, target) = (shell_word(&conflict.path.to_string()), &conflict.target);
     let cannot = |cause: String| Failure::cannot(Exit::Problems, what, cause);
     match why {
-        Unresolved::Gone => cannot(format!("the version is not in the history of {target} any more"))
-            .hint(format!("see what is: driftline history {path}; then end it with --keep share")),
+        Unresolved::Gone => cannot(format!("the version is not in the history of {target} any more")).hint(format!(
+            "see what is: driftline history {path}, or under what name others moved it; then end it with --keep share"
+        )),
         Unresolved::Busy => cannot("somebody has the share's file open for writing".to_owned())
             .hint("close the program that writes to it, or keep both: --keep both"),
         Unresolved::Changed => {

@@ -1,9 +1,9 @@
 //! What has to be there before the loop can run: shares and targets registered, bound, and given their threads.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::SyncSender;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, Ownership, Place};

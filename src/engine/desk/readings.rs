@@ -57,7 +57,8 @@ impl Desk {
         Ok(())
     }
 
-    /// What others changed on a target was brought here.
+    /// What others changed on a target was brought here. What people have done with it since may be known already, and this is what
+    /// lay there before: only a look can tell.
     pub(in crate::engine) fn landed(
         &mut self,
         index: &mut Index,
@@ -71,13 +72,15 @@ impl Desk {
         let racy = digest.is_some() && may_have_changed(&stat, at);
         let row = LocalRow { racy, ..LocalRow::fresh(stat, digest, index.run()) };
         index.put_local(self.id, path, &row)?;
+        self.to_look.insert(path.clone());
         self.tell(path);
         Ok(())
     }
 
-    /// What others removed on a target was taken away here.
+    /// What others removed on a target was taken away here. As above.
     pub(in crate::engine) fn removed(&mut self, index: &mut Index, path: &RelPath) -> Result<()> {
         index.unsuspect(self.id, path)?;
+        self.to_look.insert(path.clone());
         self.bury(index, path)
     }
 

@@ -25,11 +25,13 @@ use super::{IDLE_TICKS_MAX, Run, seeds, simulate_all, start, variable};
 
 /// Seeds whose runs once failed, each for its own reason.
 const ONCE_FAILED: &[u64] = &[
-    15,  // two agents set the mode of a folder against each other for ever
-    29,  // a clock was set back, and a removal waited until it showed the old time again
-    33,  // people saw to a folder again and again, and never to what lay in it
-    68,  // what was dated ahead was read again with each scan
-    101, // the same, of what waited for a person
+    15,   // two agents set the mode of a folder against each other for ever
+    29,   // a clock was set back, and a removal waited until it showed the old time again
+    33,   // people saw to a folder again and again, and never to what lay in it
+    68,   // what was dated ahead was read again with each scan
+    101,  // the same, of what waited for a person
+    623,  // a file was brought into a folder that people had replaced by then, and was believed to lie there
+    1283, // it was not known whether ours was put, and theirs was moved away meanwhile
     280, // what was decided last in a folder came to nothing, and the file in the folder's place waited on without a word
 ];
 

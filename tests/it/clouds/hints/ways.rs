@@ -72,6 +72,29 @@ fn objects_in_the_way_of_files_and_folders_are_moved_away() {
     cloud.assert_same();
 }
 
+/// SeaweedFS keeps no bytes in such an object.
+#[test]
+fn an_object_with_bytes_in_it_that_bears_a_folders_name_is_moved_away() {
+    if !is_slow_run("moto") {
+        return;
+    }
+    let cloud = Cloud::with(Bucket::new(Make::Moto), "");
+    cloud.office.save("first.txt", "first");
+    let _agent = cloud.office.start();
+    cloud.office.wait_safe();
+    // Nobody tells the agent of it: it finds it where it is to make the folder.
+    let key = format!("{PREFIX}/room/");
+    cloud.outsider().put(&key, b"theirs");
+    cloud.office.save("room/plan.txt", "a plan");
+    cloud.office.wait_until("it is told", || cloud.office.problem("room").is_some());
+    assert_eq!(problem(&cloud, "room"), "move that object away on the target");
+    assert_eq!(cloud.outsider().get(&key), Some(b"theirs".to_vec()));
+    cloud.outsider().delete(&key);
+    cloud.office.tell(&["sync"]);
+    cloud.office.wait_safe();
+    cloud.assert_same();
+}
+
 #[test]
 fn paths_and_links_that_are_too_long_are_made_shorter() {
     let cloud = Cloud::new();
