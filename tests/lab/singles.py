@@ -376,6 +376,13 @@ def check():
     code, said = office.ask("check")
     need(code == 1 and "no_root_squash" in said, f"root squash is not told: {said}")
     fault("allow")
+    slow = "small files will be slow: see whether the line to it is loaded or long"
+    fault("far")
+    code, said = office.ask("check")
+    need(slow in said, f"a long line is not told: {said}")
+    fault("heal")
+    code, said = office.ask("check")
+    need(slow not in said, f"a line that is short again is told as long: {said}")
     office.stop()
     fault("mount-as", "nfsvers=4.1,soft,timeo=50,retrans=1,rsize=65536,wsize=65536")
     code, said = office.ask("check")
@@ -393,7 +400,7 @@ def check():
         + ["--state-dir", LOCAL / "third state", "--config", LOCAL / "third.toml"], capture_output=True, text=True
     )
     need(done.returncode == 0, f"with another state folder: {done}")
-    return "fine as it should be; root squash, soft and small requests are told with what to do", fine + said
+    return "fine as it should be; root squash, a long line, soft and small requests are told with what to do", fine + said
 
 
 NAMES = [drift_keep, drift_overwrite, nas, nas_edit, quota, names, again, hang, hang_cloud, hang_long, check]

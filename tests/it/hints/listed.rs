@@ -51,7 +51,7 @@ const HOMES: [&str; 15] = [
 /// The shortest (bytes): what is shorter is glue.
 const SHORTEST: usize = 9;
 /// Hints that nobody has tried, and may stay so (count): each says why.
-const UNSEEN_MAX: usize = 3;
+const UNSEEN_MAX: usize = 1;
 
 /// A source without comments and tests, its literals taken out and each replaced by a mark with its number.
 struct Source {

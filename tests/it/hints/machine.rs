@@ -151,6 +151,28 @@ fn a_target_on_which_nothing_can_be_locked_is_as_good() {
     assert!(!office.tell(&["check"]).out.contains(wanted));
 }
 
+/// A server that takes users for others is asked to give a file to somebody, says that it did, and shows another user's.
+#[test]
+fn owners_that_a_server_takes_for_others_are_left_alone_where_that_is_said() {
+    let office = worked();
+    let check = || {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "--inject=fchownat:retval=0", "--"]);
+        hear(&mut behind(strace, &office.command(&["check"])))
+    };
+    let wanted = "hint: let both sides use plain numbers (nfs4_disable_idmapping=Y in client and server), or set ownership = \"ignore\"";
+    let said = check();
+    assert!(said.out.contains("its server takes users for others") && said.out.contains(wanted), "{said}");
+    // Plain numbers on both sides.
+    let said = office.tell(&["check"]);
+    assert!(!said.out.contains(wanted), "{said}");
+    let file = office.path("driftline.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("[[share.target]]\n", "[[share.target]]\nownership = \"ignore\"\n")).unwrap();
+    let said = check();
+    assert!(said.code == Some(0) && !said.out.contains(wanted), "{said}");
+}
+
 /// What stands for a service manager: it knows the unit, and that it runs once it was started anew.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 case "$*" in
