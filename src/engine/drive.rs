@@ -22,7 +22,8 @@ use crate::engine::state::Heartbeat;
 use crate::engine::{Command, Core, Event, Failure, Thorough, clock, tenure};
 use crate::index::{Index, IndexError};
 use crate::local::ScanEnd;
-use crate::model::{Moment, ShareId, TargetId, Wall};
+use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
+use crate::plan::Policy;
 use crate::target::{Bind, Tenure};
 
 pub use self::ending::{Ending, LaneEnd};
@@ -133,6 +134,20 @@ fn served(index: &Index) -> Result<Vec<i64>> {
 fn say_served(index: &Index, lanes: &[LaneSeat]) -> Result<()> {
     let ids: Vec<_> = lanes.iter().map(|lane| lane.id.0.to_string()).collect();
     index.set_fact(SERVED, &ids.join(" "))
+}
+
+/// A target is served under this policy from now on: what was settled under another one, by this run or an earlier one, may not
+/// be under this one.
+pub(super) fn serve_under(index: &mut Index, target: TargetId, policy: Policy) -> Result<()> {
+    let (fact, words) = (format!("policy of target {}", target.0), format!("{policy:?}"));
+    let before = index.fact(&fact)?;
+    index.begin(clock::wall())?;
+    if before.is_some_and(|before| before != words) {
+        index.compare_subtree(target, &RelPath::root())?;
+        index.release_holds(target)?;
+    }
+    index.set_fact(&fact, &words)?;
+    index.commit()
 }
 
 type Result<T, E = IndexError> = std::result::Result<T, E>;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Ownership, Place};
 use crate::engine::bucket::Dials;
-use crate::engine::drive::{Input, Mode};
+use crate::engine::drive::{Input, Mode, serve_under};
 use crate::engine::flow::Flow;
 use crate::engine::folder::SET_ASIDE;
 use crate::engine::hands::{
@@ -296,6 +296,7 @@ impl Start<'_> {
             self.index.compare_subtree(info.id, &RelPath::root()).map_err(fault)?;
             self.index.commit().map_err(fault)?;
         }
+        serve_under(self.index, info.id, target.policy()).map_err(fault)?;
         let berth = self.tenure.map(|tenure| Arc::new(Berth::new(tenure.clone())));
         let at = Seat {
             share_uid: &share.uid,

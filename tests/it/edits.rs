@@ -186,6 +186,27 @@ fn with_deletes_retained_the_last_copy_stays() {
     assert_eq!(fs::read(office.target("kept.txt")).unwrap(), b"the last copy");
 }
 
+/// Between two runs, so that nobody sees the file of the configuration change.
+#[test]
+fn what_was_retained_goes_to_history_once_deletes_are_propagated() {
+    let office = Office::configured("", "deletes = \"retain\"");
+    office.save("kept.txt", b"the last copy");
+    office.save("room/plan.txt", b"a plan");
+    office.sync_well();
+    fs::remove_file(office.share("kept.txt")).unwrap();
+    fs::remove_dir_all(office.share("room")).unwrap();
+    office.sync_well();
+    let file = office.path("driftline.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(file, text.replace("retain", "propagate")).unwrap();
+    // In the place of a folder of which the copy was retained.
+    office.save("room", b"a file");
+    office.sync_well();
+    office.assert_same();
+    assert_eq!(office.history("kept.txt"), [b"the last copy"]);
+    assert_eq!(office.history("room/plan.txt"), [b"a plan"]);
+}
+
 #[test]
 fn a_deletion_that_looks_like_an_accident_waits_for_a_person() {
     let office = Office::configured("", "");

@@ -10,7 +10,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{Change, Config, Effect, Facts, Share, merge};
-use crate::engine::drive::{Engine, Input, Mode, Result, say_served, served};
+use crate::engine::drive::{Engine, Input, Mode, Result, say_served, serve_under, served};
 use crate::engine::settings::{SETTINGS, Settings, Waiting};
 use crate::engine::start::{LaneSeat, Start, StartError};
 use crate::engine::state::{ErrorState, INDEX};
@@ -350,13 +350,7 @@ impl Engine {
             let lane = lane.id;
             self.index.take_changes(lane, target.policy().drift == Drift::Take);
             self.core.remember(lane, target.history);
-            if before.policy() != target.policy() {
-                // What was settled under the other policy may not be under this one.
-                self.index.begin(clock::wall())?;
-                self.index.compare_subtree(lane, &RelPath::root())?;
-                self.index.release_holds(lane)?;
-                self.index.commit()?;
-            }
+            serve_under(&mut self.index, lane, target.policy())?;
             if (before.policy(), before.audit) != (target.policy(), target.audit) {
                 self.core.change_target(lane, target.policy(), target.audit, clock::moment());
             }
