@@ -16,6 +16,9 @@ use crate::plan::{Begun, Since, stands};
 const UNKNOWN: i64 = 1;
 /// Of one whose put the target says that it has not made.
 const REFUSED: i64 = 2;
+/// Of one whose put is tried once more while the end of an earlier try is not known: whatever becomes of this one, that one may
+/// have been made.
+const AGAIN: i64 = 3;
 
 /// One side's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +78,12 @@ const WAITS: &str = "(c.state = 0 OR NOT EXISTS (SELECT 1 FROM open o WHERE o.ta
 impl Index {
     /// A put begins over what others had changed, or one that takes the place of no change of theirs (`None`).
     pub fn begin_conflict(&mut self, target: TargetId, path: &RelPath, new: Option<&Conflict>) -> Result<()> {
+        let mut state = UNKNOWN;
         if let Some((id, begun, stamp)) = self.begun_conflict(target, path)? {
             if new.is_some_and(|new| new.stamp == stamp) {
-                // It is tried once more.
+                if begun == Begun::Unknown {
+                    state = AGAIN;
+                }
                 self.db.prepare_cached("DELETE FROM conflict WHERE id = ?")?.execute([id])?;
             } else {
                 self.end_conflict(id, begun, Since::Else)?;
@@ -92,7 +98,7 @@ impl Index {
             target.0,
             folder,
             path.name(),
-            UNKNOWN,
+            state,
             both_new,
             self.now,
             stamp.0.as_ref(),
@@ -133,7 +139,8 @@ impl Index {
     /// The target says that it has not made the put.
     pub fn refuse_conflict(&mut self, target: TargetId, path: &RelPath) -> Result<()> {
         if let Some((id, ..)) = self.begun_conflict(target, path)? {
-            self.db.prepare_cached("UPDATE conflict SET state = ? WHERE id = ?")?.execute([REFUSED, id])?;
+            let sql = "UPDATE conflict SET state = iif(state = ?1, ?2, ?3) WHERE id = ?4";
+            self.db.prepare_cached(sql)?.execute([AGAIN, UNKNOWN, REFUSED, id])?;
         }
         Ok(())
     }

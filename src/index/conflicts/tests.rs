@@ -184,3 +184,23 @@ fn a_link_has_a_length_and_no_owner_is_an_owner() {
     known.index.begin_conflict(known.target, &path("link"), Some(&what)).expect("written");
     assert_eq!(known.index.conflicts_on(known.target).expect("read"), [(path("link"), what)]);
 }
+
+#[test]
+fn a_try_that_is_refused_says_nothing_of_an_earlier_one_without_an_answer() {
+    let mut twice = fixture();
+    twice.begins("plan.txt", "theirs");
+    // No answer comes, theirs is seen to lie there still, and it is tried once more.
+    twice.begins("plan.txt", "theirs");
+    twice.index.refuse_conflict(twice.target, &path("plan.txt")).expect("written");
+    // The first was made after all, and somebody else came after it.
+    assert!(twice.settle("plan.txt", false, Some("another")), "it may have given way to the first");
+    twice.ends("plan.txt");
+    assert_eq!(twice.waits(), [("plan.txt".to_owned(), stamp("theirs"))]);
+
+    let mut refused = fixture();
+    refused.begins("plan.txt", "theirs");
+    refused.index.refuse_conflict(refused.target, &path("plan.txt")).expect("written");
+    refused.begins("plan.txt", "theirs");
+    refused.index.refuse_conflict(refused.target, &path("plan.txt")).expect("written");
+    assert!(!refused.settle("plan.txt", false, Some("another")), "neither was made");
+}

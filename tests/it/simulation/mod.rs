@@ -127,6 +127,8 @@ impl Run {
             several: false,
             written: BTreeSet::new(),
             outdated: BTreeSet::new(),
+            left: BTreeSet::new(),
+            places: BTreeMap::new(),
             elsewhere: BTreeSet::new(),
             faults: true,
             outsiders,

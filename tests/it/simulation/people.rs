@@ -1,5 +1,7 @@
 //! Who works on the share, and who on a target behind the agent's back.
 
+use std::collections::BTreeMap;
+
 use driftline::model::{Content, Digest, RelPath, TargetId};
 use driftline::plan::Drift;
 
@@ -76,7 +78,7 @@ impl World {
 
     /// Somebody works on the share.
     pub(super) fn user(&mut self) -> Vec<RelPath> {
-        let before = self.lies_here();
+        let before = if self.several { self.local.clone() } else { BTreeMap::new() };
         let touched = self.work();
         self.learn_of_people(&before);
         touched

@@ -53,13 +53,36 @@ impl World {
     }
 
     /// Somebody has worked on the share at hand: what is new there, and what is not wanted there any more.
-    pub(super) fn learn_of_people(&mut self, before: &BTreeSet<Content>) {
-        if self.several {
-            let now = self.lies_here();
-            self.written.extend(now.difference(before));
-            self.brought.extend(now.difference(before));
-            self.outdated.extend(before.difference(&now));
+    pub(super) fn learn_of_people(&mut self, before: &BTreeMap<RelPath, Node>) {
+        if !self.several {
+            return;
         }
+        let (had, has) = (contents(before.values().map(|node| node.content)), self.lies_here());
+        self.written.extend(has.difference(&had));
+        self.brought.extend(has.difference(&had));
+        self.outdated.extend(had.difference(&has));
+        let stays = |at: &RelPath, content| self.local.get(at).is_some_and(|node| node.content == content);
+        let left = before.iter().filter(|(at, node)| !stays(at, node.content));
+        self.left.extend(left.map(|(at, node)| (node.content, at.clone())));
+        self.note_places();
+    }
+
+    /// Where what lies on the share at hand and on the targets has ever lain.
+    pub(super) fn note_places(&mut self) {
+        let here = self.local.iter().map(|(at, node)| (at, node.content));
+        let there = self.targets.values().flat_map(|target| &target.now).map(|(at, there)| (at, there.content));
+        for (at, content) in here.chain(there).filter(|(_, content)| *content != Content::FOLDER) {
+            let places = self.places.entry(content).or_default();
+            if !places.contains(at) {
+                places.insert(at.clone());
+            }
+        }
+    }
+
+    /// People took it from wherever it lay: also one copy here and the other one elsewhere.
+    pub(super) fn is_given_up(&self, content: &Content) -> bool {
+        let is_left = |at: &RelPath| self.left.contains(&(*content, at.clone()));
+        self.outdated.contains(content) || self.places.get(content).is_some_and(|places| places.iter().all(is_left))
     }
 }
 

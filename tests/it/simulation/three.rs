@@ -134,6 +134,7 @@ impl Three {
     }
 
     fn note_versions(&mut self) {
+        self.run.world.note_places();
         for there in self.run.world.targets.values().flat_map(|target| target.now.values()) {
             if !self.versions.contains_key(&there.stamp) {
                 self.versions.insert(there.stamp.clone(), there.content);
@@ -306,7 +307,7 @@ impl Three {
 
     /// What somebody did on the share, and the watch tells.
     fn touch(&mut self, work: impl FnOnce(&mut World, &mut Vec<RelPath>)) {
-        let (before, mut touched) = (self.run.world.lies_here(), Vec::new());
+        let (before, mut touched) = (self.run.world.local.clone(), Vec::new());
         work(&mut self.run.world, &mut touched);
         self.run.world.learn_of_people(&before);
         self.run.world.pass(Duration::from_millis(1));
@@ -394,7 +395,7 @@ impl Three {
         let there = world.lies_there();
         let in_history: BTreeSet<_> = world.targets.values().flat_map(|target| &target.history).copied().collect();
         let shares = contents((0..AGENTS).flat_map(|who| self.local(who).values()).map(|node| node.content));
-        let saved = world.written.union(&world.foreign).filter(|content| !world.outdated.contains(content));
+        let saved = world.written.union(&world.foreign).filter(|content| !world.is_given_up(content));
         for content in saved {
             let lies = here.contains(content) || there.contains(content) || in_history.contains(content);
             assert!(lies, "seed {}: {content:?} was saved and is lost", self.run.seed);

@@ -176,6 +176,10 @@ pub(super) struct World {
     pub(super) written: BTreeSet<Content>,
     /// Several agents: what people removed or replaced where it lay before them.
     pub(super) outdated: BTreeSet<Content>,
+    /// Several agents: the same of one place alone; it may lie at another.
+    pub(super) left: BTreeSet<(Content, RelPath)>,
+    /// Several agents: all places where it ever lay.
+    pub(super) places: BTreeMap<Content, BTreeSet<RelPath>>,
     /// Several agents: what lies on the other shares.
     pub(super) elsewhere: BTreeSet<Content>,
     pub(super) faults: bool,
