@@ -194,7 +194,7 @@ impl Job<'_> {
         let today = clock::wall().day();
         let since = |first: i64| {
             let days = known.requests.iter().filter(|(day, _)| *day >= first);
-            days.map(|(_, requests)| requests.total()).sum()
+            days.map(|(_, requests)| requests.of_server()).sum()
         };
         let used = Used { today: since(today), this_month: since(clock::month_of(today).0) };
         let bound = known.bound.clone();

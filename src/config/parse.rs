@@ -45,6 +45,7 @@ struct RawPrices {
     put: Option<Spanned<f64>>,
     get: Option<Spanned<f64>>,
     list: Option<Spanned<f64>>,
+    queue: Option<Spanned<f64>>,
     storage: Option<Spanned<f64>>,
 }
 
@@ -223,6 +224,7 @@ impl Reader<'_> {
             put: price("put", raw.put, known.put)?,
             get: price("get", raw.get, known.get)?,
             list: price("list", raw.list, known.list)?,
+            queue: price("queue", raw.queue, known.queue)?,
             storage: price("storage", raw.storage, known.storage)?,
         })
     }

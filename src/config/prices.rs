@@ -1,6 +1,7 @@
 //! What a bucket costs, as an estimate: requests and storage at list prices.
 //!
-//! Not here: data that leaves the bucket, versions that are not current any more, discounts and taxes.
+//! Not here: data that leaves the bucket, versions that are not current any more, what is free (such as the first million
+//! requests of SQS in a month, of a whole account), discounts and taxes.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const SHORTEST: Duration = Duration::from_secs(86_400);
 const GB: f64 = 1_073_741_824.0;
 
 /// A price list. The default is Amazon's for S3 Standard in us-east-1, <https://aws.amazon.com/s3/pricing/>; removals are
-/// free there.
+/// free there. Of queues it is that of SQS, <https://aws.amazon.com/sqs/pricing/>.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prices {
     /// The currency, such as `USD`.
@@ -25,6 +26,8 @@ pub struct Prices {
     pub get: f64,
     /// 1,000 pages of listings.
     pub list: f64,
+    /// 1,000 requests of the queue that tells of others' changes.
+    pub queue: f64,
     /// A GB (2^30 bytes) kept for a month.
     pub storage: f64,
 }
@@ -47,18 +50,19 @@ impl Estimate {
 
 impl Default for Prices {
     fn default() -> Self {
-        Self { currency: "USD".to_owned(), put: 0.005, get: 0.0004, list: 0.005, storage: 0.023 }
+        Self { currency: "USD".to_owned(), put: 0.005, get: 0.0004, list: 0.005, queue: 0.0004, storage: 0.023 }
     }
 }
 
 impl Prices {
     /// What these requests cost.
     pub fn cost(&self, requests: &Requests) -> f64 {
-        let Requests { put, get, head, list, delete: _free, copy } = *requests;
+        let Requests { put, get, head, list, delete: _free, copy, queue } = *requests;
         let per_thousand = |count: u64, price: f64| count as f64 / 1000.0 * price;
         per_thousand(put.saturating_add(copy), self.put)
             + per_thousand(get.saturating_add(head), self.get)
             + per_thousand(list, self.list)
+            + per_thousand(queue, self.queue)
     }
 
     /// What a month costs in which requests are made as they were made in the time `over`, and `bytes` are kept. Times of
@@ -81,7 +85,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_request_has_its_price() {
-        let prices = Prices { currency: "EUR".to_owned(), put: 1.0, get: 10.0, list: 100.0, storage: 0.0 };
+        let prices =
+            Prices { currency: "EUR".to_owned(), put: 1.0, get: 10.0, list: 100.0, queue: 1000.0, storage: 0.0 };
         let none = Requests::default();
         let table = [
             (Requests { put: 1000, ..none }, 1.0),
@@ -90,7 +95,8 @@ mod tests {
             (Requests { head: 1000, ..none }, 10.0),
             (Requests { list: 1000, ..none }, 100.0),
             (Requests { delete: 1000, ..none }, 0.0),
-            (Requests { put: 1000, get: 1000, head: 1000, list: 1000, delete: 1000, copy: 1000 }, 122.0),
+            (Requests { queue: 1000, ..none }, 1000.0),
+            (Requests { put: 1000, get: 1000, head: 1000, list: 1000, delete: 1000, copy: 1000, queue: 1000 }, 1122.0),
             (none, 0.0),
         ];
         for (requests, cost) in table {
@@ -109,6 +115,9 @@ mod tests {
         is(monthly(DAY), 2.7);
         is(monthly(Duration::from_secs(60)), 2.7);
         is(monthly(Duration::ZERO), 2.7);
+        // A queue that tells nothing, asked every twenty seconds.
+        let queue = Requests { queue: 30 * 86_400 / 20, ..Requests::default() };
+        is(prices.monthly(&queue, 30 * DAY, 0).requests, 0.05184);
     }
 
     #[test]

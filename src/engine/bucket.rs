@@ -23,7 +23,7 @@ pub struct Seat<'a> {
     pub berth: Option<Arc<Berth>>,
     /// The agent's state folder; `None` for a run that leaves nothing there.
     pub state_dir: Option<&'a Path>,
-    /// Requests that were made of it today and in this month, before this run.
+    /// Requests that were made of it (not of its queue) today and in this month, before this run.
     pub used: Used,
 }
 
@@ -83,7 +83,7 @@ impl Dials {
             }
             let meter = meter.get_or_insert_with(|| Meter::new(budget, used, begun));
             meter.budget = budget;
-            meter.allow(made.total(), clock::wall())
+            meter.allow(made.of_server(), clock::wall())
         })
     }
 }
@@ -170,13 +170,14 @@ fn span(period: Period, now: Wall) -> (i64, i64) {
 /// Requests of earlier runs, as the index counted them.
 pub(super) fn used(index: &Index, target: TargetId) -> Result<Used, IndexError> {
     let day = clock::wall().day();
-    let since = |day| index.requests_in(target, day).map(|requests| requests.total());
+    let since = |day| index.requests_in(target, day).map(|requests| requests.of_server());
     Ok(Used { today: since(day)?, this_month: since(clock::month_of(day).0)? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Requests;
 
     /// 2026-11-24 18:00 UTC.
     const NOW: Wall = Wall(1_795_543_200_000_000_000);
@@ -212,12 +213,28 @@ mod tests {
         };
         let dials = Dials::new(&place(None, &[]));
         let (rate, allowed) = (dials.rate(), dials.allowed(Used::default()));
-        let made = crate::model::Requests { put: 1000, ..crate::model::Requests::default() };
+        let made = Requests { put: 1000, ..Requests::default() };
         assert_eq!((rate(), allowed(&made)), (None, Ok(())));
         dials.turn_to(&place(Some("100/day"), &["1 MB/s"]));
         assert!(allowed(&made).is_err(), "what was made before counts");
         assert_eq!(rate(), Some(1_000_000));
         dials.turn_to(&place(Some("2000/day"), &[]));
         assert_eq!((rate(), allowed(&made)), (None, Ok(())));
+    }
+
+    #[test]
+    fn what_is_asked_of_the_queue_uses_up_no_budget() {
+        let request_budget = Some(Budget { requests: 100, per: Period::Month });
+        let dials = Dials::new(&Place::Bucket(Box::new(Bucket { request_budget, ..Bucket::default() })));
+        let mut index = Index::in_memory().expect("memory");
+        let share = index.register_share("s", b"/s", "uid", false).expect("known").id;
+        let target = index.register_target(share, "t", "s3://t").expect("known").id;
+        let made = |put, queue| Requests { put, queue, ..Requests::default() };
+        index.count_requests(target, clock::wall().day(), made(50, 5000)).expect("counted");
+        let earlier = used(&index, target).expect("read");
+        assert_eq!(earlier, Used { today: 50, this_month: 50 });
+        let allowed = dials.allowed(earlier);
+        assert_eq!(allowed(&made(49, 5000)), Ok(()));
+        assert!(allowed(&made(50, 5000)).is_err(), "the hundredth was the last");
     }
 }

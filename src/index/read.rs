@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
-use crate::index::{IndexError, LocalRow, OpenRow, ReadBack, Result, ShareTally, TargetTally, row, schema, spent};
+use crate::index::{IndexError, LocalRow, OpenRow, ReadBack, Result, ShareTally, TargetTally, row, schema};
 use crate::model::{RelPath, Requests, ShareId, TargetId, Trouble, Wall};
 use crate::plan::{Base, Tombstone};
 
@@ -245,8 +245,7 @@ impl Reader {
     }
 
     fn with_requests(&self, target: TargetOverview) -> Result<TargetOverview> {
-        let counts = self.version >= schema::COUNTS_REQUESTS;
-        let requests = if counts { spent::days(&self.db, target.id, i64::MIN)? } else { Vec::new() };
+        let requests = self.requests(target.id)?;
         let (read_back, conflicts) = (self.read_back(target.id)?, self.count_conflicts(target.id)?);
         Ok(TargetOverview { requests, read_back, conflicts, ..target })
     }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::index::IndexError;
 
 /// Steps from version N to N + 1. A step, once released, is never edited: a new one is added.
-const STEPS: &[&str] = &[V1, V2, V3, READ_BACK, LISTS, TOMBSTONES, CONFLICTS];
+const STEPS: &[&str] = &[V1, V2, V3, READ_BACK, LISTS, TOMBSTONES, CONFLICTS, QUEUES];
 
 /// The first version that counts requests: an older file is read as one that has counted none.
 pub(super) const COUNTS_REQUESTS: i64 = 2;
@@ -21,6 +21,9 @@ pub(super) const KEEPS_TOMBSTONES: i64 = 6;
 
 /// The first version that keeps conflicts.
 pub(super) const KEEPS_CONFLICTS: i64 = 7;
+
+/// The first version that counts what was asked of queues.
+pub(super) const COUNTS_QUEUES: i64 = 8;
 
 /// Paths and names are raw bytes. A `folder` id is another word for a path: it never moves.
 ///
@@ -138,6 +141,11 @@ CREATE INDEX conflict_path ON conflict (target, folder, name, state);
 CREATE INDEX request_resolve ON request (target) WHERE what GLOB 'resolve *';
 ";
 
+/// Requests made of the queue that tells what others change on a target.
+const QUEUES: &str = "
+ALTER TABLE requests ADD COLUMN queue INTEGER NOT NULL DEFAULT 0;
+";
+
 /// Brings the file to the newest version, or refuses one that is newer than this program.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), IndexError> {
     let newest = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
@@ -176,7 +184,7 @@ mod tests {
         migrate(&mut db).expect("again");
         db.pragma_update(None, "user_version", 99).expect("set");
         let error = migrate(&mut db).expect_err("newer");
-        let expected = "the index was written by a newer driftline (its version is 99, this program knows 7)";
+        let expected = "the index was written by a newer driftline (its version is 99, this program knows 8)";
         assert_eq!(error.to_string(), expected);
     }
 
@@ -190,5 +198,21 @@ mod tests {
             db.pragma_update(None, "user_version", i64::try_from(until).expect("few")).expect("set");
             migrate(&mut db).expect("the rest");
         }
+    }
+
+    #[test]
+    fn what_was_counted_before_queues_were_is_kept_and_has_asked_none() {
+        let mut db = Connection::open_in_memory().expect("memory");
+        let before = COUNTS_QUEUES - 1;
+        for step in &STEPS[..usize::try_from(before).expect("few")] {
+            db.execute_batch(step).expect("step");
+        }
+        db.pragma_update(None, "user_version", before).expect("set");
+        db.execute_batch("INSERT INTO requests VALUES (1, 100, 1, 2, 3, 4, 5, 6)").expect("as an older program counts");
+        migrate(&mut db).expect("migrated");
+        let sql = "SELECT put, copy, queue FROM requests WHERE target = 1 AND day = 100";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let kept: (i64, i64, i64) = db.query_row(sql, [], read).expect("there");
+        assert_eq!(kept, (1, 6, 0));
     }
 }

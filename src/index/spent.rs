@@ -3,11 +3,13 @@
 use rusqlite::{Connection, Row, params};
 
 use crate::index::request::Requests as Asked;
-use crate::index::{Index, Result, row};
+use crate::index::{Index, Reader, Result, row, schema};
 use crate::model::{Requests, TargetId};
 
 /// Days that are kept (count): this month and the last.
 const DAYS_KEPT: i64 = 62;
+/// The column of what was asked of queues.
+const QUEUE: &str = "queue";
 
 impl Index {
     /// Adds requests made of a target on a day in UTC ([`Wall::day`](crate::model::Wall::day)), and forgets what was
@@ -18,12 +20,23 @@ impl Index {
 
     /// Requests made of a target from a day on.
     pub fn requests_in(&self, target: TargetId, from_day: i64) -> Result<Requests> {
-        Ok(days(&self.db, target, from_day)?.into_iter().map(|(_, requests)| requests).sum())
+        Ok(days(&self.db, target, from_day, QUEUE)?.into_iter().map(|(_, requests)| requests).sum())
+    }
+}
+
+impl Reader {
+    /// See [`days`]; an older file has counted none, or none of queues.
+    pub(super) fn requests(&self, target: TargetId) -> Result<Vec<(i64, Requests)>> {
+        if self.version < schema::COUNTS_REQUESTS {
+            return Ok(Vec::new());
+        }
+        let queue = if self.version < schema::COUNTS_QUEUES { "0" } else { QUEUE };
+        days(&self.db, target, i64::MIN, queue)
     }
 }
 
 impl Asked {
-    /// See [`Index::count_requests`]: requests that another command than the agent made.
+    /// See [`Index::count_requests`]: requests that another command than the agent made. It asks no queue.
     pub fn spent(&self, target: TargetId, day: i64, more: Requests) -> Result<()> {
         add(&self.db, target, day, more)
     }
@@ -33,23 +46,31 @@ fn add(db: &Connection, target: TargetId, day: i64, more: Requests) -> Result<()
     if more == Requests::default() {
         return Ok(());
     }
-    let sql = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    let sql = "INSERT INTO requests (target, day, put, get, head, list, \"delete\", copy) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+               ON CONFLICT DO UPDATE SET
                    put = put + excluded.put, get = get + excluded.get, head = head + excluded.head,
                    list = list + excluded.list, \"delete\" = \"delete\" + excluded.\"delete\", copy = copy + excluded.copy";
     let bits = row::bits;
-    let Requests { put, get, head, list, delete, copy } = more;
+    let Requests { put, get, head, list, delete, copy, queue } = more;
     let row = params![target.0, day, bits(put), bits(get), bits(head), bits(list), bits(delete), bits(copy)];
     db.prepare_cached(sql)?.execute(row)?;
+    if queue > 0 {
+        // By itself: commands write into the file of an agent that is older than they are, and has no such column yet.
+        let sql = "UPDATE requests SET queue = queue + ? WHERE target = ? AND day = ?";
+        db.prepare_cached(sql)?.execute(params![bits(queue), target.0, day])?;
+    }
     let sql = "DELETE FROM requests WHERE target = ? AND day <= ?";
     db.prepare_cached(sql)?.execute(params![target.0, day - DAYS_KEPT])?;
     Ok(())
 }
 
-/// The days from `from` on of which something was counted, in their order.
-pub(super) fn days(db: &Connection, target: TargetId, from: i64) -> Result<Vec<(i64, Requests)>> {
-    let sql =
-        "SELECT day, put, get, head, list, \"delete\", copy FROM requests WHERE target = ? AND day >= ? ORDER BY day";
-    let mut query = db.prepare_cached(sql)?;
+/// The days from `from` on of which something was counted, in their order; `queue` is that column, or what stands for it.
+fn days(db: &Connection, target: TargetId, from: i64, queue: &str) -> Result<Vec<(i64, Requests)>> {
+    let sql = format!(
+        "SELECT day, put, get, head, list, \"delete\", copy, {queue} FROM requests
+         WHERE target = ? AND day >= ? ORDER BY day"
+    );
+    let mut query = db.prepare_cached(&sql)?;
     let rows = query.query_map(params![target.0, from], |row| Ok((row.get(0)?, requests(row)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
@@ -63,6 +84,7 @@ fn requests(row: &Row<'_>) -> rusqlite::Result<Requests> {
         list: count(4)?,
         delete: count(5)?,
         copy: count(6)?,
+        queue: count(7)?,
     })
 }
 
@@ -70,7 +92,7 @@ fn requests(row: &Row<'_>) -> rusqlite::Result<Requests> {
 mod tests {
     use super::*;
 
-    const SOME: Requests = Requests { put: 1, get: 2, head: 3, list: 4, delete: 5, copy: 6 };
+    const SOME: Requests = Requests { put: 1, get: 2, head: 3, list: 4, delete: 5, copy: 6, queue: 7 };
 
     fn index() -> (Index, TargetId, TargetId) {
         let mut index = Index::in_memory().expect("memory");
@@ -86,7 +108,7 @@ mod tests {
         for (target, day) in [(one, 100), (one, 100), (one, 101), (other, 101)] {
             index.count_requests(target, day, SOME).expect("counted");
         }
-        assert_eq!(days(&index.db, one, 0).expect("read"), [(100, SOME + SOME), (101, SOME)]);
+        assert_eq!(days(&index.db, one, 0, QUEUE).expect("read"), [(100, SOME + SOME), (101, SOME)]);
         assert_eq!(index.requests_in(one, 0).expect("read"), SOME + SOME + SOME);
         assert_eq!(index.requests_in(one, 101).expect("read"), SOME);
         assert_eq!(index.requests_in(one, 102).expect("read"), Requests::default());
@@ -101,8 +123,8 @@ mod tests {
             index.count_requests(target, 101, SOME).expect("counted");
         }
         index.count_requests(one, 162, SOME).expect("counted");
-        assert_eq!(days(&index.db, one, 0).expect("read"), [(101, SOME), (162, SOME)]);
-        assert_eq!(days(&index.db, other, 0).expect("read").len(), 2);
+        assert_eq!(days(&index.db, one, 0, QUEUE).expect("read"), [(101, SOME), (162, SOME)]);
+        assert_eq!(days(&index.db, other, 0, QUEUE).expect("read").len(), 2);
         let before = index.db.total_changes();
         index.count_requests(other, 900, Requests::default()).expect("nothing");
         assert_eq!(index.db.total_changes(), before);

@@ -17,11 +17,14 @@ pub struct Requests {
     pub delete: u64,
     /// Copies within the server.
     pub copy: u64,
+    /// What was asked of the queue that tells of others' changes. A service of its own, on a line of its own.
+    pub queue: u64,
 }
 
 impl Requests {
-    /// Of all kinds together.
-    pub fn total(self) -> u64 {
+    /// Of all kinds together that are made of the server itself: what a budget bounds. Its queue is asked all the time, also
+    /// while nothing happens.
+    pub fn of_server(self) -> u64 {
         let kinds = [self.put, self.get, self.head, self.list, self.delete, self.copy];
         kinds.into_iter().fold(0, u64::saturating_add)
     }
@@ -34,6 +37,7 @@ impl Requests {
             list: combine(self.list, other.list),
             delete: combine(self.delete, other.delete),
             copy: combine(self.copy, other.copy),
+            queue: combine(self.queue, other.queue),
         }
     }
 }
@@ -72,12 +76,12 @@ impl std::iter::Sum for Requests {
 mod tests {
     use super::*;
 
-    const ONE: Requests = Requests { put: 1, get: 2, head: 3, list: 4, delete: 5, copy: 6 };
+    const ONE: Requests = Requests { put: 1, get: 2, head: 3, list: 4, delete: 5, copy: 6, queue: 7 };
 
     #[test]
-    fn each_kind_is_counted_for_itself() {
-        let twice = Requests { put: 2, get: 4, head: 6, list: 8, delete: 10, copy: 12 };
-        assert_eq!((ONE + ONE, twice - ONE, twice.total()), (twice, ONE, 42));
+    fn each_kind_is_counted_for_itself_and_the_queue_apart() {
+        let twice = Requests { put: 2, get: 4, head: 6, list: 8, delete: 10, copy: 12, queue: 14 };
+        assert_eq!((ONE + ONE, twice - ONE, twice.of_server()), (twice, ONE, 42));
         assert_eq!([ONE, ONE].into_iter().sum::<Requests>(), twice);
         let mut sum = ONE;
         sum += ONE;
@@ -88,7 +92,7 @@ mod tests {
     fn counts_never_wrap() {
         let most = Requests { put: u64::MAX, get: u64::MAX, ..Requests::default() };
         assert_eq!((most + ONE).put, u64::MAX);
-        assert_eq!(most.total(), u64::MAX);
+        assert_eq!(most.of_server(), u64::MAX);
         assert_eq!(Requests::default() - ONE, Requests::default());
     }
 }

@@ -105,7 +105,7 @@ fn estimate(tally: &Tally, prices: &Prices) -> Finding {
     let storage = prices.monthly(&Requests::default(), std::time::Duration::ZERO, tally.bytes).storage;
     let what = format!(
         "a first pass makes about {} for {}; to keep {} costs about {} a month, older versions not counted",
-        counted(requests.total(), "request"),
+        counted(requests.of_server(), "request"),
         money(prices.cost(&requests), &prices.currency),
         bytes(tally.bytes),
         money(storage, &prices.currency)
@@ -115,7 +115,7 @@ fn estimate(tally: &Tally, prices: &Prices) -> Finding {
 
 fn budget(bucket: &Bucket, tally: &Tally) -> Option<Finding> {
     let budget = bucket.request_budget?;
-    let periods = first_pass(tally).total().div_ceil(budget.requests);
+    let periods = first_pass(tally).of_server().div_ceil(budget.requests);
     let period = match budget.per {
         Period::Day => "day",
         Period::Month => "month",

@@ -215,20 +215,22 @@ fn a_bucket_tells_its_requests_and_what_it_costs() {
     let mut world = World::new();
     let bucket = world.index.register_target(world.share, "cloud", "s3://acme/p").expect("known").id;
     let puts = |put| Requests { put, ..Requests::default() };
+    let with_queue = |put| Requests { queue: 400_000, ..puts(put) };
     let today = NOW.day();
     for (day, put) in [(today - 61, 1), (today - 40, 10), (today - 10, 1_000_000), (today, 500_000)] {
         world.index.count_requests(bucket, day, puts(put)).expect("counted");
     }
+    world.index.count_requests(bucket, today, Requests { queue: 400_000, ..puts(0) }).expect("counted");
     let status = world.status(pulse(Liveness::Running, Some(0)));
     let [efs, cloud] = &status.shares[0].targets[..] else { panic!("two: {status:?}") };
     assert_eq!((efs.kind, &efs.cost, &efs.requests), (TargetKind::Directory, &None, &report::Requests::default()));
-    assert_eq!((cloud.kind, &cloud.requests_today), (TargetKind::S3, &puts(500_000).into()));
-    assert_eq!(cloud.requests, puts(1_500_011).into());
+    assert_eq!((cloud.kind, &cloud.requests_today), (TargetKind::S3, &with_queue(500_000).into()));
+    assert_eq!(cloud.requests, with_queue(1_500_011).into());
     let cost = cloud.cost.as_ref().expect("a bucket costs");
     let since = Wall::from_day(today - 10);
     let days = NOW.since(since).as_secs_f64() / 86_400.0;
     assert_eq!(cost.since, Some(When(since)));
-    assert_eq!(cost.requests_month, rounded(1_500_000.0 / 1000.0 * 0.005 * 30.0 / days));
+    assert_eq!(cost.requests_month, rounded((1500.0 * 0.005 + 400.0 * 0.0004) * 30.0 / days));
     assert_eq!((cost.storage_month, cost.currency.as_str()), (0.0, "USD"));
 }
 

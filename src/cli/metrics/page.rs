@@ -130,6 +130,7 @@ fn buckets(page: &mut Page, status: &Status) {
             of("list", made.list),
             of("delete", made.delete),
             of("copy", made.copy),
+            of("queue", made.queue),
         ]
     });
     page.family("target_requests_today", "Requests made since midnight in UTC.", requests);
@@ -221,6 +222,7 @@ mod tests {
             "driftline_target_state{share=\"projects\",target=\"cloud\",state=\"ok\"} 1",
             "driftline_target_cost_per_month{share=\"projects\",target=\"cloud\",of=\"storage\",currency=\"USD\"} 1.5",
             "driftline_target_requests_today{share=\"projects\",target=\"cloud\",request=\"put\"} 7",
+            "driftline_target_requests_today{share=\"projects\",target=\"cloud\",request=\"queue\"} 9",
         ] {
             assert!(page.lines().any(|one| one == line), "{line} is not in\n{page}");
         }

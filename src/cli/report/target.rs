@@ -152,11 +152,12 @@ pub struct Requests {
     pub list: u64,
     pub delete: u64,
     pub copy: u64,
+    pub queue: u64,
 }
 
 impl From<model::Requests> for Requests {
     fn from(made: model::Requests) -> Self {
-        let model::Requests { put, get, head, list, delete, copy } = made;
-        Self { put, get, head, list, delete, copy }
+        let model::Requests { put, get, head, list, delete, copy, queue } = made;
+        Self { put, get, head, list, delete, copy, queue }
     }
 }

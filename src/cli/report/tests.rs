@@ -36,7 +36,7 @@ pub(in crate::cli) fn target(name: &str) -> TargetStatus {
 /// A bucket, with what it costs.
 pub(in crate::cli) fn bucket(name: &str, requests_month: f64, storage_month: f64) -> TargetStatus {
     let cost = Cost { currency: "USD".into(), requests_month, storage_month, since: Some(at(-86_400)) };
-    let requests_today = Requests { put: 7, ..Requests::default() };
+    let requests_today = Requests { put: 7, queue: 9, ..Requests::default() };
     TargetStatus { kind: TargetKind::S3, requests_today, cost: Some(cost), ..target(name) }
 }
 
@@ -154,7 +154,7 @@ fn the_json_is_what_others_rely_on() {
     });
     let mut two = bucket("cloud", 0.25, 1.5);
     two.events = Some(Events { error: None });
-    two.requests = Requests { put: 1, get: 2, head: 3, list: 4, delete: 5, copy: 6 };
+    two.requests = Requests { put: 1, get: 2, head: 3, list: 4, delete: 5, copy: 6, queue: 8 };
     let status = Status::new(agent(AgentState::Running), None, vec![share("projects", vec![one, two])], at(0));
     let json = serde_json::to_value(&status).expect("plain values");
     let wanted = r#"{
@@ -178,8 +178,8 @@ fn the_json_is_what_others_rely_on() {
                           "counts": { "removed": 1, "replaced": 100, "scrambled": 101, "files": 500, "limit": 50,
                                       "folders": 3, "bytes": 7000 },
                           "folders": [{ "path": "letters", "files": 90 }], "samples": ["letters/offer.docx"] },
-                "requests": { "put": 0, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 },
-                "requests_today": { "put": 0, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 },
+                "requests": { "put": 0, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0, "queue": 0 },
+                "requests_today": { "put": 0, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0, "queue": 0 },
                 "cost": null
             }, {
                 "name": "cloud", "kind": "s3", "state": "ok", "files": 12345,
@@ -187,8 +187,8 @@ fn the_json_is_what_others_rely_on() {
                 "protected_as_of": "2026-11-23T14:03:20Z", "problems": 0, "holds": 0,
                 "conflicts": 0, "foreign": 0, "verified": { "files": 0, "oldest": null, "bad": 0 }, "error": null,
                 "events": { "error": null }, "halt": null,
-                "requests": { "put": 1, "get": 2, "head": 3, "list": 4, "delete": 5, "copy": 6 },
-                "requests_today": { "put": 7, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0 },
+                "requests": { "put": 1, "get": 2, "head": 3, "list": 4, "delete": 5, "copy": 6, "queue": 8 },
+                "requests_today": { "put": 7, "get": 0, "head": 0, "list": 0, "delete": 0, "copy": 0, "queue": 9 },
                 "cost": { "currency": "USD", "requests_month": 0.25, "storage_month": 1.5,
                           "since": "2026-11-22T14:03:21Z" }
             }]

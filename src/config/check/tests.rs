@@ -289,6 +289,7 @@ fn prices_are_numbers_that_can_be_paid() {
         ("put = -0.1", "line 2: put = -0.1 is no price"),
         ("storage = inf", "line 2: storage = inf is no price"),
         ("list = nan", "line 2: list = NaN is no price"),
+        ("queue = -1", "line 2: queue = -1 is no price"),
         ("currency = \"\"", "line 2: \"\" is no currency"),
         ("currency = \"US dollars\"", "line 2: \"US dollars\" is no currency"),
         ("get = \"0.1\"", "line 2: invalid type: string \"0.1\", expected a number"),

@@ -61,6 +61,7 @@ fn every_key_is_read() {
         put = 1
         get = 0.2
         list = 3.0
+        queue = 0.5
         storage = 0.04
         [[share]]
         name = "s"
@@ -94,7 +95,7 @@ fn every_key_is_read() {
         metrics: Some("[::1]:9464".parse().expect("an address")),
         log: LogFormat::Json,
     };
-    wanted.prices = Prices { currency: "EUR".into(), put: 1.0, get: 0.2, list: 3.0, storage: 0.04 };
+    wanted.prices = Prices { currency: "EUR".into(), put: 1.0, get: 0.2, list: 3.0, queue: 0.5, storage: 0.04 };
     let mut second = wanted.shares[0].clone();
     let share = &mut wanted.shares[0];
     share.ignore = vec!["*.bak".into()];
@@ -134,7 +135,7 @@ fn the_example_states_the_defaults_of_the_code() {
     let spelled = spelled_out();
     assert_eq!(Config::parse(&spelled), Ok(wanted));
     let count = spelled.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
-    assert_eq!(count, 30, "six names and places, and 24 defaults:\n{spelled}");
+    assert_eq!(count, 31, "six names and places, and 25 defaults:\n{spelled}");
 }
 
 /// The example with its optional keys, which have no default, made real lines too.

@@ -84,8 +84,8 @@ impl Engine {
         let now = clock::wall();
         self.index.begin(now)?;
         for (seat, made) in self.lanes.iter_mut().zip(made) {
-            if seat.counted != made {
-                // Requests that go out are a sign of life.
+            if seat.counted.of_server() != made.of_server() {
+                // Requests that go out are a sign of life; those of the queue are no sign of the bucket's.
                 seat.hands.pulse.beat();
             }
             self.index.count_requests(seat.id, now.day(), made - seat.counted)?;

@@ -146,7 +146,7 @@ fn no_index_is_none_and_a_newer_one_is_refused() {
     drop(index);
     let db = Connection::open(&file).expect("opened");
     db.pragma_update(None, "user_version", 99).expect("set");
-    assert!(matches!(Reader::open(&file), Err(IndexError::Newer { found: 99, known: 7 })));
+    assert!(matches!(Reader::open(&file), Err(IndexError::Newer { found: 99, known: 8 })));
     assert!(matches!(Asked::open(&file), Err(IndexError::Newer { .. })));
 }
 
@@ -179,10 +179,10 @@ fn requests_are_taken_in_their_order() {
 }
 
 #[test]
-fn requests_are_told_by_day_and_an_older_file_has_counted_none() {
+fn requests_are_told_by_day_and_an_older_file_has_counted_less_or_none() {
     let dir = tempfile::tempdir().expect("a folder");
     let (index, file, _, target) = filled(dir.path());
-    let some = Requests { put: 3, ..Requests::default() };
+    let some = Requests { put: 3, queue: 5, ..Requests::default() };
     index.count_requests(target, 7, some).expect("counted");
     let told = |file: &Path| {
         let overview = Reader::open(file).expect("opened").expect("there").overview().expect("read");
@@ -191,7 +191,15 @@ fn requests_are_told_by_day_and_an_older_file_has_counted_none() {
     assert_eq!(told(&file), [(7, some)]);
     drop(index);
     let db = Connection::open(&file).expect("opened");
-    db.execute_batch("DROP TABLE requests; PRAGMA user_version = 1").expect("as an older program left it");
+    db.execute_batch("ALTER TABLE requests DROP COLUMN queue; PRAGMA user_version = 7").expect("an older program's");
+    let of_buckets = Requests { queue: 0, ..some };
+    assert_eq!(told(&file), [(7, of_buckets)]);
+    // The agent goes on as it was until it is started again; what commands do meanwhile is counted all the same.
+    let asked = Asked::open(&file).expect("opened").expect("there");
+    asked.spent(target, 7, of_buckets).expect("counted");
+    assert_eq!(told(&file), [(7, of_buckets + of_buckets)]);
+    drop(asked);
+    db.execute_batch("DROP TABLE requests; PRAGMA user_version = 1").expect("a still older one's");
     drop(db);
     assert_eq!(told(&file), []);
 }

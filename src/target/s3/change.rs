@@ -480,29 +480,7 @@ mod tests {
     /// Many are under way at once, and each has all of its steps in it: unboxed, the rare ones make it ten times as large.
     #[test]
     fn a_change_under_way_takes_little_memory() {
-        let setup = crate::target::S3Setup {
-            bucket: "bucket".to_owned(),
-            prefix: String::new(),
-            region: None,
-            endpoint: None,
-            path_style: None,
-            profile: None,
-            storage_class: None,
-            sse: None,
-            tags: Vec::new(),
-            adopt_read: false,
-            target_id: None,
-            share_id: String::new(),
-            writer: String::new(),
-            berth: None,
-            state: None,
-            events: None,
-            clock: crate::target::Clock { wall: Default::default, moment: Default::default, chance: Default::default },
-            rate: Arc::new(|| None),
-            allowed: Arc::new(|_| Ok(())),
-            sizes: crate::target::Sizes::default(),
-        };
-        let target = crate::target::S3Target::new(setup);
+        let target = crate::target::S3Target::new(crate::target::S3Setup::plain());
         let step = step("a", Change::Remove);
         let size = size_of_val(&target.inner.change(&step));
         assert!(size <= 8 << 10, "{size} bytes");

@@ -61,6 +61,7 @@ pub(super) enum Sort {
     List,
     Delete,
     Copy,
+    Queue,
 }
 
 /// A client, and what is known of its line.
@@ -74,7 +75,7 @@ pub(super) struct Line {
 /// The line to one bucket.
 pub(super) struct Connection {
     line: OnceCell<Line>,
-    counts: [AtomicU64; 6],
+    counts: [AtomicU64; 7],
     pace: Pace,
     rate: Rate,
 }
@@ -117,7 +118,13 @@ impl Connection {
             list: count(Sort::List),
             delete: count(Sort::Delete),
             copy: count(Sort::Copy),
+            queue: count(Sort::Queue),
         }
+    }
+
+    /// Another one is sent.
+    pub(super) fn count(&self, sort: Sort) {
+        self.counts[sort as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sends one request once, when it is its turn.
@@ -134,7 +141,7 @@ impl Connection {
                 let hint = "raise request_budget, or wait: it goes on by itself";
                 Refusal::fault(Fault::Throttled(Some(refused.wait)), refused.cause, hint)
             })?;
-            self.counts[sort as usize].fetch_add(1, Ordering::Relaxed);
+            self.count(sort);
             let limit = ANSWER + Duration::from_secs(body / SLOWEST);
             let answer = tokio::time::timeout(limit, request).await.unwrap_or_else(|_| Err(silence(limit)));
             answer.map_err(|refusal| refusal.with_own_time((setup.clock.wall)()))

@@ -117,6 +117,35 @@ pub struct S3Setup {
     pub sizes: Sizes,
 }
 
+#[cfg(test)]
+impl S3Setup {
+    /// A bucket of which nothing is set, for tests that send nothing anywhere.
+    fn plain() -> Self {
+        Self {
+            bucket: "bucket".to_owned(),
+            prefix: String::new(),
+            region: None,
+            endpoint: None,
+            path_style: None,
+            profile: None,
+            storage_class: None,
+            sse: None,
+            tags: Vec::new(),
+            adopt_read: false,
+            target_id: None,
+            share_id: String::new(),
+            writer: String::new(),
+            berth: None,
+            state: None,
+            events: None,
+            clock: Clock { wall: Wall::default, moment: Moment::default, chance: u8::default },
+            rate: Arc::new(|| None),
+            allowed: Arc::new(|_| Ok(())),
+            sizes: Sizes::default(),
+        }
+    }
+}
+
 /// Says whether another request may be sent after so many.
 pub type Allowed = Arc<dyn Fn(&Requests) -> Result<(), Refused> + Send + Sync>;
 

@@ -1,7 +1,7 @@
 //! The queue to which the bucket sends its events: what stands in its messages, and how it is asked.
 //!
 //! It is spoken to on a line of its own: a poll waits for twenty seconds, and neither the pace of the bucket's requests nor
-//! their budget is meant for that.
+//! their budget is meant for that. What is asked of it is counted, and paid, as a kind of its own.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use aws_sdk_sqs::operation::RequestId;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName};
 use tokio::sync::OnceCell;
 
-use super::connection::{REGION, http_client, loader};
+use super::connection::{REGION, Sort, http_client, loader};
 use super::fault::{Kind, Outcome, Refusal};
 use super::key::{Meaning, Prefix};
 use super::object::{file_stamp, folder_stamp};
@@ -83,7 +83,7 @@ impl Inner {
         let asked =
             client.receive_message().queue_url(&queue.url).max_number_of_messages(MESSAGES).wait_time_seconds(POLL);
         let limit = ANSWER + Duration::from_secs(POLL.unsigned_abs().into());
-        let answer = in_time(limit, asked.send()).await?;
+        let answer = self.ask_queue(limit, asked.send()).await?;
         let mut told = Told::default();
         for message in answer.messages() {
             match message.body().map_or(Message::Strange, |body| read(body, &self.setup.bucket, &self.prefix)) {
@@ -104,9 +104,22 @@ impl Inner {
                 asked = asked.entries(entry.build().expect("both are set"));
             }
             // One that is not deleted is told again.
-            in_time(ANSWER, asked.send()).await?;
+            self.ask_queue(ANSWER, asked.send()).await?;
         }
         Ok(())
+    }
+
+    async fn ask_queue<T, E>(
+        &self,
+        limit: Duration,
+        request: impl Future<Output = Result<T, SdkError<E>>>,
+    ) -> Outcome<T>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        SdkError<E>: RequestId,
+    {
+        self.connection.count(Sort::Queue);
+        in_time(limit, request).await
     }
 
     /// Whether the queue is there and may be asked.
@@ -114,7 +127,7 @@ impl Inner {
         let queue = self.setup.events.as_ref()?;
         let client = self.ear.client(&self.setup, queue).await;
         let asked = client.get_queue_attributes().queue_url(&queue.url).attribute_names(QueueAttributeName::QueueArn);
-        Some(match in_time(ANSWER, asked.send()).await {
+        Some(match self.ask_queue(ANSWER, asked.send()).await {
             Ok(_) => Finding::new(Level::Fine, format!("the queue of its events, {}, answers", queue.url)),
             Err(refusal) => {
                 let what = format!("cannot ask the queue of its events, {}: {}", queue.url, refusal.cause);
@@ -235,8 +248,19 @@ fn plain(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use aws_sdk_sqs::config::{BehaviorVersion, Credentials, HttpClient, Region, RuntimeComponents};
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+    };
+    use aws_smithy_runtime_api::http::{Request as HttpRequest, Response as HttpResponse, StatusCode};
+    use aws_smithy_types::body::SdkBody;
+
+    use super::super::S3Target;
     use super::*;
-    use crate::model::RelPath;
+    use crate::model::{RelPath, Requests};
+    use crate::target::{Refused, Target as _};
 
     fn event(name: &str, bucket: &str, key: &str, etag: &str) -> serde_json::Value {
         let object = serde_json::json!({ "key": key, "size": 5, "eTag": etag, "sequencer": "00" });
@@ -322,6 +346,43 @@ mod tests {
         let never = std::future::pending::<Never>();
         let silent = runtime().block_on(async { in_time(Duration::ZERO, never).await }).expect_err("silent");
         assert_eq!(silent.hint, "see whether the line to the queue is up; driftline tries again by itself");
+    }
+
+    /// Says that all is done, and that there is no message.
+    #[derive(Debug)]
+    struct Quiet;
+
+    impl HttpConnector for Quiet {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            let body = SdkBody::from(r#"{"Successful":[],"Failed":[]}"#);
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(StatusCode::try_from(200).expect("a status"), body)))
+        }
+    }
+
+    impl HttpClient for Quiet {
+        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+            SharedHttpConnector::new(Self)
+        }
+    }
+
+    #[test]
+    fn what_is_asked_of_the_queue_is_counted_as_that_and_the_budget_does_not_bound_it() {
+        let used_up = |_: &Requests| Err(Refused { cause: "used up".to_owned(), wait: Duration::from_secs(1) });
+        let queue = QueueAt { url: "http://127.0.0.1:9/1/n".to_owned(), region: None };
+        let setup = S3Setup { events: Some(queue), allowed: Arc::new(used_up), ..S3Setup::plain() };
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::from_static(REGION))
+            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .http_client(Quiet);
+        let target = S3Target::new(setup);
+        target.inner.ear.0.set(Client::from_conf(config.build())).expect("nobody has asked yet");
+
+        assert_eq!(target.hear().expect("heard"), Told::default());
+        target.noted(&vec!["receipt".to_owned(); 11]).expect("two requests, of ten at most");
+        let found = runtime().block_on(target.inner.check_queue()).expect("there is a queue");
+        assert_eq!(found.level, Level::Fine, "{found:?}");
+        assert_eq!(target.requests(), Requests { queue: 4, ..Requests::default() });
     }
 
     #[test]

@@ -56,8 +56,14 @@ fn what_others_put_overwrite_and_delete_comes_by_the_queue() {
     cloud.assert_both_same();
     let events = cloud.status()["events"].clone();
     assert!(events.is_object() && events["error"].is_null(), "{events}");
+    // Something was heard three times: at least a poll and a word that it need not be told again for each of them.
+    let asked = |when: &str| cloud.status()[when]["queue"].as_u64().expect("a number");
+    cloud.office.wait_until("what was asked of the queue is counted", || asked("requests") >= 6);
+    assert!(asked("requests_today") <= asked("requests"));
+    let counted = asked("requests");
     // In the midst of a poll, which waits for 20 seconds.
     assert!(agent.terminate(Duration::from_secs(10)).is_some_and(|status| status.success()));
+    assert!(asked("requests") >= counted, "another run begins where this one ended");
 }
 
 #[test]

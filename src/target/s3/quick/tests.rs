@@ -10,7 +10,7 @@ use super::super::abilities::Abilities;
 use super::super::connection::{Connection, Line, runtime};
 use super::super::lean::lean;
 use super::super::wire::{Condition, Put, Wire};
-use super::super::{Clock, S3Setup, Sizes, Sse, sums};
+use super::super::{Clock, S3Setup, Sse, sums};
 use super::*;
 use crate::model::Moment;
 
@@ -59,25 +59,11 @@ const NOW_WORDS: &str = "20090213T233130Z";
 fn setup(sse: Option<Sse>, tags: Vec<(String, String)>) -> S3Setup {
     S3Setup {
         bucket: "office".to_owned(),
-        prefix: String::new(),
-        region: None,
-        endpoint: None,
-        path_style: None,
-        profile: None,
         storage_class: (!tags.is_empty()).then(|| "STANDARD_IA".to_owned()),
         sse,
         tags,
-        adopt_read: false,
-        target_id: None,
-        share_id: String::new(),
-        writer: String::new(),
-        berth: None,
-        state: None,
-        events: None,
         clock: Clock { wall: || NOW, moment: Moment::default, chance: || 0 },
-        rate: Arc::new(|| None),
-        allowed: Arc::new(|_| Ok(())),
-        sizes: Sizes::default(),
+        ..S3Setup::plain()
     }
 }
 
