@@ -2,7 +2,8 @@
 
 use crate::model::{Content, Kind, Meta, Seen, Sight};
 use crate::plan::{
-    Action, Base, Deletes, Drift, Guard, Hold, Origin, Policy, Purpose, RemoteView, Taking, Tombstone, Verdict, View,
+    Action, Base, Deletes, Drift, Guard, Hold, Nature, Origin, Policy, Purpose, RemoteView, Taking, Tombstone, Verdict,
+    View,
 };
 
 /// What lies on the target, measured against the base.
@@ -78,7 +79,7 @@ fn adopt(content: Content, remote: &RemoteView<'_>) -> Verdict {
 fn reconcile_present(local: &Seen, standing: &Standing<'_>, view: &View<'_>, policy: &Policy) -> Verdict {
     match standing {
         Standing::AsLeft(base) => match carried_anew(view, base, policy) {
-            Some(remote) => reconcile_replaced(local, remote, view.base, policy),
+            Some(remote) => reconcile_replaced(local, &remote, view.base, policy),
             None => reconcile_as_left(local, base, policy),
         },
         Standing::Stray(remote) => reconcile_foreign(local, remote, policy),
@@ -88,13 +89,23 @@ fn reconcile_present(local: &Seen, standing: &Standing<'_>, view: &View<'_>, pol
     }
 }
 
-/// Two-way: a folder of which others changed the mode or the access list, of which its stamp does not tell. (Its time is moved by
-/// whoever puts something into it.)
-fn carried_anew<'a>(view: &'a View<'a>, base: &Base, policy: &Policy) -> Option<&'a RemoteView<'a>> {
+/// Two-way: others changed the mode or the access list, of which the stamp does not tell: of a folder in a directory, of a file in
+/// a bucket. No more is news of an object: its time may be older than what the index knows.
+fn carried_anew<'a>(view: &View<'a>, base: &Base, policy: &Policy) -> Option<RemoteView<'a>> {
     let Sight::Present(remote) = &view.remote else { return None };
-    let is_told = policy.drift == Drift::Take && policy.nature.lists_meta() && base.content == Content::FOLDER;
     let (left, found) = (base.meta, remote.seen.meta);
-    (is_told && (left.mode != found.mode || !left.acl.agrees(found.acl))).then_some(remote)
+    let (meta, is_untold) = match policy.nature {
+        Nature::Directory => (found, base.content == Content::FOLDER),
+        Nature::Bucket => {
+            let is_file = base.content.shape.kind == Kind::File;
+            // What other programs put there has no mode.
+            let meta = Meta { mode: found.mode, acl: found.acl.or(left.acl), ..left };
+            (meta, is_file && found.mode != Meta::NOT_KNOWN)
+        }
+    };
+    let is_news = remote.seen.shape == base.content.shape && (left.mode != meta.mode || !left.acl.agrees(meta.acl));
+    let seen = Seen { digest: Some(base.content.digest), meta, ..remote.seen };
+    (policy.drift == Drift::Take && is_untold && is_news).then_some(RemoteView { stamp: remote.stamp, seen })
 }
 
 /// The share has not changed what is carried. A folder's time alone is no change: whoever puts something into it moves it.

@@ -32,4 +32,6 @@ pub struct Rumour {
     pub path: RelPath,
     /// What lay there after the change, as its listing would show it; `None` if it was removed, or if that was not told.
     pub stamp: Option<Stamp>,
+    /// It may be only what is carried with it: the same stamp does not tell that all is as it was.
+    pub carried: bool,
 }

@@ -28,10 +28,10 @@ use std::time::Duration;
 use crate::engine::core::{Limits, News, Now, TargetSetup};
 use crate::engine::{Failure, Strange, is_twin};
 use crate::index::{Cursor, IndexError};
-use crate::model::{Moment, RelPath, ShareId, Stamp, TargetId, Wall};
+use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
 use crate::plan::{Claims, Halt, Nature, Policy};
 use crate::rest::rest;
-use crate::target::{Bound, Fault, Staged};
+use crate::target::{Bound, Fault, Rumour, Staged};
 
 use self::breaker::Breaker;
 use self::recall::Recall;
@@ -132,8 +132,8 @@ pub(super) struct Lane {
     needed: BTreeSet<RelPath>,
     /// How often in a row something was brought to the share in vain.
     vain: BTreeMap<RelPath, u8>,
-    /// What others may have changed while a change of ours was under way there, and its stamp.
-    rumours: BTreeMap<RelPath, Option<Stamp>>,
+    /// What others may have changed while a change of ours was under way there.
+    rumours: BTreeMap<RelPath, Rumour>,
     /// Holds that were told of one by one, and how.
     told: BTreeMap<RelPath, String>,
     voices: Voices,

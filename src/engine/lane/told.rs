@@ -16,28 +16,31 @@ impl Lane {
 
     /// What was told of while a change of ours was under way there.
     pub(super) fn hear_again(&mut self, turn: &mut Turn<'_>) -> Result<()> {
-        for (path, stamp) in std::mem::take(&mut self.rumours) {
-            self.hear(turn, Rumour { path, stamp })?;
+        for rumour in std::mem::take(&mut self.rumours).into_values() {
+            self.hear(turn, rumour)?;
         }
         Ok(())
     }
 
     fn hear(&mut self, turn: &mut Turn<'_>, rumour: Rumour) -> Result<()> {
-        let Rumour { path, stamp } = rumour;
         if self.listing != Listing::Running && self.fresh.len().max(self.rumours.len()) >= turn.limits.fresh_max {
             // So many paths are listed more cheaply than looked at.
             self.audit();
             return Ok(());
         }
-        if self.claims.contains(&path) {
+        if self.claims.contains(&rumour.path) {
             // It may be that change.
             if self.rumours.len() < turn.limits.fresh_max {
-                self.rumours.insert(path, stamp);
+                let carried = self.rumours.get(&rumour.path).is_some_and(|before| before.carried) || rumour.carried;
+                self.rumours.insert(rumour.path.clone(), Rumour { carried, ..rumour });
             }
             return Ok(());
         }
+        let Rumour { path, stamp, carried } = rumour;
+        // Our own copies are told of too: each is looked at once, and found as it was left.
+        let carried = carried && self.takes();
         let base = turn.index.base(self.id(), &path)?;
-        if stamp.is_some() && base.as_ref().map(|base| &base.stamp) == stamp.as_ref() {
+        if !carried && stamp.is_some() && base.as_ref().map(|base| &base.stamp) == stamp.as_ref() {
             return Ok(());
         }
         let open = turn.index.open_row(self.id(), &path)?;
@@ -45,7 +48,7 @@ impl Lane {
         let concerns = match &stamp {
             Some(stamp) => {
                 let seen = open.is_some_and(|open| matches!(&open.sight, Sight::Present((known, _)) if known == stamp));
-                (ours || self.takes()) && !seen
+                (ours || self.takes()) && (carried || !seen)
             }
             None => base.is_some() || open.is_some(),
         };
@@ -79,8 +82,9 @@ mod tests {
     use crate::engine::{Core, Event, Limits, LookJob};
     use crate::index::Index;
     use crate::local::ScanEnd;
-    use crate::model::{Content, Digest, Kind, Meta, Moment, Shape, Stamp, TargetId, Wall};
+    use crate::model::{Content, Digest, Kind, Meta, Moment, Seen, Shape, Stamp, TargetId, Wall};
     use crate::plan::{Base, Drift, Nature, Policy};
+    use crate::target::Remote;
 
     struct World {
         core: Core,
@@ -119,7 +123,7 @@ mod tests {
     }
 
     fn rumour(name: &str, text: Option<&str>) -> Rumour {
-        Rumour { path: path(name), stamp: text.map(stamp) }
+        Rumour { path: path(name), stamp: text.map(stamp), carried: false }
     }
 
     fn is_looked_at(commands: &[Command], name: &str) -> bool {
@@ -141,6 +145,26 @@ mod tests {
         assert_eq!(world.tell(vec![rumour("foreign", None)]), noted, "none of ours");
         let commands = world.tell(vec![rumour("a", Some("theirs"))]);
         assert!(commands.contains(&noted[0]) && is_looked_at(&commands, "a"), "{commands:?}");
+    }
+
+    #[test]
+    fn two_ways_what_was_copied_is_looked_at_once_though_its_stamp_is_known() {
+        for (drift, looks) in [(Drift::Take, true), (Drift::Keep, false)] {
+            let mut world = World::new(drift);
+            let content = Content { shape: Shape { kind: Kind::File, len: 1 }, digest: Digest::of(b"1") };
+            let base = Base { content, meta: Meta::NOTHING, stamp: stamp("ours") };
+            world.index.begin(Wall(0)).expect("begun");
+            world.index.put_base(world.target, &path("a"), &base).expect("put");
+            world.index.commit().expect("committed");
+            let commands = world.tell(vec![Rumour { carried: true, ..rumour("a", Some("ours")) }]);
+            assert_eq!(is_looked_at(&commands, "a"), looks, "{drift:?}: {commands:?}");
+            if looks {
+                let seen = Seen { shape: content.shape, digest: Some(content.digest), meta: Meta::NOTHING };
+                let found = Remote { stamp: stamp("ours"), seen };
+                let commands = world.turn(Event::Looked(world.target, vec![(path("a"), Ok(Some(found)))]));
+                assert!(!is_looked_at(&commands, "a"), "{commands:?}");
+            }
+        }
     }
 
     #[test]

@@ -108,8 +108,9 @@ fn every_case() -> Vec<Case> {
     }
     // What others changed beside the content.
     remotes.extend([true, false].map(|read| Sight::Present((stamp("theirs"), seen(1, read, OTHER)))));
-    // A folder's stamp does not tell of it.
+    // Neither a folder's stamp nor an object's tells of it.
     remotes.push(Sight::Present((stamp("ours"), seen(0, true, OTHER))));
+    remotes.extend([true, false].map(|read| Sight::Present((stamp("ours"), seen(1, read, OTHER)))));
     let attempts = [vec![], vec![content(2)], vec![content(3), content(1)], vec![content(0)]];
     let origins = [None, Some(base(0, "origin")), Some(base(1, "origin")), Some(base(3, "origin"))];
     let mut all = Vec::new();
@@ -194,8 +195,11 @@ fn the_share_is_changed_only_two_ways_and_only_where_others_alone_changed_someth
                 taken[0] += 1;
             }
             (Taking::Carry { stamp, meta }, Sight::Present((there, seen))) => {
-                assert_eq!((stamp, *meta), (there, seen.meta));
-                assert_eq!(seen.content(), content, "{case:?}");
+                let is_as_left = case.base.as_ref().is_some_and(|base| base.stamp == *there);
+                let of_object = is_as_left && case.policy.nature == Nature::Bucket;
+                let wanted = if of_object { Meta { mode: seen.meta.mode, ..PLAIN } } else { seen.meta };
+                assert_eq!((stamp, *meta), (there, wanted), "{case:?}");
+                assert!(of_object || seen.content() == content, "{case:?}");
                 taken[1] += 1;
             }
             (Taking::Remove, Sight::Absent) => {
@@ -390,11 +394,12 @@ fn meta_alone_never_sends_content_and_never_holds() {
     }
 }
 
-/// Two-way, others changed what is carried with a folder.
+/// Two-way, others changed what is carried with a folder in a directory, or with an object.
 fn is_carried_anew(case: &Case) -> bool {
-    let there = Sight::Present((stamp("ours"), seen(0, true, OTHER)));
-    let takes = case.policy.drift == Drift::Take && case.policy.nature == Nature::Directory;
-    takes && case.remote == there && case.base.as_ref().is_some_and(|base| base.content == Content::FOLDER)
+    let Sight::Present((there, found)) = &case.remote else { return false };
+    let untold = if case.policy.nature == Nature::Bucket { content(1) } else { Content::FOLDER };
+    let is_untold = case.base.as_ref().is_some_and(|base| base.content == untold && found.shape == untold.shape);
+    case.policy.drift == Drift::Take && is_untold && *there == stamp("ours") && found.meta == OTHER
 }
 
 /// The world behind a view: an unseen remote is as we left it, an unread file holds what its id says.
@@ -498,6 +503,36 @@ fn every_case_comes_to_rest() {
         } else if verdict == Verdict::Settled && case.policy.drift == Drift::Take {
             assert_eq!(truth, None, "two-way, nothing is there that is not here: {start:?}");
         }
+    }
+}
+
+/// Two-way, in a bucket: of an object of which the stamp tells nothing new the mode is taken, and no more.
+#[test]
+fn two_ways_the_mode_of_an_object_comes_along_without_its_time() {
+    let judge = |local: Meta, found: Meta| {
+        let case = Case {
+            local: Sight::Present(seen(1, true, local)),
+            base: Some(base(1, "ours")),
+            attempts: vec![],
+            remote: Sight::Present((stamp("ours"), seen(1, false, found))),
+            origin: None,
+            origin_left: true,
+            policy: policy(Nature::Bucket, Drift::Take, Deletes::Propagate),
+            tombstones: vec![],
+        };
+        case.judge()
+    };
+    let with_mode = Meta { mode: OTHER.mode, ..PLAIN };
+    let ours = Meta { mode: 0o700, ..PLAIN };
+    let table = [
+        (PLAIN, OTHER, Verdict::Take(Taking::Carry { stamp: stamp("ours"), meta: with_mode })),
+        (PLAIN, LATER, Verdict::Settled),
+        (PLAIN, Meta::UNTOLD, Verdict::Settled),
+        // Both did: the share's stays, and is set there next.
+        (ours, OTHER, Verdict::Adopt(Base { meta: with_mode, ..base(1, "ours") })),
+    ];
+    for (local, found, wanted) in table {
+        assert_eq!(judge(local, found), wanted, "{local:?}, {found:?}");
     }
 }
 

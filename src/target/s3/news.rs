@@ -217,13 +217,17 @@ fn records(value: &serde_json::Value, bucket: &str, prefix: &Prefix) -> Message 
         if place != bucket {
             continue;
         }
-        let made = event.trim_start_matches("s3:").starts_with("ObjectCreated");
+        let event = event.trim_start_matches("s3:");
+        let made = event.starts_with("ObjectCreated");
+        // One onto itself sets what is carried with an object, and leaves its ETag.
+        let carried = event.starts_with("ObjectCreated:Copy");
         let etag = text("/s3/object/eTag").filter(|_| made);
-        match prefix.meaning(&key) {
-            Some(Meaning::Object(path)) => rumours.push(Rumour { path, stamp: etag.map(file_stamp) }),
-            Some(Meaning::Folder(path)) => rumours.push(Rumour { path, stamp: made.then(folder_stamp) }),
-            Some(Meaning::Ours | Meaning::Strange) | None => {}
-        }
+        let (path, stamp, carried) = match prefix.meaning(&key) {
+            Some(Meaning::Object(path)) => (path, etag.map(file_stamp), carried),
+            Some(Meaning::Folder(path)) => (path, made.then(folder_stamp), false),
+            Some(Meaning::Ours | Meaning::Strange) | None => continue,
+        };
+        rumours.push(Rumour { path, stamp, carried });
     }
     Message::Rumours(rumours)
 }
@@ -276,7 +280,7 @@ mod tests {
     }
 
     fn rumour(path: &str, stamp: Option<crate::model::Stamp>) -> Rumour {
-        Rumour { path: RelPath::new(path).expect("fine"), stamp }
+        Rumour { path: RelPath::new(path).expect("fine"), stamp, carried: false }
     }
 
     #[test]
@@ -284,6 +288,7 @@ mod tests {
         let body = body(&[
             event("ObjectCreated:Put", "acme", "office/a+b/Gr%C3%BC%C3%9Fe+%2B.txt", "e1"),
             event("s3:ObjectCreated:CompleteMultipartUpload", "acme", "office/big", "e2-3"),
+            event("ObjectCreated:Copy", "acme", "office/copied", "e3"),
             event("ObjectCreated:Copy", "acme", "office/folder/", "d41d8cd98f00b204e9800998ecf8427e"),
             event("ObjectRemoved:Delete", "acme", "office/gone", "e4"),
             event("ObjectRemoved:DeleteMarkerCreated", "acme", "office/marked", "e5"),
@@ -292,6 +297,7 @@ mod tests {
         let wanted = [
             rumour("a b/Grüße +.txt", Some(file_stamp("e1"))),
             rumour("big", Some(file_stamp("e2-3"))),
+            Rumour { carried: true, ..rumour("copied", Some(file_stamp("e3"))) },
             rumour("folder", Some(folder_stamp())),
             rumour("gone", None),
             rumour("marked", None),

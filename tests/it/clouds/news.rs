@@ -1,5 +1,7 @@
 //! A queue tells what others change in the bucket. Audits are weeks away: what comes, comes by the queue.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use crate::buckets::Mailbox;
 use crate::office::is_slow_run;
@@ -144,4 +146,34 @@ fn what_was_told_to_an_agent_that_was_killed_is_told_again() {
     cloud.office.wait_until("all are there", || came() == 40);
     cloud.wait_heard(&mailbox);
     cloud.assert_both_same();
+}
+
+#[test]
+fn a_mode_that_others_set_comes_by_the_queue_and_a_copy_of_its_own_costs_one_look() {
+    let Some((cloud, mailbox)) = cloud() else { return };
+    cloud.office.save("run.sh", "echo");
+    let _agent = cloud.office.start();
+    cloud.wait_heard(&mailbox);
+    let mode = || fs::metadata(cloud.office.share("run.sh")).unwrap().mode() & 0o7777;
+    let before = cloud.outsider().head(&key("run.sh")).unwrap();
+    let mut meta = before.meta.clone();
+    meta.insert("mode".to_owned(), "750".to_owned());
+    let meta: Vec<_> = meta.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let etag = cloud.outsider().carry(&key("run.sh"), &meta);
+    assert_eq!(etag, before.etag, "nothing but the event tells of it");
+    cloud.office.wait_until("it is set here", || mode() == 0o750);
+    cloud.wait_heard(&mailbox);
+    cloud.assert_same();
+
+    cloud.proxy.forget();
+    fs::set_permissions(cloud.office.share("run.sh"), fs::Permissions::from_mode(0o700)).unwrap();
+    let is_set = || cloud.outsider().head(&key("run.sh")).unwrap().meta["mode"] == "700";
+    cloud.office.wait_until("it is set there", is_set);
+    cloud.wait_heard(&mailbox);
+    std::thread::sleep(Duration::from_secs(3));
+    let kinds: Vec<_> = cloud.proxy.requests().iter().filter(|request| !is_ours(request)).map(Request::kind).collect();
+    let after: Vec<_> = kinds.into_iter().skip_while(|kind| *kind != Kind::Copy).collect();
+    assert_eq!(after, [Kind::Copy, Kind::Head], "{:#?}", cloud.proxy.requests());
+    assert_eq!(mode(), 0o700);
+    cloud.assert_same();
 }
