@@ -8,7 +8,7 @@ use crate::engine::start::ShareSeat;
 use crate::engine::state::{ErrorState, EventsState, ShareCondition, ShareState, TargetCondition, TargetState};
 use crate::engine::{Failure, LaneReport, LaneState, Thorough, clock};
 use crate::index::{Index, TargetTally};
-use crate::model::{Moment, RelPath, ShareId, TargetId, Wall};
+use crate::model::{Moment, RelPath, Requests, ShareId, TargetId, Wall};
 use crate::target::Says;
 
 /// A share on a file server without a sign of life for so long does not answer. Longer than a page of a scan takes.
@@ -19,6 +19,9 @@ const SAME_SILENCE: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_secs(5);
 /// The same for a bucket, whose requests are bounded in time and end by themselves: a large part on a slow line takes long.
 const BUCKET_SILENCE: Duration = Duration::from_secs(60);
+/// Requests of queues that are written down by themselves only together (count), five minutes' worth: an idle agent writes nothing
+/// else.
+const POLLS_AT_ONCE: u64 = 15;
 
 impl Engine {
     pub(super) fn write_states(&mut self) -> Result<()> {
@@ -75,10 +78,13 @@ impl Engine {
         self.index.commit()
     }
 
-    /// Writes down requests that were made since the last time; where none were, nothing is written.
+    /// Writes down requests that were made since the last time; where none were, or some polls of queues alone, nothing is written.
     pub(super) fn count_requests(&mut self) -> Result<()> {
         let made: Vec<_> = self.lanes.iter().map(|seat| seat.hands.target.requests()).collect();
-        if self.lanes.iter().zip(&made).all(|(seat, made)| seat.counted == *made) {
+        let is_news = |counted: Requests, made: Requests| {
+            counted.of_server() != made.of_server() || (made - counted).queue >= POLLS_AT_ONCE
+        };
+        if !self.lanes.iter().zip(&made).any(|(seat, made)| is_news(seat.counted, *made)) {
             return Ok(());
         }
         let now = clock::wall();
