@@ -255,6 +255,15 @@ impl Desk {
         }
     }
 
+    /// The same, of a path that can wait. False if there is no room: ask again later.
+    pub(super) fn may_look(&mut self, path: RelPath, limits: &Limits) -> bool {
+        let room = self.to_look.len() < limits.wanted_max || self.to_look.contains(&path);
+        if room {
+            self.to_look.insert(path);
+        }
+        room
+    }
+
     /// Asks for a reading of a file of the share. False if there is no room: ask again later.
     pub(super) fn want_hash(&mut self, path: RelPath, limits: &Limits) -> bool {
         let room = self.to_hash.len() < limits.wanted_max;

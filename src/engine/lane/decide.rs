@@ -85,7 +85,8 @@ impl Lane {
         let run = turn.index.run();
         let local = turn.index.local(turn.desk.id(), path)?.map_or(Sight::Unseen, |row| row.sight(run));
         if matches!(local, Sight::Unseen) {
-            turn.desk.want_look(path.clone(), turn.limits);
+            // Not by a scan of the share, which tells of what lies there, and of these nothing.
+            self.overflowed |= !turn.desk.may_look(path.clone(), turn.limits);
             return Ok(());
         }
         let remembers = self.takes() && matches!(local, Sight::Absent);
