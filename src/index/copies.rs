@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::index::{Index, OpenRow, Result, TargetTally, row};
 use crate::model::{Content, Kind, RelPath, ShareId, TargetId, Wall};
+use crate::names::fold;
 use crate::plan::{Base, Hold};
 
 /// Where a sweep over the open paths of a target stands.
@@ -408,19 +409,36 @@ impl Index {
         Ok(released)
     }
 
+    /// What the target refused under another spelling of a name is tried again. True if anything was.
+    pub fn release_twins(&mut self, target: TargetId, path: &RelPath) -> Result<bool> {
+        let Some(folder) = self.key(self.share_of(target), path)? else { return Ok(false) };
+        let folded = fold(path.name());
+        let mut released = false;
+        for name in self.refusals_in(target, folder)?.into_iter().filter(|name| fold(name) == folded) {
+            let twin = self.path_of(folder, &name)?;
+            let Some(open) = self.open_row(target, &twin)? else { continue };
+            self.put_open(target, &twin, &OpenRow { hold: None, ..open })?;
+            released = true;
+        }
+        Ok(released)
+    }
+
     fn refusals_below(&mut self, target: TargetId, path: &RelPath) -> Result<Vec<RelPath>> {
         let mut found = Vec::new();
         for folder in self.folders_below(self.share_of(target), path)? {
-            let sql = "SELECT name FROM open WHERE target = ? AND folder = ? AND hold = ?";
-            let mut query = self.db.prepare_cached(sql)?;
-            let key = params![target.0, folder, row::hold_code(Hold::Refused)];
-            let names = query.query_map(key, |row| row.get::<_, Vec<u8>>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
-            drop(query);
-            for name in names {
+            for name in self.refusals_in(target, folder)? {
                 found.push(self.path_of(folder, &name)?);
             }
         }
         Ok(found)
+    }
+
+    fn refusals_in(&self, target: TargetId, folder: i64) -> Result<Vec<Vec<u8>>> {
+        let sql = "SELECT name FROM open WHERE target = ? AND folder = ? AND hold = ?";
+        let mut query = self.db.prepare_cached(sql)?;
+        let key = params![target.0, folder, row::hold_code(Hold::Refused)];
+        let names = query.query_map(key, |row| row.get::<_, Vec<u8>>(0))?.collect::<rusqlite::Result<_>>()?;
+        Ok(names)
     }
 
     /// The path that waits to be renamed from `origin` on the target, if one does.

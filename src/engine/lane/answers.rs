@@ -5,7 +5,7 @@ use crate::engine::lane::{IN_HAND, Lane, Result, Turn};
 use crate::engine::{Failure, StageFailure};
 use crate::index::{HoldRow, OpenRow, Presence};
 use crate::model::{Content, Kind, ReadFault, RelPath, Sight};
-use crate::plan::{Base, Hold};
+use crate::plan::{Base, Guard, Hold};
 use crate::target::{Change, Fault, Placed, Remedy, Remote, Staged, Step};
 
 impl Lane {
@@ -195,7 +195,10 @@ impl Lane {
                 }
             }
             Remedy::LookAbove => {
-                if let Some(parent) = path.parent() {
+                // What could not be made is held for that: to look again would be to try it again, for ever.
+                if let Some(parent) = path.parent()
+                    && !self.is_held_unmade(turn, &parent)?
+                {
                     turn.index.doubt(self.id(), &parent)?;
                     self.freshen(parent, turn.limits);
                 }
@@ -204,6 +207,12 @@ impl Lane {
         }
         self.freshen(path.clone(), turn.limits);
         Ok(rest)
+    }
+
+    /// A folder that is held, and that we never left there.
+    fn is_held_unmade(&self, turn: &mut Turn<'_>, path: &RelPath) -> Result<bool> {
+        let is_held = turn.index.open_row(self.id(), path)?.is_some_and(|open| open.hold.is_some());
+        Ok(is_held && turn.index.base(self.id(), path)?.is_none_or(|base| base.content != Content::FOLDER))
     }
 
     /// What we left there is someone else's from now on: a folder with things of theirs in it.
@@ -261,6 +270,10 @@ impl Lane {
                 turn.index.doubt(self.id(), &step.path)?;
                 self.freshen(from.clone(), turn.limits);
             }
+            // Ours was gone from there, and is not there again: what is to go into it waits with it.
+            Change::MakeFolder { .. } if makes_in_vain(step, failure) => {
+                turn.index.drop_base(self.id(), &step.path)?;
+            }
             Change::Link { .. } | Change::Publish { .. } if failure.fault == Fault::Unstaged => {
                 turn.desk.want_look(step.path.clone(), turn.limits);
             }
@@ -273,4 +286,9 @@ impl Lane {
         }
         Ok(())
     }
+}
+
+/// The folder was to be made where nothing was, and will not be by trying again.
+fn makes_in_vain(step: &Step, failure: &Failure) -> bool {
+    step.guard == Guard::Absent && failure.fault.remedy() == Remedy::SetAside
 }

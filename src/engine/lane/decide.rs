@@ -175,6 +175,9 @@ impl Lane {
                 turn.index.drop_base(self.id(), path)?;
                 (case.open.attempts, case.open.sight) = (Vec::new(), Sight::Unseen);
                 turn.index.put_open(self.id(), path, &case.open)?;
+                if case.base.is_some() {
+                    self.left_name(turn, path)?;
+                }
                 self.made_room(turn, path)?;
                 return Ok(Some(case));
             }

@@ -125,6 +125,7 @@ impl Lane {
             self.sweep_again = true;
         }
         self.note(turn, to, "move", &format!("from {from}"))?;
+        self.left_name(turn, from)?;
         self.made_room(turn, from)?;
         self.freshen(from.clone(), turn.limits);
         self.freshen(to.clone(), turn.limits);

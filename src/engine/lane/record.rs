@@ -78,7 +78,16 @@ impl Lane {
             (open.attempts, open.sight, open.doubt) = (Vec::new(), Sight::Unseen, false);
             turn.index.put_open(self.id(), path, &open)?;
         }
+        self.left_name(turn, path)?;
         self.made_room(turn, path)
+    }
+
+    /// What lay at `path` is gone from there: where the target takes two spellings for one name, the other may be put now. Only
+    /// after a change, not after a look: two that wait for a third would else wake each other.
+    pub(super) fn left_name(&mut self, turn: &mut Turn<'_>, path: &RelPath) -> Result<()> {
+        self.sweep_again |=
+            turn.index.target_tally(self.id()).holds > 0 && turn.index.release_twins(self.id(), path)?;
+        Ok(())
     }
 
     /// Nothing of ours lies at `path` any more, or it is a folder now: what waited for that, above, here or below, may

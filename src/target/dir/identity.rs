@@ -15,6 +15,7 @@ use crate::target::identity::Identity;
 use crate::target::{Bind, Bound, Fault, REPORT, TargetError};
 
 use super::fault::{Outcome, Refusal, is, says_absent, says_unlinkable};
+use super::spelling::is_one_case;
 use super::staging::Staging;
 use super::{DirTarget, Ways, ours};
 
@@ -33,22 +34,24 @@ pub(super) struct Place {
     pub(super) ways: Ways,
     /// Its file system knows access control lists.
     pub(super) lists: bool,
+    /// It takes the same name in other letters for one.
+    pub(super) one_case: bool,
     /// Other agents have written there too.
     pub(super) several: bool,
 }
 
 impl Place {
     pub(super) fn new(root: OwnedFd, ways: Ways) -> Outcome<Self> {
-        let medium = medium(root.as_fd())?;
-        Ok(Self::on(medium, root, ways))
+        let kind = kind(&root)?;
+        Ok(Self::on(kind, root, ways))
     }
 
-    fn on(medium: Medium, root: OwnedFd, ways: Ways) -> Self {
+    fn on((medium, one_case): (Medium, bool), root: OwnedFd, ways: Ways) -> Self {
         // NFS knows no other ways, and refuses them only when it has locked both folders.
         let ways = if medium == Medium::Nfs && ways == Ways::Auto { Ways::Links } else { ways };
         let far = medium == Medium::Nfs || ways == Ways::Links;
         let lists = acl::are_known(root.as_fd());
-        Self { root, network: medium != Medium::Local, far, ways, lists, several: false }
+        Self { root, network: medium != Medium::Local, far, ways, lists, one_case, several: false }
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -84,10 +87,10 @@ impl DirTarget {
     /// The place of an open root. What sort of file system it is costs a round trip to ask, and is asked when it is probed.
     fn place(&self, root: OwnedFd) -> Outcome<Place> {
         let device = stat::device(&stat_known(root.as_fd())?);
-        let known = self.state().medium.filter(|(known, _)| *known == device);
-        let medium = known.map_or_else(|| medium(root.as_fd()), |(_, medium)| Ok(medium))?;
-        self.state().medium = Some((device, medium));
-        Ok(Place::on(medium, root, self.setup.ways))
+        let known = self.state().kind.filter(|(known, _)| *known == device);
+        let kind = known.map_or_else(|| kind(&root), |(_, kind)| Ok(kind))?;
+        self.state().kind = Some((device, kind));
+        Ok(Place::on(kind, root, self.setup.ways))
     }
 
     /// The open root, and whether it bears an identity; for a check, which binds nothing. Fails if it is another place.
@@ -123,7 +126,7 @@ impl DirTarget {
             self.join_writers(&root, identity.clone())?;
         }
         self.state().bound = Some(identity.target.clone());
-        self.state().medium = None;
+        self.state().kind = None;
         let place = self.place(root)?;
         self.hold_berth(&place, true)?;
         // Whoever wants to unmount it waits no longer than until the next probe.
@@ -239,6 +242,11 @@ impl DirTarget {
         }
         Ok(name)
     }
+}
+
+/// Where its file system lies, and whether that takes the same name in other letters for one.
+fn kind(root: &OwnedFd) -> io::Result<(Medium, bool)> {
+    Ok((medium(root.as_fd())?, is_one_case(root)?))
 }
 
 fn sys_readable(file: &std::fs::File) -> io::Result<()> {

@@ -59,6 +59,9 @@ pub(super) fn look(place: &Place, path: &RelPath, depth: Depth) -> Outcome<Optio
             Err(err) if says_absent(&err) => return Ok(None),
             result => result?,
         };
+        if !place.spells(path)? {
+            return Ok(None);
+        }
         if let Some(remote) = look_at(at, &st, depth)? {
             return Ok(Some(with_list(place, at, remote)));
         }

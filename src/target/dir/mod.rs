@@ -22,6 +22,7 @@ mod past;
 mod publish;
 mod rename;
 mod sink;
+mod spelling;
 mod staging;
 mod touched;
 mod unseen;
@@ -121,8 +122,9 @@ struct State {
     /// Folders in staging that no call is using, and how many there are with those that are used.
     benches: Vec<Vec<u8>>,
     benches_made: usize,
-    /// Where the file system lies that has this device number, as long as its root is looked at now and then.
-    medium: Option<(u64, Medium)>,
+    /// Where the file system lies that has this device number, and whether it takes the same name in other letters for one;
+    /// as long as its root is looked at now and then.
+    kind: Option<(u64, (Medium, bool))>,
 }
 
 impl DirTarget {

@@ -20,6 +20,7 @@ use super::listing::{is_version, stamp};
 use super::locks;
 use super::rename::rename_over;
 use super::sink::io_again;
+use super::spelling;
 use super::staging::{StagedFile, Staging};
 use super::touched::{Flushed, Touched};
 use super::unseen::Unseen;
@@ -103,15 +104,6 @@ pub(super) fn vet(path: &RelPath) -> Outcome<()> {
     Ok(())
 }
 
-/// `lstat` of what the guard is for; stale unless it bears that stamp.
-pub(super) fn guarded(at: Spot<'_>, guard: &Guard) -> Outcome<(Statx, Stamp)> {
-    let Guard::Unchanged(wanted) = guard else {
-        return Err(Refusal::stale("a version has to be named for this"));
-    };
-    let st = sys::lstat(at).map_err(|err| if says_absent(&err) { gone() } else { err.into() })?;
-    if stamp(&st) == *wanted { Ok((st, wanted.clone())) } else { Err(changed()) }
-}
-
 pub(super) fn changed() -> Refusal {
     Refusal::stale("someone else changed it on the target")
 }
@@ -169,6 +161,19 @@ impl<'a> Job<'a> {
             Change::SetMeta { meta } => self.set_meta(step, *meta),
             Change::Move { from } => self.rename(step, from),
             Change::Remove => self.remove(step),
+        }
+    }
+
+    /// `lstat` of what the guard is for; stale unless it bears that stamp, under this very name.
+    pub(super) fn guarded(&self, at: Spot<'_>, guard: &Guard) -> Outcome<(Statx, Stamp)> {
+        let Guard::Unchanged(wanted) = guard else {
+            return Err(Refusal::stale("a version has to be named for this"));
+        };
+        let st = sys::lstat(at).map_err(|err| if says_absent(&err) { gone() } else { err.into() })?;
+        match () {
+            () if stamp(&st) != *wanted => Err(changed()),
+            () if !self.place.spells_in(at)? => Err(gone()),
+            () => Ok((st, wanted.clone())),
         }
     }
 
@@ -253,7 +258,12 @@ impl<'a> Job<'a> {
         let parent = self.parent_to_be(&step.path)?;
         let at = Spot::new(&*parent, step.path.name());
         match sys::make_folder(at) {
-            Err(err) if is(&err, Errno::EXIST) => {}
+            Err(err) if is(&err, Errno::EXIST) => {
+                // RACE: of two agents that make it under two spellings at the same instant, both may take it for theirs.
+                if let Some(other) = spelling::other_spelling(self.place, at)? {
+                    return Err(spelling::is_one_name(&other));
+                }
+            }
             result => result?,
         }
         let not_one = |err| if says_absent(&err) { occupied() } else { err.into() };
@@ -267,7 +277,7 @@ impl<'a> Job<'a> {
 
     fn make_folder_over(&mut self, step: &Step, meta: Meta) -> Outcome<Placed> {
         let parent = self.parent(&step.path)?;
-        let (st, _) = guarded(Spot::new(&*parent, step.path.name()), &step.guard)?;
+        let (st, _) = self.guarded(Spot::new(&*parent, step.path.name()), &step.guard)?;
         if stat::shape(&st).is_ok_and(|shape| shape.kind == Kind::Folder) {
             return self.set_meta(step, meta);
         }
@@ -300,10 +310,12 @@ impl<'a> Job<'a> {
         match &step.guard {
             Guard::Absent => {
                 let placed = self.place.ways.place_open(self.staging.spot(&fresh.name), dest, fresh.held);
-                placed.map_err(|err| if is(&err, Errno::EXIST) { occupied() } else { err.into() })?;
+                placed.map_err(|err| {
+                    if is(&err, Errno::EXIST) { spelling::taken(self.place, dest, occupied()) } else { err.into() }
+                })?;
             }
             Guard::Unchanged(_) => {
-                let (st, wanted) = guarded(dest, &step.guard)?;
+                let (st, wanted) = self.guarded(dest, &step.guard)?;
                 let over_folder = stat::shape(&st).is_ok_and(|shape| shape.kind == Kind::Folder);
                 let fresh = Fresh { held: None, ..fresh };
                 if over_folder { self.over_folder(&fresh, dest)? } else { self.over_file(step, &fresh, dest, &wanted)? }
@@ -392,7 +404,10 @@ impl<'a> Job<'a> {
         {
             return Ok(Rc::clone(open));
         }
-        let open = Rc::new(beneath::open_folder(self.place.root(), &parent).map_err(refuse)?);
+        let open = Rc::new(beneath::open_folder(self.place.root(), &parent).map_err(&refuse)?);
+        if !self.place.spells(&parent)? {
+            return Err(refuse(Errno::NOENT.into()));
+        }
         self.touched.note(&parent, &open)?;
         self.last = Some((parent, Rc::clone(&open)));
         Ok(open)

@@ -126,6 +126,9 @@ impl World {
         if makes && at.ancestors().any(|up| !target.now.contains_key(&up)) {
             return Err(Fault::NoFolder);
         }
+        if makes && target.rival(at).is_some_and(|rival| rival != guarded) {
+            return Err(Fault::Unfit);
+        }
         let put = |target: &mut TargetWorld, content: Content, meta: Meta| {
             let holds_more = there.as_ref().is_some_and(|there| there.content == Content::FOLDER)
                 && content != Content::FOLDER

@@ -49,7 +49,10 @@ impl Run {
         };
         let foreign_near = there.keys().any(foreign);
         let retained_near = self.world.policy.deletes == Deletes::Retain && there.keys().any(|other| near(other, at));
+        let with_above = at.ancestors().chain([at.clone()]).filter(|up| !up.is_root());
+        let has_rival = with_above.into_iter().any(|up| self.world.targets[&id].rival(&up).is_some());
         let excused = match hold {
+            Some(Hold::Refused) if has_rival => true,
             Some(Hold::Drifted | Hold::Refused) if self.world.policy.drift == Drift::Take => self.is_turned(id, at),
             Some(Hold::Drifted) => self.world.policy.drift == Drift::Keep && self.has_strangers() && foreign_near,
             Some(Hold::Refused) => (self.has_strangers() && foreign_near) || retained_near,
@@ -167,7 +170,7 @@ impl Run {
 
     /// What the index believes of the target is so.
     pub(super) fn check_bases(&self, index: &mut Index, id: TargetId) {
-        for at in NAMES.map(path).iter().flat_map(|at| at.ancestors().chain([at.clone()])) {
+        for at in NAMES.map(spellings).iter().flatten().flat_map(|at| at.ancestors().chain([at.clone()])) {
             let Some(base) = index.base(id, &at).unwrap() else { continue };
             if index.open_row(id, &at).unwrap().is_some() {
                 continue;

@@ -141,7 +141,9 @@ impl World {
                 || there.into_iter().any(|there| there.content == *content)
         };
         let old = target.past.iter().filter(|(at, content, _, removed)| {
-            let fits = !target.now.contains_key(at) && at.ancestors().all(|up| up.is_root() || is_folder(&up));
+            let fits = !target.now.contains_key(at)
+                && target.rival(at).is_none()
+                && at.ancestors().all(|up| up.is_root() || is_folder(&up));
             *removed && fits && !lies(content) && !self.followed.contains(&(id, at.clone(), *content))
         });
         let old: Vec<_> = old.map(|(at, content, ..)| (at.clone(), *content)).collect();
@@ -191,7 +193,7 @@ impl World {
         let has_parents =
             at.ancestors().all(|up| target.now.get(&up).is_some_and(|there| there.content == Content::FOLDER));
         let is_folder = target.now.get(&at).is_some_and(|there| there.content == Content::FOLDER);
-        if has_parents && !is_folder {
+        if has_parents && !is_folder && target.rival(&at).is_none() {
             if let Some(old) = target.now.get(&at) {
                 target.history.insert(old.content);
             }

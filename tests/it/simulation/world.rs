@@ -99,6 +99,8 @@ pub(super) struct There {
 pub(super) struct TargetWorld {
     /// Each step there costs a round trip: more is under way at once.
     pub(super) far: bool,
+    /// It takes the same name in other letters for one.
+    pub(super) one_case: bool,
     pub(super) now: BTreeMap<RelPath, There>,
     pub(super) history: BTreeSet<Content>,
     /// Files and links that the agent replaced or removed: where, when, and whether it removed them.
@@ -113,6 +115,12 @@ pub(super) struct TargetWorld {
 }
 
 impl TargetWorld {
+    /// The name in other letters that lies there and for which this one is taken.
+    pub(super) fn rival(&self, at: &RelPath) -> Option<&RelPath> {
+        let is_one = |other: &&RelPath| other.name().eq_ignore_ascii_case(at.name()) && *other != at;
+        self.now.keys().filter(|other| self.one_case && other.parent() == at.parent()).find(is_one)
+    }
+
     /// The agent takes it away, or puts something in its place.
     pub(super) fn keep(&mut self, at: &RelPath, content: Content, now: Wall, removed: bool) {
         self.history.insert(content);
@@ -203,6 +211,14 @@ pub(super) fn path(text: &str) -> RelPath {
     RelPath::new(text).unwrap()
 }
 
+/// A path as it stands, and with capitals at its beginning, at its end, and throughout.
+pub(super) fn spellings(name: &str) -> [RelPath; 4] {
+    let upper = name.to_uppercase();
+    let (first, last) = (1, name.len() - 1);
+    [name.to_owned(), upper[..first].to_owned() + &name[first..], name[..last].to_owned() + &upper[last..], upper]
+        .map(|name| path(&name))
+}
+
 pub(super) fn near(a: &RelPath, b: &RelPath) -> bool {
     a.is_above(b) || b.is_above(a)
 }
@@ -237,7 +253,12 @@ impl World {
     }
 
     pub(super) fn some_path(&mut self) -> RelPath {
-        path(NAMES[self.dice.below(NAMES.len())])
+        let name = NAMES[self.dice.below(NAMES.len())];
+        if self.targets.values().any(|target| target.one_case) {
+            let spellings = spellings(name);
+            return spellings[self.dice.below(spellings.len())].clone();
+        }
+        path(name)
     }
 
     pub(super) fn fresh_file(&mut self) -> Content {
