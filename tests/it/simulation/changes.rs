@@ -71,9 +71,7 @@ impl World {
             let at = self.dice.below(self.late.len());
             let (target, steps) = self.late.swap_remove(at);
             for step in &steps {
-                if let Change::Publish { content, .. } | Change::Link { content, .. } = &step.change {
-                    self.orphans.insert(*content);
-                }
+                self.orphans.extend(put_by(step));
                 let result = self.apply(target, step);
                 match (&step.change, result) {
                     (Change::MakeFolder { .. }, Ok(placed)) => self.strange_folders.extend(placed.stamp),
@@ -102,6 +100,7 @@ impl World {
         let (policy, foreign) = (self.policy, self.foreign.clone());
         let others = foreign.union(&self.written);
         let news: BTreeSet<_> = others.filter(|content| !self.brought.contains(content)).copied().collect();
+        let is_forgotten = put_by(step).is_some_and(|content| self.forgotten.contains(&content));
         let target = self.targets.get_mut(&id).unwrap();
         let at = &step.path;
         let guarded = if let Change::Move { from } = &step.change { from } else { at };
@@ -140,7 +139,7 @@ impl World {
             let stamp = kept.map_or_else(|| stamp(serial), |there| there.stamp.clone());
             if let Some(old) = &there {
                 target.keep(at, old.content, now, false);
-                let is_news = policy.drift == Drift::Take && news.contains(&old.content);
+                let is_news = policy.drift == Drift::Take && news.contains(&old.content) && !is_forgotten;
                 target.gave_way.extend(is_news.then(|| (at.clone(), old.stamp.clone(), old.content)));
             }
             target.now.insert(at.clone(), There { content, meta, stamp: stamp.clone() });
@@ -200,5 +199,13 @@ impl World {
                 Ok(Placed { stamp: None, meta: None, ..Placed::default() })
             }
         }
+    }
+}
+
+/// The file or link that a step puts.
+pub(super) fn put_by(step: &Step) -> Option<Content> {
+    match &step.change {
+        Change::Publish { content, .. } | Change::Link { content, .. } => Some(*content),
+        Change::MakeFolder { .. } | Change::SetMeta { .. } | Change::Move { .. } | Change::Remove => None,
     }
 }

@@ -122,6 +122,7 @@ impl Run {
             strange_folders: BTreeSet::new(),
             pending: Vec::new(),
             late: Vec::new(),
+            forgotten: BTreeSet::new(),
             orphans: BTreeSet::new(),
             kept: BTreeSet::new(),
             brought: BTreeSet::new(),
@@ -231,6 +232,8 @@ impl Run {
         self.world.lost_index = true;
         // The inbox is lost with the index; what is in it is in history all the same.
         self.world.targets.values_mut().for_each(|target| target.gave_way.clear());
+        let late = self.world.late.iter().flat_map(|(_, steps)| steps);
+        self.world.forgotten.extend(late.filter_map(changes::put_by));
         let there = self.world.targets.values().flat_map(|target| target.now.values());
         for there in there {
             if there.content == Content::FOLDER {

@@ -98,7 +98,8 @@ impl Run {
             for (at, there) in &target.now {
                 let same = self.world.local.get(at).is_some_and(|node| node.content == there.content);
                 let waits = self.is_turned(*id, at) || self.is_returned(index, *id, at);
-                assert!(same || waits, "seed {} {id:?}: {at} is not here: {there:?}", self.seed);
+                let open = index.open_row(*id, at).unwrap();
+                assert!(same || waits, "seed {} {id:?}: {at} is not here: {there:?}; {open:?}", self.seed);
             }
         }
         for (id, target) in &self.world.targets {
@@ -150,7 +151,9 @@ impl Run {
         let open = index.open_row(id, at).unwrap();
         let is_held = open.and_then(|open| open.hold).is_some_and(|hold| hold.hold == Hold::Returned);
         let was_there = |target: &TargetWorld| target.past.iter().any(|past| past.0 == *at && past.1 == there.content);
-        is_held && self.world.targets.values().any(was_there)
+        // What people removed here may have been moved away there before it could be removed.
+        let was_left = self.world.left.contains(&(there.content, at.clone()));
+        is_held && (was_left || self.world.targets.values().any(was_there))
     }
 
     /// Things may lie on a target that nobody knows to be ours.

@@ -162,6 +162,8 @@ pub(super) struct World {
     pub(super) pending: Vec<Pending>,
     /// Changes whose sender gave up on them, but which will still be made.
     pub(super) late: Vec<(TargetId, Vec<Step>)>,
+    /// What is still to be put so by an agent that has lost its index since: it knows of no conflict that arises by that.
+    pub(super) forgotten: BTreeSet<Content>,
     /// What was put so: nobody may know any more that it is ours.
     pub(super) orphans: BTreeSet<Content>,
     /// What gave way on the share for what others did on a target.
