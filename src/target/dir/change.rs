@@ -131,9 +131,8 @@ pub(super) fn open_any(at: Spot<'_>, kind: Kind) -> io::Result<(OwnedFd, bool)> 
 mod tests {
     use super::super::fault::Refusal;
     use super::super::staging::Staging;
-    use super::super::{DirSetup, DirTarget, Flush, Ways};
+    use super::super::{DirSetup, DirTarget, Ways};
     use super::*;
-    use crate::model::Wall;
     use crate::target::{Bind, Target};
 
     fn names(root: &std::path::Path) -> Vec<String> {
@@ -149,17 +148,7 @@ mod tests {
     fn what_gets_its_own_name_in_other_letters_is_renamed_and_nothing_else_is() {
         for ways in [Ways::Auto, Ways::Links, Ways::Plain] {
             let dir = tempfile::tempdir().expect("a folder");
-            let target = DirTarget::new(DirSetup {
-                root: dir.path().to_owned(),
-                target_id: None,
-                share_id: "share".to_owned(),
-                writer: "writer".to_owned(),
-                berth: None,
-                keep_owner: false,
-                now: || Wall(0),
-                flush: Flush::Auto,
-                ways,
-            });
+            let target = DirTarget::new(DirSetup::plain(dir.path(), ways));
             target.probe(Bind::IfUnbound).expect("bound");
             std::fs::write(dir.path().join("Plan.txt"), b"plan").expect("written");
             std::fs::write(dir.path().join("draft.txt"), b"draft").expect("written");

@@ -211,25 +211,14 @@ mod tests {
     use std::path::Path;
 
     use super::super::staging::Staging;
-    use super::super::{DirSetup, DirTarget, Flush};
+    use super::super::{DirSetup, DirTarget};
     use super::*;
-    use crate::model::Wall;
     use crate::sys::publish::lstat;
     use crate::target::{Bind, Fault, Target};
 
     fn with_job(ways: Ways, test: impl FnOnce(&mut Job<'_>, &Path)) {
         let dir = tempfile::tempdir().expect("a folder");
-        let target = DirTarget::new(DirSetup {
-            root: dir.path().to_owned(),
-            target_id: None,
-            share_id: "share".to_owned(),
-            writer: "writer".to_owned(),
-            berth: None,
-            keep_owner: false,
-            now: || Wall(0),
-            flush: Flush::Auto,
-            ways,
-        });
+        let target = DirTarget::new(DirSetup::plain(dir.path(), ways));
         target.probe(Bind::IfUnbound).expect("bound");
         let place = target.open("test").expect("open");
         let staging = Staging::open(&place).expect("open");

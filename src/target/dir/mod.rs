@@ -69,6 +69,24 @@ pub struct DirSetup {
     pub ways: Ways,
 }
 
+#[cfg(test)]
+impl DirSetup {
+    /// For the tests of this folder's rooms: nobody's owner is kept, and the clock stands still.
+    fn plain(root: &std::path::Path, ways: Ways) -> Self {
+        Self {
+            root: root.to_owned(),
+            target_id: None,
+            share_id: "share".to_owned(),
+            writer: "writer".to_owned(),
+            berth: None,
+            keep_owner: false,
+            now: || Wall(0),
+            flush: Flush::Auto,
+            ways,
+        }
+    }
+}
+
 /// How bytes are made durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flush {

@@ -57,7 +57,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::staging::Staging;
-    use super::super::{DirSetup, DirTarget, Flush, Ways};
+    use super::super::{DirSetup, DirTarget, Ways};
     use super::*;
     use crate::model::{Acl, Content, Digest, Kind, Reading, RelPath, Shape, Stat, Wall};
     use crate::plan::Guard;
@@ -95,17 +95,7 @@ mod tests {
     #[test]
     fn what_another_did_to_a_file_since_it_was_published_is_never_taken_for_ours() {
         let dir = tempfile::tempdir().expect("a folder");
-        let target = DirTarget::new(DirSetup {
-            root: dir.path().to_owned(),
-            target_id: None,
-            share_id: "share".to_owned(),
-            writer: "writer".to_owned(),
-            berth: None,
-            keep_owner: false,
-            now: || Wall(0),
-            flush: Flush::Auto,
-            ways: Ways::Links,
-        });
+        let target = DirTarget::new(DirSetup::plain(dir.path(), Ways::Links));
         target.probe(Bind::IfUnbound).expect("bound");
         let names = ["left", "edited", "replaced", "removed", "left too"];
         let steps = names.map(|name| step_for(&target, name));
