@@ -548,14 +548,6 @@ impl Index {
         self.put_open(target, path, &row)
     }
 
-    /// What was believed of every open path of every target is forgotten: another run believed it.
-    pub fn forget_sights(&mut self, share: ShareId) -> Result<()> {
-        for target in self.active.get(&share).cloned().unwrap_or_default() {
-            self.db.execute("UPDATE open SET sight = NULL WHERE target = ? AND sight IS NOT NULL", [target.0])?;
-        }
-        Ok(())
-    }
-
     /// When the oldest open difference of the target was noticed.
     pub fn oldest_open(&self, target: TargetId) -> Result<Option<Wall>> {
         let sql = "SELECT min(since) FROM open WHERE target = ?";

@@ -171,6 +171,8 @@ impl World {
                     let below: Vec<_> = target.now.keys().filter(|other| from.is_above(other)).cloned().collect();
                     for other in below {
                         let node = target.now.remove(&other).unwrap();
+                        // An old copy that is carried along lies under a name that the share never deleted.
+                        self.returned.remove(&node.content);
                         target.now.insert(other.rebased(from, at).unwrap(), node);
                     }
                 } else {

