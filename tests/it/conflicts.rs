@@ -320,12 +320,6 @@ fn with_the_index_lost_the_list_begins_anew_and_the_version_is_in_history() {
     assert!(both.office.tell(&["history", "plan.odt"]).out.contains("16 B"), "it can be had back");
 }
 
-/// A day goes by for whoever prunes.
-fn forget_that_it_was_pruned(office: &Office) {
-    let index = rusqlite::Connection::open(office.path("state/index.db")).unwrap();
-    assert_eq!(index.execute("UPDATE target SET pruned = NULL", []).unwrap(), 1);
-}
-
 #[test]
 fn a_version_that_waits_for_a_choice_outlives_the_time_of_history() {
     let lines = "drift = \"take\"\nhistory = \"1s\"\nhistory_versions = 0";
@@ -337,7 +331,7 @@ fn a_version_that_waits_for_a_choice_outlives_the_time_of_history() {
     both.office.sync_well();
     let later = |both: &Both| {
         std::thread::sleep(Duration::from_millis(1100));
-        forget_that_it_was_pruned(&both.office);
+        both.office.forget_that_history_was_pruned();
         both.office.sync_well();
     };
     later(&both);

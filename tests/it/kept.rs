@@ -1,4 +1,4 @@
-//! What gave way on a share: it is kept as long as the history of its targets is, and goes then.
+//! What gave way, on a target and on a share: it is kept as long as history is, and goes then.
 
 use std::fs;
 use std::path::PathBuf;
@@ -28,6 +28,24 @@ fn forget_that_it_was_pruned(office: &Office) {
     let index = rusqlite::Connection::open(office.path("state/index.db")).unwrap();
     let forgotten = index.execute("DELETE FROM fact WHERE name LIKE 'kept of share % pruned'", []).unwrap();
     assert_eq!(forgotten, 1, "it was pruned before");
+}
+
+/// Staging is read meanwhile, and that takes longer than all else.
+#[test]
+fn a_single_pass_prunes_history_however_much_lies_in_staging() {
+    let office = Office::configured("settle = \"100ms\"", "history = \"1s\"\nhistory_versions = 0");
+    for version in ["one", "the other"] {
+        office.save("plan.odt", version);
+        office.sync_well();
+    }
+    assert_eq!(office.history("plan.odt"), [b"one"]);
+    let of_another_agent = |number| office.target(format!(".driftline/staging/{:08x}-{:032x}-{number}", 1, 2));
+    (0..40_000).for_each(|number| drop(fs::File::create_new(of_another_agent(number)).unwrap()));
+    std::thread::sleep(Duration::from_millis(1100));
+    office.forget_that_history_was_pruned();
+    office.sync_well();
+    assert_eq!(office.history("plan.odt"), [b""; 0], "its time is over");
+    assert_eq!(office.staged().len(), 40_000, "what another agent may still need stays");
 }
 
 #[test]

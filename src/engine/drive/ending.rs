@@ -75,12 +75,16 @@ impl Engine {
         if let Some(since) = self.stopping {
             return self.under_way.load(Ordering::Relaxed) == 0 || now.since(since) >= PATIENCE;
         }
-        if self.mode == Mode::Sync && self.core.is_idle(STRIKES_MAX) {
-            self.keep_all_houses();
+        if self.mode == Mode::Run || !self.core.is_idle(STRIKES_MAX) || self.keeps_house() {
+            return false;
         }
-        let house_kept = self.lanes.iter().all(|lane| lane.housekeeping == 0)
-            && self.shares.iter().all(|share| share.housekeeping == 0);
-        self.mode != Mode::Run && house_kept && self.core.is_idle(STRIKES_MAX)
+        // Not before staging is swept: a house is kept by one job at a time, and there is no later turn to prune in.
+        self.keep_all_houses();
+        !self.keeps_house()
+    }
+
+    fn keeps_house(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.housekeeping > 0) || self.shares.iter().any(|share| share.housekeeping > 0)
     }
 
     pub(super) fn end(&mut self, heartbeat: Option<&Heartbeat>) -> Result<Ending> {
