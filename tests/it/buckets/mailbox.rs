@@ -62,6 +62,23 @@ impl Mailbox {
         self.send(&serde_json::json!({ "Records": [{ "eventName": name, "s3": s3 }] }).to_string());
     }
 
+    /// Whoever has been given a message and has not taken it back by then is not the only one any more.
+    pub(crate) fn give_again_after(&self, seconds: u32) {
+        let set = self.client.set_queue_attributes().queue_url(&self.url);
+        let set = set.attributes(Attribute::VisibilityTimeout, seconds.to_string());
+        self.runtime.block_on(set.send()).expect("it can be set");
+    }
+
+    /// Forgets all messages, also those that are being read.
+    pub(crate) fn purge(&self) {
+        self.runtime.block_on(self.client.purge_queue().queue_url(&self.url).send()).expect("it can be purged");
+    }
+
+    /// So many messages were given to somebody and not taken back.
+    pub(crate) fn given(&self) -> usize {
+        self.attribute(Attribute::ApproximateNumberOfMessagesNotVisible).parse().expect("a number")
+    }
+
     /// Nothing waits in it, and nothing is being read.
     pub(crate) fn is_empty(&self) -> bool {
         let count = |attribute| self.attribute(attribute) == "0";

@@ -13,8 +13,35 @@ fn cloud() -> Option<(Cloud, Mailbox)> {
     }
     let bucket = Bucket::new(Make::Moto);
     let mailbox = Mailbox::of(&bucket);
-    let lines = format!("drift = \"take\"\naudit = \"30d\"\nevents = {:?}", mailbox.url());
-    Some((Cloud::with(bucket, &lines), mailbox))
+    let cloud = Cloud::with(bucket, &lines(mailbox.url()));
+    Some((cloud, mailbox))
+}
+
+/// The same, with a proxy before the queue, and an agent that has been there and has ended.
+fn cloud_with_a_line_to_its_queue() -> Option<(Cloud, Mailbox, Proxy)> {
+    if !is_slow_run("moto") {
+        return None;
+    }
+    let bucket = Bucket::new(Make::Moto);
+    let (mailbox, line) = (Mailbox::of(&bucket), bucket.proxy());
+    let url = mailbox.url().replacen(&bucket.endpoint(), &line.endpoint(), 1);
+    assert!(url.starts_with(&line.endpoint()), "{url}");
+    let cloud = Cloud::with(bucket, &lines(&url));
+    cloud.office.save("a.txt", "first");
+    cloud.office.sync_well();
+    let mut agent = cloud.office.start();
+    cloud.wait_heard(&mailbox);
+    assert!(agent.terminate(Duration::from_secs(10)).is_some_and(|status| status.success()));
+    Some((cloud, mailbox, line))
+}
+
+fn lines(queue: &str) -> String {
+    format!("drift = \"take\"\naudit = \"30d\"\nevents = {queue:?}")
+}
+
+/// It asks a queue for this.
+fn asks_for(request: &Request, action: &str) -> bool {
+    request.header("x-amz-target").and_then(|target| target.strip_prefix("AmazonSQS.")) == Some(action)
 }
 
 impl Cloud {
@@ -144,6 +171,50 @@ fn what_was_told_to_an_agent_that_was_killed_is_told_again() {
     drop(agent);
     let _agent = cloud.office.start();
     cloud.office.wait_until("all are there", || came() == 40);
+    cloud.wait_heard(&mailbox);
+    cloud.assert_both_same();
+}
+
+/// It dies between the two: the queue has not heard that it need not tell it again, and never tells it again.
+#[test]
+fn what_it_has_been_told_is_durable_before_the_queue_may_forget_it() {
+    let Some((cloud, mailbox, line)) = cloud_with_a_line_to_its_queue() else { return };
+    let its_own = key("theirs.txt");
+    cloud.proxy.add(Rule::always(Fault::internal_error(), move |request| request.key() == its_own));
+    line.add(Rule::always(Fault::LoseRequest, |request| asks_for(request, "DeleteMessageBatch")));
+    line.forget();
+    cloud.outsider().put(&key("theirs.txt"), b"theirs");
+    let mut agent = cloud.office.start();
+    let is_heard = || line.count(|request| asks_for(request, "DeleteMessageBatch")) > 0;
+    cloud.office.wait_until("it would have the queue forget it", is_heard);
+    agent.kill();
+    drop(agent);
+    assert!(!cloud.office.share("theirs.txt").exists());
+    mailbox.purge();
+    assert!(mailbox.is_empty());
+    cloud.proxy.heal();
+    line.heal();
+    let _agent = cloud.office.start();
+    cloud.office.wait_until("it is there", || cloud.holds("theirs.txt", b"theirs"));
+    cloud.wait_heard(&mailbox);
+    cloud.assert_both_same();
+}
+
+/// It dies before it has heard what the queue has given it.
+#[test]
+fn what_the_queue_has_told_and_nobody_has_heard_is_told_again() {
+    let Some((cloud, mailbox, line)) = cloud_with_a_line_to_its_queue() else { return };
+    mailbox.give_again_after(2);
+    line.add(Rule::always(Fault::LoseAnswer, |request| asks_for(request, "ReceiveMessage")));
+    cloud.outsider().put(&key("theirs.txt"), b"theirs");
+    let mut agent = cloud.office.start();
+    cloud.office.wait_until("it is told", || mailbox.given() > 0);
+    agent.kill();
+    drop(agent);
+    assert!(!cloud.office.share("theirs.txt").exists());
+    line.heal();
+    let _agent = cloud.office.start();
+    cloud.office.wait_until("it is there", || cloud.holds("theirs.txt", b"theirs"));
     cloud.wait_heard(&mailbox);
     cloud.assert_both_same();
 }
