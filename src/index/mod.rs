@@ -26,6 +26,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::model::{RelPath, ShareId, TargetId};
@@ -191,6 +192,7 @@ impl Index {
         db.pragma_update(None, "journal_size_limit", 64 << 20)?;
         db.pragma_update(None, "temp_store", "FILE")?;
         db.set_prepared_statement_cache_capacity(128);
+        keep_plans(&db)?;
         schema::migrate(&mut db)?;
         db.execute_batch("CREATE TEMP TABLE seen (scope INTEGER, name BLOB, PRIMARY KEY (scope, name)) WITHOUT ROWID")?;
         let index = Self {
@@ -219,6 +221,25 @@ impl Index {
         self.set_fact("run", &self.run.to_string())?;
         self.db.execute("DELETE FROM temp.seen", [])?;
         Ok(self)
+    }
+
+    /// As if it had just been made. For simulations: to make another one takes longer than what is simulated.
+    pub fn emptied(mut self) -> Result<Self> {
+        self.rollback()?;
+        // What refers to others was made after them.
+        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND (name NOT GLOB 'sqlite_*' OR name = 'sqlite_sequence')
+                      ORDER BY rowid DESC";
+        let mut query = self.db.prepare_cached(tables)?;
+        let tables = query.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+        drop(query);
+        for table in tables {
+            self.db.prepare_cached(&format!("DELETE FROM {table}"))?.execute([])?;
+        }
+        self.piecemeal.clear();
+        self.taking.clear();
+        self.read_back.clear();
+        self.rollback()?;
+        self.new_run()
     }
 
     /// The number of this run: what an earlier run saw is not evidence of absence.
@@ -350,4 +371,77 @@ fn span(path: &RelPath) -> (Vec<u8>, Vec<u8>) {
     }
     let with = |byte: u8| [path.as_bytes(), &[byte]].concat();
     (with(b'/'), with(b'/' + 1))
+}
+
+/// A statement is planned once. Else SQLite looks at the values of its parameters, and plans it anew whenever the bound of a
+/// range is set, which takes longer than most of them: <https://www.sqlite.org/queryplanner-ng.html#qpstab>.
+fn keep_plans(db: &Connection) -> Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::model::Wall;
+
+    const SHARE: ShareId = ShareId(1);
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text).expect("a path")
+    }
+
+    #[test]
+    fn a_statement_is_not_planned_again_for_other_values() {
+        let index = Index::in_memory().expect("memory");
+        let sql = "SELECT name FROM local WHERE folder = ? AND name > ? ORDER BY name LIMIT ?";
+        for name in ["a", "b", "c"] {
+            let mut query = index.db.prepare_cached(sql).expect("sound");
+            assert!(!query.exists(params![1, name.as_bytes(), 10]).expect("asked"));
+            assert_eq!(query.get_status(StatementStatus::RePrepare), 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_emptied_index_is_as_one_that_was_just_made() {
+        let dump = |index: &Index| {
+            let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+            let mut tables = index.db.prepare(tables).expect("sound");
+            let tables = tables.query_map([], |row| row.get::<_, String>(0)).expect("asked");
+            let of = |table: String| {
+                let mut rows = index.db.prepare(&format!("SELECT * FROM {table}")).expect("sound");
+                let columns = rows.column_count();
+                let row = |row: &rusqlite::Row<'_>| {
+                    (0..columns)
+                        .map(|at| row.get::<_, rusqlite::types::Value>(at))
+                        .collect::<rusqlite::Result<Vec<_>>>()
+                };
+                let rows: Vec<_> = rows.query_map([], row).expect("asked").map(|row| row.expect("read")).collect();
+                (table, rows)
+            };
+            tables.map(|table| of(table.expect("read"))).collect::<Vec<_>>()
+        };
+        let fill = |index: &mut Index| {
+            let share = index.register_share("s", b"/s", "uid", false).expect("written");
+            let target = index.register_target(share.id, "t", "/t").expect("written");
+            index.begin(Wall(1)).expect("begun");
+            let folder = index.made_key(SHARE, &path("a/b")).expect("made");
+            index.note(SHARE, Some(target.id), &path("a/b"), "put", "words").expect("written");
+            let conflict =
+                "INSERT INTO conflict VALUES (NULL, 1, 1, x'61', 0, 0, 1, x'00', 0, 1, NULL, 1, 1, 0, 1, NULL, 1, 1)";
+            assert_eq!(index.db.execute(conflict, []).expect("written"), 1);
+            let number = index.db.last_insert_rowid();
+            index.commit().expect("durable");
+            (share.id, target.id, folder, number)
+        };
+        let fresh = dump(&Index::in_memory().expect("memory"));
+        let mut index = Index::in_memory().expect("memory");
+        let first = fill(&mut index);
+        assert_ne!(dump(&index), fresh);
+        let mut index = index.emptied().expect("emptied");
+        assert_eq!(dump(&index), fresh);
+        assert_eq!(fill(&mut index), first, "numbers begin anew");
+    }
 }

@@ -61,6 +61,7 @@ impl Recall {
     pub fn new() -> Result<Self> {
         // An empty name is a temporary file: https://www.sqlite.org/inmemorydb.html#temp_db
         let db = Connection::open("")?;
+        super::keep_plans(&db)?;
         db.pragma_update(None, "journal_mode", "OFF")?;
         db.pragma_update(None, "synchronous", "OFF")?;
         db.execute_batch(SCHEMA)?;

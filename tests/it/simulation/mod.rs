@@ -16,6 +16,7 @@ mod sites;
 mod three;
 mod world;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -146,7 +147,7 @@ impl Run {
             trace: Trace::default(),
             show: std::env::var("DRIFTLINE_SEED").is_ok(),
         };
-        let mut index = Index::in_memory().unwrap();
+        let mut index = new_index();
         let core = start(&mut index, policy, nervous);
         Self { world, core, index: Some(index), turns: 0, turns_max: TURNS_MAX, seed, nervous, halts: 0 }
     }
@@ -216,7 +217,7 @@ impl Run {
         self.world.targets.values_mut().for_each(|target| target.staged.clear());
         let mut index = self.index.take().unwrap().new_run().unwrap();
         if self.world.loses_index && self.world.dice.one_in(2) {
-            index = self.lose_index();
+            index = self.lose_index(index);
         }
         self.core = start(&mut index, self.world.policy, self.nervous);
         self.index = Some(index);
@@ -224,7 +225,7 @@ impl Run {
     }
 
     /// What lies on the targets now is ours or not: nobody knows.
-    fn lose_index(&mut self) -> Index {
+    fn lose_index(&mut self, index: Index) -> Index {
         if self.world.show {
             eprintln!("INDEX LOST");
         }
@@ -242,7 +243,7 @@ impl Run {
                 self.world.orphans.insert(there.content);
             }
         }
-        Index::in_memory().unwrap()
+        index.emptied().unwrap()
     }
 
     fn edit(&mut self) {
@@ -376,6 +377,21 @@ impl Run {
     }
 }
 
+thread_local! {
+    /// What runs that are over have left.
+    static INDEXES: RefCell<Vec<Index>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An empty one.
+fn new_index() -> Index {
+    INDEXES.with_borrow_mut(Vec::pop).unwrap_or_else(|| Index::in_memory().unwrap())
+}
+
+/// A run is over: another one has its index.
+fn put_away(index: Option<Index>) {
+    INDEXES.with_borrow_mut(|spare| spare.extend(index.map(|index| index.emptied().unwrap())));
+}
+
 /// Targets that wait for a person.
 fn halted(core: &Core) -> BTreeSet<TargetId> {
     let is = |id: &TargetId| core.lane_report(*id).is_some_and(|report| report.halt.is_some());
@@ -497,6 +513,7 @@ fn live_through(mut run: Run, seed: u64, policy: Policy) -> Outcome {
     }
     let conflicts = [1, 2].map(|n| run.index.as_mut().unwrap().conflicts_on(TargetId(n)).unwrap().len()).iter().sum();
     run.check_index_loss();
+    put_away(run.index.take());
     Outcome { trace: run.world.trace, held, turns: run.turns, halts: run.halts, conflicts }
 }
 

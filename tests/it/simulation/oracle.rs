@@ -192,7 +192,8 @@ impl Run {
         };
         let here = files(self);
         let before: Vec<_> = self.world.targets.values().map(|target| (target.now.clone(), target.changes)).collect();
-        let mut index = self.lose_index();
+        let lost = self.index.take().unwrap();
+        let mut index = self.lose_index(lost);
         self.core = start(&mut index, self.world.policy, self.nervous);
         self.index = Some(index);
         self.feed(vec![Event::Tick]);

@@ -21,7 +21,7 @@ use driftline::plan::{Drift, Hold, Policy};
 
 use super::sites::{Site, contents};
 use super::world::*;
-use super::{IDLE_TICKS_MAX, Run, seeds, simulate_all, start, variable};
+use super::{IDLE_TICKS_MAX, Run, new_index, put_away, seeds, simulate_all, start, variable};
 
 /// Seeds whose runs once failed, each for its own reason.
 const ONCE_FAILED: &[u64] = &[
@@ -92,7 +92,7 @@ impl Three {
         run.turns_max = TURNS_MAX;
         run.world.several = true;
         let others = (1..AGENTS).map(|who| {
-            let mut index = Index::in_memory().unwrap();
+            let mut index = new_index();
             let core = start(&mut index, policy, false);
             let skew = (run.world.dice.below(6 * 3600) as i64 - 3 * 3600) * 1_000_000_000;
             Away { who, site: Site { skew, ..Site::default() }, core, index: Some(index) }
@@ -431,7 +431,8 @@ impl Three {
         let who = (self.run.seed % AGENTS as u64) as usize;
         self.turn_to(who);
         let before = self.trees();
-        let mut index = self.run.lose_index();
+        let lost = self.run.index.take().unwrap();
+        let mut index = self.run.lose_index(lost);
         self.run.core = start(&mut index, self.run.world.policy, false);
         self.run.index = Some(index);
         self.run.feed(vec![Event::Tick]);
@@ -479,6 +480,7 @@ fn simulate_for(seed: u64, steps: usize) -> Outcome {
     three.each(|three| three.run.check());
     three.check_same();
     three.check_index_loss();
+    three.each(|three| put_away(three.run.index.take()));
     Outcome { trace: three.run.world.trace, turns: three.run.turns, resolved: three.resolved }
 }
 
