@@ -122,7 +122,7 @@ impl Lane {
                 }
             }
         }
-        let proves = self.setup.policy.nature.stages_there() || !self.takes_nothing();
+        let proves = !self.changes_fail && (self.setup.policy.nature.stages_there() || !self.takes_nothing());
         self.conclude(turn, rest, any && proves);
         self.unblock();
         Ok(())
@@ -252,6 +252,7 @@ impl Lane {
                 }
             }
         }
+        self.changes_fail |= rest.as_ref().is_some_and(|failure| failure.fault == Fault::Unreachable);
         self.conclude(turn, rest, any);
         self.unblock();
         self.save_breaker(turn)?;

@@ -118,9 +118,12 @@ impl Lane {
             self.drop_forgotten(turn);
         }
         self.send(turn);
-        if !more && !self.is_busy() && self.error.is_some() && turn.index.target_tally(self.id()).pending == 0 {
-            if self.takes_nothing() {
-                // What it did not take is no longer wanted.
+        if !more && !self.is_busy() && turn.index.target_tally(self.id()).pending == 0 {
+            // What it did not take is made, or no longer wanted.
+            self.changes_fail = false;
+            if self.error.is_none() {
+                self.strikes = 0;
+            } else if self.takes_nothing() {
                 self.recovered();
             } else {
                 // No work finds out whether it answers again.

@@ -152,6 +152,8 @@ pub(super) struct Lane {
     /// Paths of big files being staged.
     big_paths: BTreeSet<RelPath>,
     strikes: u32,
+    /// The last changes that were tried had no answer. Until one is made, other answers do not count.
+    changes_fail: bool,
     rests_until: Option<Moment>,
     /// It was told to rest for longer than a single pass waits.
     rests_long: bool,
@@ -205,6 +207,7 @@ impl Lane {
             big_jobs: 0,
             big_paths: BTreeSet::new(),
             strikes: 0,
+            changes_fail: false,
             rests_until: None,
             rests_long: false,
             error: None,
@@ -412,7 +415,11 @@ impl Lane {
     /// It was asked, and answered: which says nothing of whether it takes changes again.
     fn answered(&mut self) {
         if !self.takes_nothing() {
+            let (strikes, changes_fail) = (self.strikes, self.changes_fail);
             self.recovered();
+            if changes_fail {
+                (self.strikes, self.changes_fail) = (strikes, changes_fail);
+            }
         }
     }
 
@@ -421,7 +428,7 @@ impl Lane {
     }
 
     fn recovered(&mut self) {
-        self.strikes = 0;
+        (self.strikes, self.changes_fail) = (0, false);
         if let Some((failure, _)) = self.error.take() {
             if failure.fault == Fault::Closed {
                 // What it refused of single paths meanwhile it refused for the same reason.

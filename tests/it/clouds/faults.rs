@@ -59,6 +59,25 @@ fn a_server_that_fails_now_and_then_is_asked_again() {
     cloud.assert_same();
 }
 
+/// Whatever else it is asked it answers.
+#[test]
+fn a_single_pass_ends_where_a_bucket_makes_no_change_and_the_next_one_goes_on() {
+    let is_card = |request: &Request| request.kind() == Kind::Put && request.key().contains("/.driftline/agents/");
+    let refused = Fault::Refuse(Answer::new(412, "PreconditionFailed"));
+    for rule in [Rule::always(Fault::LoseRequest, is_put), Rule::always(refused, is_card)] {
+        let cloud = Cloud::new();
+        cloud.office.save("a.txt", "first");
+        cloud.proxy.add(rule);
+        let said = cloud.office.sync();
+        assert_eq!(said.code, Some(1), "{said}");
+        assert!(cloud.status()["error"].is_object(), "{said}");
+        assert_eq!(cloud.objects(), BTreeMap::new());
+        cloud.proxy.heal();
+        cloud.office.sync_well();
+        cloud.assert_same();
+    }
+}
+
 #[test]
 fn a_change_that_is_delivered_twice_is_made_once() {
     let cloud = Cloud::new();
