@@ -349,9 +349,22 @@ impl Lane {
         let returned = held.hold == Hold::Returned;
         (open.hold, open.origin) = (Some(held), None);
         turn.index.put_open(self.id(), path, &open)?;
-        // A folder that waited for it to be decided has to wait for a person too.
+        // A folder that waited for it to be decided has to wait for a person too, and so has what is to go into it.
         self.wake_above(path, returned, turn);
+        self.wake_below(path, turn);
         Ok(())
+    }
+
+    /// What is to go into a folder may wait for that alone, and nothing be under way that would end and bring it back.
+    fn wake_below(&mut self, folder: &RelPath, turn: &Turn<'_>) {
+        let Ok(first) = folder.join([1]) else { return };
+        let waiting = self.blocked.range(first..).take_while(|path| folder.is_above(path));
+        let waiting: Vec<_> = waiting.filter(|path| path.parent().as_ref() == Some(folder)).cloned().collect();
+        for path in waiting {
+            self.blocked.remove(&path);
+            self.freshen(path, turn.limits);
+        }
+        self.sweep_again |= std::mem::take(&mut self.overflowed);
     }
 
     /// It is decided: what waits above it for that may be the last to be, as a file that is to take the place of a folder. Where
