@@ -117,8 +117,9 @@ impl Run {
                     let seen = what.theirs.digest.is_none_or(|digest| digest == content.digest);
                     seen && content.shape == what.theirs.shape
                 };
-                // Where it is not known whether ours was put, and others moved theirs away meanwhile, it lies there still.
-                let moved = target.now.values().any(|there| there.stamp == what.stamp);
+                // Where it is not known whether ours was put, and others moved theirs away meanwhile, it lies there still; a
+                // file that is moved has another stamp then.
+                let moved = target.now.values().any(|there| there.stamp == what.stamp || is_it(&there.content));
                 let lies = moved || target.history.iter().any(is_it);
                 assert!(lies, "seed {} {id:?} {at}: in the inbox, and not in history: {what:?}", self.seed);
             }
