@@ -13,7 +13,7 @@
 //! the journals alone. Another agent takes the removal of the old name from the target that has heard of it, and passes it on to
 //! the one that has not yet (brief seeds 24875, where a folder was renamed, and 29570, where a file was moved away and back).
 //!
-//! `DRIFTLINE_SEEDS_OF_THREE=1000` runs more seeds, from `DRIFTLINE_SEED_FROM`.
+//! `DRIFTLINE_SEEDS_OF_THREE=1000` runs more seeds, from `DRIFTLINE_SEED_FROM`; `DRIFTLINE_BRIEF_SEEDS_OF_THREE` is for brief ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
