@@ -65,6 +65,11 @@
 //! history what lay there and is gone. A target that is away is not waited for for ever: then an old delete may come back as a
 //! file, and nothing is lost.
 //!
+//! A removal is followed only where it is newer than what the share has. What was left on a target before that came to be at its
+//! path (in a folder that was renamed, of a file that was away and is back, of one that others put again on another target) is
+//! **inherited** until it is seen there: gone, it is put again. Nor is what others put again on one target removed there because
+//! the share followed them on another.
+//!
 //! # Several agents
 //!
 //! Agents with the same share id may write to one target: every change carries its guard, so that none of them overwrites what

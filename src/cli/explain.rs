@@ -332,6 +332,8 @@ fn verdict(story: &PathStory, target: &TargetStory, policy: &Policy) -> Verdict 
     let view = View {
         local,
         base: target.base.as_ref().map(|(base, _)| base),
+        inherited: target.inherited,
+        followed: policy.drift == Drift::Take && target.followed,
         attempts: target.open.as_ref().map_or(&[], |open| &open.attempts),
         remote,
         origin: target.origin.as_ref().map(|(base, as_left)| Origin { base, as_left: *as_left }),

@@ -59,10 +59,16 @@ fn judge(
     let base = index.base(target, path)?;
     let origin = origin(index, target, &open)?;
     let takes = policy.drift == Drift::Take;
+    let followed = match base.as_ref().filter(|_| takes && matches!(local, Sight::Absent)) {
+        Some(base) => index.is_followed(target, path, &base.content)?,
+        None => false,
+    };
     let tombstones = if takes { index.tombstones(target, path)? } else { Vec::new() };
     let view = View {
         local,
         base: base.as_ref(),
+        inherited: index.is_inherited(target, path)?,
+        followed,
         attempts: &open.attempts,
         remote: open.sight.as_ref().map(|(stamp, seen)| RemoteView { stamp, seen: *seen }),
         origin: origin.as_ref().map(|base| Origin { base, as_left: true }),

@@ -49,9 +49,9 @@ impl Index {
             }
         }
         let sql =
-            "INSERT INTO base VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL, ?13) ON CONFLICT DO UPDATE SET
-            kind = ?4, len = ?5, digest = ?6, mtime = ?7, mode = ?8, uid = ?9, gid = ?10, stamp = ?11, at = ?12,
-            acl = ?13";
+            "INSERT INTO base VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL, ?13, NULL) ON CONFLICT DO UPDATE
+            SET kind = ?4, len = ?5, digest = ?6, mtime = ?7, mode = ?8, uid = ?9, gid = ?10, stamp = ?11, at = ?12, acl = ?13,
+            inherited = iif(stamp = ?11 AND digest IS ?6, inherited, NULL)";
         let shape = base.content.shape;
         let digest = (shape.kind != Kind::Folder).then_some(base.content.digest.0.as_slice());
         self.db.prepare_cached(sql)?.execute(params![
@@ -175,13 +175,17 @@ impl Index {
     /// A folder was renamed on the target: all that we left below it lies below the new name.
     pub fn move_base_subtree(&mut self, target: TargetId, from: &RelPath, to: &RelPath) -> Result<()> {
         let share = self.share_of(target);
+        let takes = self.taking.contains(&target);
         for old in self.folders_below(share, from)? {
             let path = self.folder_path(old)?;
             let Some(path) = path.rebased(from, to) else { continue };
             let new = self.folder_id(share, &path)?;
             self.unverify_folder(target, new)?;
-            let sql = "UPDATE OR REPLACE base SET folder = ?3 WHERE target = ?1 AND folder = ?2";
-            self.db.prepare_cached(sql)?.execute(params![target.0, old, new])?;
+            let sql = "UPDATE OR REPLACE base SET folder = ?3, inherited = iif(?4, 1, inherited) WHERE target = ?1 AND folder = ?2";
+            let moved = self.db.prepare_cached(sql)?.execute(params![target.0, old, new, takes])?;
+            if takes && moved > 0 {
+                self.inherits.insert(target);
+            }
         }
         Ok(())
     }

@@ -120,6 +120,10 @@ impl Index {
                 new.seen().holds(&base.content) == Some(true) && new.stat.meta.is_met_by(&base.meta)
             }
         };
+        let was_away = old.is_none_or(|old| old.state == Presence::Absent);
+        if was_away && new.is_present() && base.is_some() {
+            self.inherit(target, folder, name)?;
+        }
         let open = self.open_at(target, folder, name)?;
         if settled && open.is_none() {
             return Ok(());

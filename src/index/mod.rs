@@ -8,6 +8,7 @@
 mod breaker;
 mod conflicts;
 mod copies;
+mod inherited;
 mod journal;
 mod lists;
 mod local;
@@ -146,6 +147,8 @@ pub struct Index {
     taking: HashSet<TargetId>,
     /// Targets of which anything was read back.
     read_back: HashSet<TargetId>,
+    /// Targets on which what we left may be older than what the share has.
+    inherits: HashSet<TargetId>,
     run: i64,
     now: i64,
 }
@@ -206,6 +209,7 @@ impl Index {
             piecemeal: HashSet::new(),
             taking: HashSet::new(),
             read_back: HashSet::new(),
+            inherits: HashSet::new(),
             run: 0,
             now: 0,
         };

@@ -323,6 +323,7 @@ impl Index {
         })?;
         self.targets = rows.collect::<rusqlite::Result<_>>()?;
         drop(query);
+        self.load_inherits()?;
         self.load_read_back()
     }
 

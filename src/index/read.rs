@@ -168,6 +168,10 @@ pub struct TargetStory {
     pub name: String,
     /// What we left there, and when.
     pub base: Option<(Base, Wall)>,
+    /// Two-way: what the share has came to be there after that was left, and it was not seen there since.
+    pub inherited: bool,
+    /// Two-way: the share lacks it because it followed others, who had removed it on another target.
+    pub followed: bool,
     /// What is open.
     pub open: Option<OpenRow>,
     /// Where it waits to be renamed from: what we left there, and whether it is believed to be there still.
@@ -373,13 +377,28 @@ impl Reader {
                 self.base_at(share, id, from)?.map(|(base, _)| (base, as_left))
             }
         };
+        let inherited = self.is_inherited(share, id, path)?;
+        let followed = match &base {
+            Some((base, _)) => self.is_followed(share, id, path, &base.content)?,
+            None => false,
+        };
         let tombstones = self.tombstones(share, id, path)?;
-        Ok(TargetStory { id, name, base, open, origin, tombstones })
+        Ok(TargetStory { id, name, base, inherited, followed, open, origin, tombstones })
     }
 
     /// A column with a list; an older file has none.
     pub(super) fn acl_column(&self) -> &'static str {
         if self.version < schema::KEEPS_LISTS { "NULL" } else { "acl" }
+    }
+
+    /// Whether what we left is older than what the share has there; an older file does not know.
+    fn is_inherited(&self, share: ShareId, target: TargetId, path: &RelPath) -> Result<bool> {
+        if self.version < schema::KNOWS_INHERITED {
+            return Ok(false);
+        }
+        let folder = self.folder_of(share, path)?;
+        let sql = "SELECT 1 FROM base WHERE target = ? AND folder = ? AND name = ? AND inherited";
+        Ok(self.db.prepare_cached(sql)?.exists(params![target.0, folder, path.name()])?)
     }
 
     /// The number of the folder that holds a path; -1, which none has, if it is not known.
@@ -440,6 +459,7 @@ fn open_checked(path: &Path, as_it_lies: bool) -> Result<Option<(Connection, i64
     };
     db.busy_timeout(BUSY)?;
     db.pragma_update(None, "trusted_schema", false)?;
+    super::keep_plans(&db)?;
     // The first access: only now is the file opened in truth.
     Ok(schema::readable(&db)?.map(|version| (db, version)))
 }

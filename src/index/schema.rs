@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::index::IndexError;
 
 /// Steps from version N to N + 1. A step, once released, is never edited: a new one is added.
-const STEPS: &[&str] = &[V1, V2, V3, READ_BACK, LISTS, TOMBSTONES, CONFLICTS, QUEUES];
+const STEPS: &[&str] = &[V1, V2, V3, READ_BACK, LISTS, TOMBSTONES, CONFLICTS, QUEUES, INHERITED];
 
 /// The first version that counts requests: an older file is read as one that has counted none.
 pub(super) const COUNTS_REQUESTS: i64 = 2;
@@ -24,6 +24,9 @@ pub(super) const KEEPS_CONFLICTS: i64 = 7;
 
 /// The first version that counts what was asked of queues.
 pub(super) const COUNTS_QUEUES: i64 = 8;
+
+/// The first version that knows what we left before what the share has came to be there.
+pub(super) const KNOWS_INHERITED: i64 = 9;
 
 /// Paths and names are raw bytes. A `folder` id is another word for a path: it never moves.
 ///
@@ -146,6 +149,12 @@ const QUEUES: &str = "
 ALTER TABLE requests ADD COLUMN queue INTEGER NOT NULL DEFAULT 0;
 ";
 
+/// What we left before what the share has came to be there; see `inherited.rs`.
+const INHERITED: &str = "
+ALTER TABLE base ADD COLUMN inherited INTEGER;
+CREATE INDEX base_inherited ON base (target) WHERE inherited;
+";
+
 /// Brings the file to the newest version, or refuses one that is newer than this program.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), IndexError> {
     let newest = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
@@ -184,7 +193,7 @@ mod tests {
         migrate(&mut db).expect("again");
         db.pragma_update(None, "user_version", 99).expect("set");
         let error = migrate(&mut db).expect_err("newer");
-        let expected = "the index was written by a newer driftline (its version is 99, this program knows 8)";
+        let expected = "the index was written by a newer driftline (its version is 99, this program knows 9)";
         assert_eq!(error.to_string(), expected);
     }
 

@@ -87,6 +87,12 @@ impl Index {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// True if the share lacks this content because it followed others, who had removed it on another target.
+    pub fn is_followed(&mut self, target: TargetId, path: &RelPath, content: &Content) -> Result<bool> {
+        let Some(folder) = self.key(self.share_of(target), path)? else { return Ok(false) };
+        Ok(self.db.prepare_cached(FOLLOWED)?.exists(followed(target, folder, path, content))?)
+    }
+
     /// The share has it again.
     pub(super) fn unbury(&self, share: ShareId, folder: i64, name: &[u8], new: &LocalRow) -> Result<()> {
         let Some(content) = new.seen().content().filter(|content| new.is_present() && *content != Content::FOLDER)
@@ -154,6 +160,21 @@ impl Reader {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// True if the share lacks this content because it followed others, who had removed it on another target.
+    pub(super) fn is_followed(
+        &self,
+        share: ShareId,
+        target: TargetId,
+        path: &RelPath,
+        content: &Content,
+    ) -> Result<bool> {
+        if self.version < schema::KEEPS_TOMBSTONES {
+            return Ok(false);
+        }
+        let folder = self.folder_of(share, path)?;
+        Ok(self.db.prepare_cached(FOLLOWED)?.exists(followed(target, folder, path, content))?)
+    }
+
     /// When the share last deleted something at a path, as far as that is remembered.
     pub fn deleted(&self, share: ShareId, path: &RelPath) -> Result<Option<Wall>> {
         if self.version < schema::KEEPS_TOMBSTONES {
@@ -164,6 +185,19 @@ impl Reader {
         let at: Option<i64> = self.db.prepare_cached(sql)?.query_row(key, |found| found.get(0)).optional()?.flatten();
         Ok(at.map(Wall))
     }
+}
+
+/// A content that others had removed on another target, and the share followed.
+const FOLLOWED: &str = "SELECT 1 FROM tombstone WHERE folder = ? AND name = ? AND begins = ? AND taken <> ?";
+
+/// The parameters of [`FOLLOWED`].
+fn followed<'p>(
+    target: TargetId,
+    folder: i64,
+    path: &'p RelPath,
+    content: &Content,
+) -> impl rusqlite::Params + use<'p> {
+    (folder, path.name(), u32::from_be_bytes(Tombstone::of(content).begins), target.0)
 }
 
 /// Columns `len, begins, digest`.

@@ -134,6 +134,11 @@ pub struct View<'a> {
     pub local: Sight<Seen>,
     /// What we last left on the target.
     pub base: Option<&'a Base>,
+    /// Two-way: what the share has came to be here after that was left, and it was not seen there since: others may have removed
+    /// it without knowing.
+    pub inherited: bool,
+    /// Two-way: the share lacks what we left because it followed others, who had removed it on another target.
+    pub followed: bool,
     /// What we may have put there without hearing back, oldest first.
     pub attempts: &'a [Content],
     /// What the target showed since the last change of ours began.

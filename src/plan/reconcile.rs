@@ -149,12 +149,12 @@ fn bring(remote: &RemoteView<'_>) -> Verdict {
 }
 
 /// They removed what we had left. Unless the share has changed meanwhile, it is removed here too; a change of ours whose
-/// answer was lost may have removed it as well.
+/// answer was lost may have removed it as well. What they removed before what the share has came to be here is put again.
 fn reconcile_gone(local: &Seen, view: &View<'_>) -> Verdict {
     let unchanged = view.base.map(|base| local.holds(&base.content));
     match unchanged {
         Some(None) => Verdict::Read(Purpose::Compare),
-        Some(Some(true)) if view.attempts.is_empty() => Verdict::Take(Taking::Remove),
+        Some(Some(true)) if view.attempts.is_empty() && !view.inherited => Verdict::Take(Taking::Remove),
         _ => reconcile_vacant(local, view.origin),
     }
 }
@@ -237,17 +237,18 @@ fn reconcile_absent(standing: &Standing<'_>, view: &View<'_>, policy: &Policy) -
 }
 
 /// The share deleted it, and the target has another version than ours. If it holds what ours held, it is ours still, and only
-/// its stamp has moved: a removal of ours that was cut off half-way leaves it so, under its name and in history.
+/// its stamp has moved: a removal of ours that was cut off half-way leaves it so, under its name and in history. But if the share
+/// has it no more because others had removed it elsewhere, whoever put it here may have done so since.
 fn reconcile_replaced_and_deleted(remote: &RemoteView<'_>, view: &View<'_>, policy: &Policy) -> Verdict {
     let takes = policy.drift == Drift::Take;
     // A folder made anew is another one, whatever it holds.
     let ours = view.base.map(|base| base.content).filter(|content| takes || *content != Content::FOLDER);
     match ours.map(|content| (content, remote.seen.holds(&content))) {
         Some((_, None)) => Verdict::Examine,
-        Some((content, Some(true))) => adopt(content, remote),
+        Some((content, Some(true))) if !view.followed => adopt(content, remote),
         // An edit is worth more than a removal.
-        Some((_, Some(false))) | None if takes => bring_if_news(remote, view),
-        Some((_, Some(false))) | None => Verdict::Forget,
+        Some((_, Some(_))) | None if takes => bring_if_news(remote, view),
+        Some((_, Some(_))) | None => Verdict::Forget,
     }
 }
 

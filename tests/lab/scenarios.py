@@ -349,7 +349,7 @@ def main():
         said, after = phase(office, fault_name)
         if phase is not scan:
             office.need_clean_staging()
-        print(f"PASS {said}; {after}; status within {office.slowest * 1000:.0f} ms")
+        print(f"PASS {said}; {after}; {office.told_of_status()}")
         return 0
     except Failed as failed:
         print(f"FAIL {failed}")

@@ -457,7 +457,7 @@ def hang_long():
     office.need_clean_staging()
     return (
         f"unresponsive for {lasted:.0f} s, since one and the same moment, and the other target served {turn} times;"
-        f" safe {time.monotonic() - begun:.0f} s after it; status within {office.slowest * 1000:.0f} ms",
+        f" safe {time.monotonic() - begun:.0f} s after it; {office.told_of_status()}",
         "",
     )
 

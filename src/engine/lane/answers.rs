@@ -35,6 +35,7 @@ impl Lane {
                 self.answered();
                 self.check_below(turn, &path, found.as_ref())?;
                 self.learn_folder_meta(turn, &path, found.as_ref())?;
+                self.meet_again(turn, &path, found.as_ref())?;
                 if found.is_none() {
                     self.made_room(turn, &path)?;
                 }
@@ -61,6 +62,12 @@ impl Lane {
         turn.index.put_open(self.id(), &path, &open)?;
         self.freshen(path, turn.limits);
         Ok(())
+    }
+
+    /// What we left is there still.
+    fn meet_again(&self, turn: &mut Turn<'_>, path: &RelPath, found: Option<&Remote>) -> Result<()> {
+        let (Some(remote), Some(base)) = (found, turn.index.base(self.id(), path)?) else { return Ok(()) };
+        if base.stamp == remote.stamp { turn.index.seen_as_left(self.id(), path) } else { Ok(()) }
     }
 
     /// A folder's stamp does not tell of its mode and time: what was last set may have been set in vain, or be set still. Two-way

@@ -32,6 +32,7 @@ impl Lane {
         }
         let base = turn.index.base(self.id(), path)?;
         if let Some(base) = base.as_ref().filter(|base| base.stamp == remote.stamp) {
+            turn.index.seen_as_left(self.id(), path)?;
             return self.compare_folder_meta(turn, path, base, remote);
         }
         let open = turn.index.open_row(self.id(), path)?;
@@ -114,6 +115,7 @@ impl Lane {
                 (self.listed_once, self.listed_now) = (true, true);
                 self.next_audit = self.setup.audit.map(|every| turn.now.moment.after(every));
                 turn.index.listing_ended(self.id(), turn.now.wall, self.foreign)?;
+                turn.index.forget_inheritance(self.id())?;
                 let strange = std::mem::take(&mut self.strange).to_json(turn.now.wall);
                 turn.index.set_fact(&Strange::fact(&self.setup.name), &strange)?;
                 turn.index.release_holds(self.id())?;

@@ -18,6 +18,10 @@ pub(super) struct Case<'p> {
     pub(super) open: OpenRow,
     pub(super) local: Sight<Seen>,
     pub(super) base: Option<Base>,
+    /// Two-way: it is older than what the share has there.
+    inherited: bool,
+    /// Two-way: others removed it on another target, and the share followed.
+    followed: bool,
     /// Two-way: what the share deleted there.
     tombstones: Vec<Tombstone>,
 }
@@ -31,6 +35,8 @@ impl Case<'_> {
         View {
             local: self.local,
             base: self.base.as_ref(),
+            inherited: self.inherited,
+            followed: self.followed,
             attempts: &self.open.attempts,
             remote: remote_view(&self.open.sight),
             origin: old_name.origin(),
@@ -91,9 +97,14 @@ impl Lane {
         }
         let remembers = self.takes() && matches!(local, Sight::Absent);
         let tombstones = if remembers { turn.index.tombstones(self.id(), path)? } else { Vec::new() };
-        let mut case = Case { path, open, local, base: None, tombstones };
+        let mut case = Case { path, open, local, base: None, inherited: false, followed: false, tombstones };
         for _ in 0..VERDICTS_MAX {
             case.base = turn.index.base(self.id(), path)?;
+            case.inherited = turn.index.is_inherited(self.id(), path)?;
+            case.followed = match case.base.as_ref().filter(|_| remembers) {
+                Some(base) => turn.index.is_followed(self.id(), path, &base.content)?,
+                None => false,
+            };
             let old_name = self.old_name(turn, &case.open)?;
             if matches!(old_name, OldName::NotYet) {
                 self.block(path.clone(), turn.limits);
@@ -150,6 +161,10 @@ impl Lane {
                 let ours = case.open.attempts.contains(&base.content);
                 self.settle_conflict(turn, path, ours, Some(&base.stamp))?;
                 let known = case.base.as_ref().is_some_and(|known| known.content == base.content);
+                let put_again = |old: &Base| known && old.meta == base.meta && old.stamp != base.stamp;
+                if self.takes() && !ours && case.base.as_ref().is_some_and(put_again) {
+                    turn.index.inherit_elsewhere(self.id(), path)?;
+                }
                 turn.index.put_base(self.id(), path, &base)?;
                 if base.content == Content::FOLDER {
                     self.made_room(turn, path)?;

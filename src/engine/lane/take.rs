@@ -143,7 +143,10 @@ impl Lane {
         let (Some(stat), Some(content), Some(stamp)) = (landed.stat, landed.content.or(known), stamp_of(&job.taking))
         else {
             turn.desk.removed(turn.index, path)?;
-            if let Some(content) = known {
+            if turn.index.is_inherited(self.id(), path)? {
+                // Meanwhile it turned out to be an old removal.
+                turn.index.disown_elsewhere(self.id(), path)?;
+            } else if let Some(content) = known {
                 turn.index.bury(self.share(), path, &content, Some(self.id()))?;
             }
             turn.index.drop_base(self.id(), path)?;

@@ -53,6 +53,8 @@ fn seen(id: u8, read: bool, meta: Meta) -> Seen {
 struct Case {
     local: Sight<Seen>,
     base: Option<Base>,
+    inherited: bool,
+    followed: bool,
     attempts: Vec<Content>,
     remote: Sight<(Stamp, Seen)>,
     origin: Option<Base>,
@@ -72,6 +74,8 @@ impl Case {
         let view = View {
             local: self.local,
             base: self.base.as_ref(),
+            inherited: self.inherited,
+            followed: self.followed,
             attempts: &self.attempts,
             remote,
             origin: self.origin.as_ref().map(|base| Origin { base, as_left: self.origin_left }),
@@ -127,6 +131,8 @@ fn every_case() -> Vec<Case> {
                                 all.push(Case {
                                     local,
                                     base,
+                                    inherited: false,
+                                    followed: false,
                                     attempts,
                                     remote,
                                     origin,
@@ -218,6 +224,8 @@ fn two_ways_the_table_reads_as_designed() {
     let case = |local, base: Option<Base>, remote| Case {
         local,
         base,
+        inherited: false,
+        followed: false,
         attempts: vec![],
         remote,
         origin: None,
@@ -255,6 +263,8 @@ fn two_ways_the_table_reads_as_designed() {
         // They removed it: it goes here; an edit here is worth more.
         (case(same, ours(), Sight::Absent), Verdict::Take(Taking::Remove)),
         (case(changed, ours(), Sight::Absent), put(2, Guard::Absent)),
+        // They removed it before it came to be here, and may not have known: it is put again.
+        (Case { inherited: true, ..case(same, ours(), Sight::Absent) }, put(1, Guard::Absent)),
         // Removed here, edited there: the edit comes back.
         (case(Sight::Absent, ours(), theirs(3, false)), bring(3, false)),
         (
@@ -306,6 +316,65 @@ fn a_tombstone_keeps_from_the_share_what_it_names_and_changes_nothing_else() {
         }
     }
     assert!(held > 0, "no old copy was there");
+}
+
+/// What was left before what the share has came to be there, and is gone: others may not have known. Nothing else depends on it.
+#[test]
+fn what_is_inherited_and_gone_is_put_again_and_all_else_is_decided_as_ever() {
+    let mut put = 0;
+    for case in every_case().into_iter().filter(|case| case.base.is_some()) {
+        let ever = case.judge();
+        let inherits = Case { inherited: true, ..case.clone() };
+        let expected = match (&ever, case.local) {
+            (Verdict::Take(Taking::Remove), Sight::Present(local)) => {
+                let origin = case.origin.filter(|origin| case.origin_left && local.content() == Some(origin.content));
+                match (origin, local.content()) {
+                    (Some(_), _) => Verdict::Act(Action::Move { guard: Guard::Unchanged(stamp("origin")) }),
+                    (None, Some(content)) => Verdict::Act(Action::Put { content, guard: Guard::Absent }),
+                    (None, None) => panic!("it is compared before it is removed: {ever:?}"),
+                }
+            }
+            _ => ever,
+        };
+        put += usize::from(matches!(expected, Verdict::Act(Action::Put { guard: Guard::Absent, .. })));
+        assert_eq!(inherits.judge(), expected, "{inherits:?}");
+    }
+    assert!(put > 0, "nothing was gone");
+}
+
+/// The share followed those who had removed it elsewhere: another version of it here is news, unless the same is known as deleted.
+/// Nothing else depends on it.
+#[test]
+fn what_the_share_followed_away_and_is_here_anew_is_not_removed_unseen() {
+    let mut news = 0;
+    let two_way = |case: &Case| case.policy.drift == Drift::Take && case.base.is_some();
+    for case in every_case().into_iter().filter(two_way) {
+        let ever = case.judge();
+        let followed = Case { followed: true, ..case.clone() };
+        let anew = match &case.remote {
+            Sight::Present((stamp, seen)) if case.local == Sight::Absent && matches!(ever, Verdict::Adopt(_)) => {
+                let ours = case.attempts.iter().any(|content| seen.holds(content) == Some(true));
+                (!ours).then(|| (stamp.clone(), *seen))
+            }
+            _ => None,
+        };
+        news += usize::from(anew.is_some());
+        let expected = match anew {
+            None => ever,
+            Some((stamp, seen)) => {
+                let known: Vec<_> = case.tombstones.iter().map(|tombstone| tombstone.names(&seen)).collect();
+                if known.contains(&Some(true)) {
+                    Verdict::Hold(Hold::Returned)
+                } else if known.contains(&None) {
+                    Verdict::Examine
+                } else {
+                    Verdict::Take(Taking::Bring { stamp, seen })
+                }
+            }
+        };
+        assert_eq!(followed.judge(), expected, "{followed:?}");
+    }
+    assert!(news > 0, "nothing was there anew");
 }
 
 #[test]
@@ -513,6 +582,8 @@ fn two_ways_the_mode_of_an_object_comes_along_without_its_time() {
         let case = Case {
             local: Sight::Present(seen(1, true, local)),
             base: Some(base(1, "ours")),
+            inherited: false,
+            followed: false,
             attempts: vec![],
             remote: Sight::Present((stamp("ours"), seen(1, false, found))),
             origin: None,
@@ -543,6 +614,8 @@ fn the_table_reads_as_designed() {
     let case = |local, base: Option<Base>, remote| Case {
         local,
         base,
+        inherited: false,
+        followed: false,
         attempts: vec![],
         remote,
         origin: None,

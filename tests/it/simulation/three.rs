@@ -9,10 +9,6 @@
 //! there, or was removed or replaced by somebody before whose eyes it lay, or waits in an inbox: nothing goes in silence.
 //! Not thrown: buckets, a breaker that trips, clones.
 //!
-//! RACE, not mended: with two targets, what one agent renames or puts back can be gone in all places in the end, in history and
-//! the journals alone. Another agent takes the removal of the old name from the target that has heard of it, and passes it on to
-//! the one that has not yet (brief seeds 24875, where a folder was renamed, and 29570, where a file was moved away and back).
-//!
 //! `DRIFTLINE_SEEDS_OF_THREE=1000` runs more seeds, from `DRIFTLINE_SEED_FROM`; `DRIFTLINE_BRIEF_SEEDS_OF_THREE` is for brief ones.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +37,8 @@ const ONCE_FAILED: &[u64] = &[
 
 /// The same, of those in which little happens.
 const ONCE_FAILED_BRIEF: &[u64] = &[
+    24875, // a folder was renamed on one target, and others passed the removal of its old name on to the other before it was there
+    29570, // a folder was moved away and back, and others passed the removal on to the target that had it again already
     49438, // it was not known whether ours was put, and theirs was moved away meanwhile, which gave it another stamp
     59583, // a folder was held after what was to go into it had begun to wait for it: that waited on without a word
 ];
