@@ -24,6 +24,8 @@ use crate::target::{Fault, Finding, Level, News, Rumour, TargetError, Told};
 const POLL: i32 = 20;
 /// Messages taken at once (count): the most that SQS gives.
 const MESSAGES: i32 = 10;
+/// What no message bears as its receipt.
+const NO_RECEIPT: &str = "driftline-check";
 /// How long an answer may take besides (seconds).
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -122,18 +124,32 @@ impl Inner {
         in_time(limit, request).await
     }
 
-    /// Whether the queue is there and may be asked.
+    /// Whether the queue is there, and may be asked for all that the agent needs of it.
     pub(super) async fn check_queue(&self) -> Option<Finding> {
         let queue = self.setup.events.as_ref()?;
-        let client = self.ear.client(&self.setup, queue).await;
-        let asked = client.get_queue_attributes().queue_url(&queue.url).attribute_names(QueueAttributeName::QueueArn);
-        Some(match self.ask_queue(ANSWER, asked.send()).await {
-            Ok(_) => Finding::new(Level::Fine, format!("the queue of its events, {}, answers", queue.url)),
-            Err(refusal) => {
-                let what = format!("cannot ask the queue of its events, {}: {}", queue.url, refusal.cause);
+        Some(match self.try_queue(queue).await {
+            Ok(()) => Finding::new(Level::Fine, format!("the queue of its events, {}, answers", queue.url)),
+            Err((what, refusal)) => {
+                let what = format!("cannot {what} the queue of its events, {}: {}", queue.url, refusal.cause);
                 Finding::new(Level::Problem, what).hint(refusal.hint)
             }
         })
+    }
+
+    /// Each right is tried, and nothing is taken: what is received stays visible for whoever waits for it, and nothing is deleted.
+    async fn try_queue(&self, queue: &QueueAt) -> Result<(), (&'static str, Refusal)> {
+        let client = self.ear.client(&self.setup, queue).await;
+        let asked = client.get_queue_attributes().queue_url(&queue.url).attribute_names(QueueAttributeName::QueueArn);
+        self.ask_queue(ANSWER, asked.send()).await.map_err(|refusal| ("ask", refusal))?;
+        let asked = client.receive_message().queue_url(&queue.url).max_number_of_messages(1);
+        let asked = asked.visibility_timeout(0).wait_time_seconds(0);
+        self.ask_queue(ANSWER, asked.send()).await.map_err(|refusal| ("read", refusal))?;
+        let entry = DeleteMessageBatchRequestEntry::builder().id("0").receipt_handle(NO_RECEIPT);
+        let asked = client.delete_message_batch().queue_url(&queue.url);
+        let asked = asked.entries(entry.build().expect("both are set"));
+        // Whoever may delete is told of this one entry that it is no receipt, and that is no error of the whole.
+        self.ask_queue(ANSWER, asked.send()).await.map_err(|refusal| ("delete what was read from", refusal))?;
+        Ok(())
     }
 }
 
@@ -354,41 +370,74 @@ mod tests {
         assert_eq!(silent.hint, "see whether the line to the queue is up; driftline tries again by itself");
     }
 
-    /// Says that all is done, and that there is no message.
-    #[derive(Debug)]
-    struct Quiet;
+    /// Says that all is done, and that there is no message; of one action, that the agent may not.
+    #[derive(Clone, Copy, Debug, Default)]
+    struct Quiet {
+        denies: Option<&'static str>,
+    }
 
     impl HttpConnector for Quiet {
-        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-            let body = SdkBody::from(r#"{"Successful":[],"Failed":[]}"#);
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(StatusCode::try_from(200).expect("a status"), body)))
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            let action = request.headers().get("x-amz-target").and_then(|action| action.strip_prefix("AmazonSQS."));
+            let (status, body) = if self.denies.is_some() && action == self.denies {
+                (400, r#"{"__type":"com.amazon.coral.service#AccessDeniedException","message":"not for you"}"#)
+            } else {
+                (200, r#"{"Successful":[],"Failed":[]}"#)
+            };
+            let status = StatusCode::try_from(status).expect("a status");
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
         }
     }
 
     impl HttpClient for Quiet {
         fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-            SharedHttpConnector::new(Self)
+            SharedHttpConnector::new(*self)
+        }
+    }
+
+    fn hearing(setup: S3Setup, line: Quiet) -> S3Target {
+        let queue = QueueAt { url: "http://127.0.0.1:9/1/n".to_owned(), region: None };
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::from_static(REGION))
+            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .http_client(line);
+        let target = S3Target::new(S3Setup { events: Some(queue), ..setup });
+        target.inner.ear.0.set(Client::from_conf(config.build())).expect("nobody has asked yet");
+        target
+    }
+
+    #[test]
+    fn a_check_of_the_queue_tries_each_right_that_the_agent_needs() {
+        let found = |denies| {
+            let target = hearing(S3Setup::plain(), Quiet { denies });
+            runtime().block_on(target.inner.check_queue()).expect("there is a queue")
+        };
+        assert_eq!(found(None).level, Level::Fine);
+        let table = [
+            ("GetQueueAttributes", "cannot ask the queue"),
+            ("ReceiveMessage", "cannot read the queue"),
+            ("DeleteMessageBatch", "cannot delete what was read from the queue"),
+        ];
+        for (denied, words) in table {
+            let found = found(Some(denied));
+            assert_eq!(found.level, Level::Problem, "{denied}");
+            assert!(found.what.starts_with(words), "{denied}: {found:?}");
+            assert!(found.what.ends_with("access is denied (AccessDeniedException: not for you)"), "{found:?}");
+            assert!(found.hint.contains("sqs:DeleteMessage"), "{found:?}");
         }
     }
 
     #[test]
     fn what_is_asked_of_the_queue_is_counted_as_that_and_the_budget_does_not_bound_it() {
         let used_up = |_: &Requests| Err(Refused { cause: "used up".to_owned(), wait: Duration::from_secs(1) });
-        let queue = QueueAt { url: "http://127.0.0.1:9/1/n".to_owned(), region: None };
-        let setup = S3Setup { events: Some(queue), allowed: Arc::new(used_up), ..S3Setup::plain() };
-        let config = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::from_static(REGION))
-            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
-            .http_client(Quiet);
-        let target = S3Target::new(setup);
-        target.inner.ear.0.set(Client::from_conf(config.build())).expect("nobody has asked yet");
+        let target = hearing(S3Setup { allowed: Arc::new(used_up), ..S3Setup::plain() }, Quiet::default());
 
         assert_eq!(target.hear().expect("heard"), Told::default());
         target.noted(&vec!["receipt".to_owned(); 11]).expect("two requests, of ten at most");
         let found = runtime().block_on(target.inner.check_queue()).expect("there is a queue");
         assert_eq!(found.level, Level::Fine, "{found:?}");
-        assert_eq!(target.requests(), Requests { queue: 4, ..Requests::default() });
+        assert_eq!(target.requests(), Requests { queue: 6, ..Requests::default() });
     }
 
     #[test]
