@@ -67,8 +67,9 @@
 //!
 //! A removal is followed only where it is newer than what the share has. What was left on a target before that came to be at its
 //! path (in a folder that was renamed, of a file that was away and is back, of one that others put again on another target) is
-//! **inherited** until it is seen there: gone, it is put again. Nor is what others put again on one target removed there because
-//! the share followed them on another.
+//! **inherited** until it is seen there: gone, it is put again. What the share has again while others may still be about to remove
+//! it is **claimed**: its stamp is changed, so that their guards refuse ([`plan::Title`]). Nor is what others put again on one
+//! target removed there because the share followed them on another.
 //!
 //! # Several agents
 //!

@@ -332,7 +332,7 @@ fn verdict(story: &PathStory, target: &TargetStory, policy: &Policy) -> Verdict 
     let view = View {
         local,
         base: target.base.as_ref().map(|(base, _)| base),
-        inherited: target.inherited,
+        title: target.title,
         followed: policy.drift == Drift::Take && target.followed,
         attempts: target.open.as_ref().map_or(&[], |open| &open.attempts),
         remote,

@@ -67,7 +67,7 @@ fn judge(
     let view = View {
         local,
         base: base.as_ref(),
-        inherited: index.is_inherited(target, path)?,
+        title: index.title(target, path)?,
         followed,
         attempts: &open.attempts,
         remote: open.sight.as_ref().map(|(stamp, seen)| RemoteView { stamp, seen: *seen }),

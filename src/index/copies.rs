@@ -18,7 +18,7 @@ pub struct Cursor {
 const DIFFER: &str =
     "(b.target IS NULL OR l.state <> 1 OR l.kind <> b.kind OR l.len <> b.len OR (l.kind <> 3 AND (l.digest
     IS NULL OR l.digest <> b.digest)) OR l.mtime <> b.mtime OR l.mode <> b.mode OR l.uid <> b.uid OR l.gid <> b.gid
-    OR (l.acl IS NOT NULL AND l.acl IS NOT b.acl))";
+    OR (l.acl IS NOT NULL AND l.acl IS NOT b.acl) OR b.inherited = 2)";
 
 impl Index {
     /// What we last left at a path of the target.
@@ -181,7 +181,7 @@ impl Index {
             let Some(path) = path.rebased(from, to) else { continue };
             let new = self.folder_id(share, &path)?;
             self.unverify_folder(target, new)?;
-            let sql = "UPDATE OR REPLACE base SET folder = ?3, inherited = iif(?4, 1, inherited) WHERE target = ?1 AND folder = ?2";
+            let sql = "UPDATE OR REPLACE base SET folder = ?3, inherited = iif(?4, max(ifnull(inherited, 0), 1), inherited) WHERE target = ?1 AND folder = ?2";
             let moved = self.db.prepare_cached(sql)?.execute(params![target.0, old, new, takes])?;
             if takes && moved > 0 {
                 self.inherits.insert(target);

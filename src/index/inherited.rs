@@ -2,42 +2,84 @@
 //!
 //! A folder was renamed there with all that we had left in it, or a file of the share was away for a while and is back, so that
 //! nothing had to be done there. Others, who had only seen it go, may have removed it meanwhile: until it has been seen there
-//! again, that it is gone is no removal to be followed.
+//! again, that it is gone is no removal to be followed. And of a file that is back, others may be about to remove what is left of
+//! it: it is *claimed* by a change of its stamp, so that their guards refuse that.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
-use crate::index::{Index, Result};
-use crate::model::{RelPath, TargetId};
+use crate::index::{Index, Result, row};
+use crate::model::{Kind, RelPath, ShareId, TargetId};
+use crate::plan::Title;
 
 impl Index {
-    /// True if what we left at a path is older than what the share has there, and was not seen there since.
-    pub fn is_inherited(&mut self, target: TargetId, path: &RelPath) -> Result<bool> {
+    /// How what we left at a path stands to what the share has there.
+    pub fn title(&mut self, target: TargetId, path: &RelPath) -> Result<Title> {
         if !self.inherits.contains(&target) {
-            return Ok(false);
+            return Ok(Title::Clear);
         }
-        let Some(folder) = self.key(self.share_of(target), path)? else { return Ok(false) };
-        let sql = "SELECT 1 FROM base WHERE target = ? AND folder = ? AND name = ? AND inherited";
-        Ok(self.db.prepare_cached(sql)?.exists(params![target.0, folder, path.name()])?)
+        let Some(folder) = self.key(self.share_of(target), path)? else { return Ok(Title::Clear) };
+        let sql = "SELECT inherited FROM base WHERE target = ? AND folder = ? AND name = ?";
+        let mut query = self.db.prepare_cached(sql)?;
+        let found = query.query_row(params![target.0, folder, path.name()], |found| found.get(0)).optional()?;
+        Ok(row::title(found.flatten()))
     }
 
-    /// What we left at a path was seen there.
+    /// What we left at a path was seen there: it is known to be no older, unless it has to be claimed.
     pub fn seen_as_left(&mut self, target: TargetId, path: &RelPath) -> Result<()> {
         if !self.inherits.contains(&target) {
             return Ok(());
         }
         let Some(folder) = self.key(self.share_of(target), path)? else { return Ok(()) };
-        let sql = "UPDATE base SET inherited = NULL WHERE target = ? AND folder = ? AND name = ? AND inherited";
+        let sql = "UPDATE base SET inherited = NULL WHERE target = ? AND folder = ? AND name = ? AND inherited = 1";
         self.db.prepare_cached(sql)?.execute(params![target.0, folder, path.name()])?;
         Ok(())
     }
 
-    /// Something came to be on the share where we had left something.
-    pub(super) fn inherit(&mut self, target: TargetId, folder: i64, name: &[u8]) -> Result<()> {
+    /// Something came to be on the share where we had left something. With one target nobody can carry a removal from it to
+    /// another, and of an object nothing can be set that would change its stamp.
+    pub(super) fn inherit_back(&mut self, target: TargetId, folder: i64, name: &[u8]) -> Result<Title> {
+        if !self.taking.contains(&target) {
+            return Ok(Title::Clear);
+        }
+        let title = self.title_of_what_is_back(target);
+        self.inherit(target, folder, name, title)?;
+        Ok(title)
+    }
+
+    /// The same of all in a folder that was renamed on the share.
+    pub(super) fn inherit_all_back(&mut self, share: ShareId, folder: i64) -> Result<()> {
+        let takes = |target: &TargetId| self.taking.contains(target);
+        let targets: Vec<_> = self.active.get(&share).into_iter().flatten().copied().filter(takes).collect();
+        for target in targets {
+            let sql = "UPDATE base SET inherited = max(ifnull(inherited, 0), ?1) WHERE target = ?2 AND folder = ?3 AND kind <> ?4
+                       AND EXISTS (SELECT 1 FROM local l WHERE l.folder = ?3 AND l.name = base.name AND l.state <> 0)";
+            let code = row::title_code(self.title_of_what_is_back(target));
+            let key = params![code, target.0, folder, row::kind_code(Kind::Folder)];
+            if self.db.prepare_cached(sql)?.execute(key)? > 0 {
+                self.inherits.insert(target);
+            }
+        }
+        Ok(())
+    }
+
+    fn title_of_what_is_back(&self, target: TargetId) -> Title {
+        let alone = self.others(target).is_empty() || self.piecemeal.contains(&target);
+        if alone { Title::Inherited } else { Title::Unclaimed }
+    }
+
+    /// What others left there is what the share has again after it had deleted it: it has to be claimed.
+    pub fn leave_unclaimed(&mut self, target: TargetId, path: &RelPath) -> Result<()> {
+        let folder = self.made_key(self.share_of(target), path)?;
+        self.inherit_back(target, folder, path.name()).map(|_| ())
+    }
+
+    fn inherit(&mut self, target: TargetId, folder: i64, name: &[u8], title: Title) -> Result<()> {
         if !self.taking.contains(&target) {
             return Ok(());
         }
-        let sql = "UPDATE base SET inherited = 1 WHERE target = ? AND folder = ? AND name = ?";
-        self.db.prepare_cached(sql)?.execute(params![target.0, folder, name])?;
+        let sql =
+            "UPDATE base SET inherited = max(ifnull(inherited, 0), ?) WHERE target = ? AND folder = ? AND name = ?";
+        self.db.prepare_cached(sql)?.execute(params![row::title_code(title), target.0, folder, name])?;
         self.inherits.insert(target);
         Ok(())
     }
@@ -46,7 +88,7 @@ impl Index {
     pub fn inherit_elsewhere(&mut self, target: TargetId, path: &RelPath) -> Result<()> {
         let Some(folder) = self.key(self.share_of(target), path)? else { return Ok(()) };
         for other in self.others(target) {
-            self.inherit(other, folder, path.name())?;
+            self.inherit(other, folder, path.name(), Title::Inherited)?;
         }
         Ok(())
     }
@@ -96,7 +138,7 @@ impl Index {
 mod tests {
     use super::*;
     use crate::index::{LocalRow, Presence};
-    use crate::model::{Content, Digest, Meta, ShareId, Stamp, Stat, Wall};
+    use crate::model::{Content, Digest, Meta, Stamp, Stat, Wall};
     use crate::plan::Base;
 
     struct Fixture {
@@ -132,8 +174,8 @@ mod tests {
     }
 
     impl Fixture {
-        fn inherited(&mut self, name: &str) -> [bool; 2] {
-            [self.one, self.other].map(|target| self.index.is_inherited(target, &path(name)).expect("read"))
+        fn titles(&mut self, name: &str) -> [Title; 2] {
+            [self.one, self.other].map(|target| self.index.title(target, &path(name)).expect("read"))
         }
 
         fn local(&mut self, state: Presence) {
@@ -148,43 +190,81 @@ mod tests {
     fn what_is_renamed_with_its_folder_is_inherited_until_it_is_seen_there() {
         let mut f = fixture();
         f.index.move_base_subtree(f.one, &path("d"), &path("e")).expect("moved");
-        assert_eq!((f.inherited("e/f"), f.inherited("d/f")), ([true, false], [false, false]));
+        assert_eq!((f.titles("e/f"), f.titles("d/f")), ([Title::Inherited, Title::Clear], [Title::Clear; 2]));
         // Only what is carried with it is known better.
         f.index.put_base(f.one, &path("e/f"), &base("s")).expect("written");
-        assert_eq!(f.inherited("e/f"), [true, false]);
+        assert_eq!(f.titles("e/f"), [Title::Inherited, Title::Clear]);
         f.index.commit().expect("durable");
         f.index.rollback().expect("read again");
-        assert_eq!(f.inherited("e/f"), [true, false], "another run knows it");
+        assert_eq!(f.titles("e/f"), [Title::Inherited, Title::Clear], "another run knows it");
         f.index.forget_inheritance(f.one).expect("read");
-        assert_eq!(f.inherited("e/f"), [true, false], "the listing did not show it");
+        assert_eq!(f.titles("e/f"), [Title::Inherited, Title::Clear], "the listing did not show it");
         f.index.seen_as_left(f.one, &path("e/f")).expect("written");
         f.index.forget_inheritance(f.one).expect("read");
-        assert_eq!(f.inherited("e/f"), [false, false]);
+        assert_eq!(f.titles("e/f"), [Title::Clear; 2]);
     }
 
     #[test]
     fn what_was_away_and_is_back_is_inherited_until_it_is_put_anew() {
         let mut f = fixture();
         f.local(Presence::Present);
-        f.index.seen_as_left(f.one, &path("d/f")).expect("written");
-        f.index.seen_as_left(f.other, &path("d/f")).expect("written");
+        for target in [f.one, f.other] {
+            f.index.put_base(target, &path("d/f"), &base("claimed")).expect("written");
+            f.index.close(target, &path("d/f")).expect("written");
+        }
         f.local(Presence::Present);
-        assert_eq!(f.inherited("d/f"), [false, false], "it was there all the time");
+        assert_eq!(f.titles("d/f"), [Title::Clear; 2], "it was there all the time");
         f.local(Presence::Troubled);
         f.local(Presence::Present);
-        assert_eq!(f.inherited("d/f"), [false, false], "it was not seen to be away");
+        assert_eq!(f.titles("d/f"), [Title::Clear; 2], "it was not seen to be away");
         f.local(Presence::Absent);
         f.local(Presence::Present);
-        assert_eq!(f.inherited("d/f"), [true, true]);
+        assert_eq!(f.titles("d/f"), [Title::Unclaimed; 2]);
+        assert!(f.index.open_row(f.one, &path("d/f")).expect("read").is_some(), "it has to be claimed");
+        f.index.close(f.one, &path("d/f")).expect("written");
+        f.index.compare_subtree(f.one, &RelPath::root()).expect("compared");
+        assert!(f.index.open_row(f.one, &path("d/f")).expect("read").is_some(), "and that can be found again");
+        f.index.seen_as_left(f.one, &path("d/f")).expect("written");
+        assert_eq!(f.titles("d/f"), [Title::Unclaimed; 2], "to be seen is not to be claimed");
         f.index.put_base(f.one, &path("d/f"), &base("t")).expect("written");
-        assert_eq!(f.inherited("d/f"), [false, true]);
+        assert_eq!(f.titles("d/f"), [Title::Clear, Title::Unclaimed]);
+    }
+
+    #[test]
+    fn a_folder_that_is_moved_away_and_back_brings_back_what_is_in_it() {
+        let mut f = fixture();
+        f.local(Presence::Present);
+        for target in [f.one, f.other] {
+            f.index.put_base(target, &path("d/f"), &base("claimed")).expect("written");
+        }
+        f.index.move_local_subtree(f.share, &path("d"), &path("e")).expect("moved");
+        assert_eq!(f.titles("d/f"), [Title::Clear; 2]);
+        f.index.move_local_subtree(f.share, &path("e"), &path("d")).expect("moved");
+        assert_eq!(f.titles("d/f"), [Title::Unclaimed; 2]);
+    }
+
+    #[test]
+    fn an_object_and_what_lies_on_one_target_alone_need_not_be_claimed() {
+        let mut f = fixture();
+        f.index.rename_piecemeal(f.one);
+        f.local(Presence::Present);
+        assert_eq!(f.titles("d/f"), [Title::Inherited, Title::Unclaimed]);
+        let mut index = Index::in_memory().expect("memory");
+        let share = index.register_share("s", b"/s", "uid", false).expect("a share").id;
+        let one = index.register_target(share, "a", "/t").expect("a target").id;
+        index.begin(Wall(1)).expect("a turn");
+        index.take_changes(one, true);
+        index.put_base(one, &path("d/f"), &base("s")).expect("written");
+        let mut alone = Fixture { index, share, one, other: one };
+        alone.local(Presence::Present);
+        assert_eq!(alone.titles("d/f"), [Title::Inherited; 2]);
     }
 
     #[test]
     fn what_others_put_again_on_one_target_is_older_on_the_others() {
         let mut f = fixture();
         f.index.inherit_elsewhere(f.one, &path("d/f")).expect("written");
-        assert_eq!(f.inherited("d/f"), [false, true]);
+        assert_eq!(f.titles("d/f"), [Title::Clear, Title::Inherited]);
         f.index.disown_elsewhere(f.other, &path("d/f")).expect("written");
         assert_eq!(f.index.base(f.one, &path("d/f")).expect("read"), None);
         assert!(f.index.open_row(f.one, &path("d/f")).expect("read").is_some_and(|open| open.doubt), "it is looked at");
@@ -197,6 +277,6 @@ mod tests {
         f.index.take_changes(f.one, false);
         f.index.move_base_subtree(f.one, &path("d"), &path("e")).expect("moved");
         f.local(Presence::Present);
-        assert_eq!((f.inherited("e/f"), f.inherited("d/f")), ([false, false], [false, true]));
+        assert_eq!((f.titles("e/f"), f.titles("d/f")), ([Title::Clear; 2], [Title::Clear, Title::Unclaimed]));
     }
 }

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::index::{Index, LocalRow, OpenRow, Presence, Result, row};
 use crate::model::{Kind, RelPath, ShareId, TargetId, Wall};
+use crate::plan::Title;
 
 /// A query for the columns that [`row::local`] reads, and what follows them.
 macro_rules! select_local {
@@ -112,7 +113,7 @@ impl Index {
         new: &LocalRow,
     ) -> Result<()> {
         let base = self.base_at(target, folder, name)?;
-        let settled = match (&base, new.state) {
+        let mut settled = match (&base, new.state) {
             (_, Presence::Troubled) => false,
             (None, Presence::Absent) => true,
             (Some(_), Presence::Absent) | (None, Presence::Present) => false,
@@ -121,8 +122,12 @@ impl Index {
             }
         };
         let was_away = old.is_none_or(|old| old.state == Presence::Absent);
-        if was_away && new.is_present() && base.is_some() {
-            self.inherit(target, folder, name)?;
+        if was_away
+            && new.is_present()
+            && base.as_ref().is_some_and(|base| base.content.shape.kind != Kind::Folder)
+            && self.inherit_back(target, folder, name)? == Title::Unclaimed
+        {
+            settled = false;
         }
         let open = self.open_at(target, folder, name)?;
         if settled && open.is_none() {
@@ -280,6 +285,7 @@ impl Index {
             self.db.prepare_cached("DELETE FROM local WHERE folder = ?")?.execute([new])?;
             let sql = "UPDATE local SET folder = ? WHERE folder = ?";
             self.db.prepare_cached(sql)?.execute(params![new, old])?;
+            self.inherit_all_back(share, new)?;
         }
         self.end_troubles_below(share, from)
     }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params}
 
 use crate::index::{IndexError, LocalRow, OpenRow, ReadBack, Result, ShareTally, TargetTally, row, schema};
 use crate::model::{RelPath, Requests, ShareId, TargetId, Trouble, Wall};
-use crate::plan::{Base, Tombstone};
+use crate::plan::{Base, Title, Tombstone};
 
 /// How long a reader waits for whoever has the file to himself: an answer is due within 300 ms.
 const BUSY: Duration = Duration::from_millis(100);
@@ -168,8 +168,8 @@ pub struct TargetStory {
     pub name: String,
     /// What we left there, and when.
     pub base: Option<(Base, Wall)>,
-    /// Two-way: what the share has came to be there after that was left, and it was not seen there since.
-    pub inherited: bool,
+    /// Two-way: how that stands to what the share has there.
+    pub title: Title,
     /// Two-way: the share lacks it because it followed others, who had removed it on another target.
     pub followed: bool,
     /// What is open.
@@ -377,13 +377,13 @@ impl Reader {
                 self.base_at(share, id, from)?.map(|(base, _)| (base, as_left))
             }
         };
-        let inherited = self.is_inherited(share, id, path)?;
+        let title = self.title(share, id, path)?;
         let followed = match &base {
             Some((base, _)) => self.is_followed(share, id, path, &base.content)?,
             None => false,
         };
         let tombstones = self.tombstones(share, id, path)?;
-        Ok(TargetStory { id, name, base, inherited, followed, open, origin, tombstones })
+        Ok(TargetStory { id, name, base, title, followed, open, origin, tombstones })
     }
 
     /// A column with a list; an older file has none.
@@ -391,14 +391,16 @@ impl Reader {
         if self.version < schema::KEEPS_LISTS { "NULL" } else { "acl" }
     }
 
-    /// Whether what we left is older than what the share has there; an older file does not know.
-    fn is_inherited(&self, share: ShareId, target: TargetId, path: &RelPath) -> Result<bool> {
+    /// How what we left stands to what the share has there; an older file does not know.
+    fn title(&self, share: ShareId, target: TargetId, path: &RelPath) -> Result<Title> {
         if self.version < schema::KNOWS_INHERITED {
-            return Ok(false);
+            return Ok(Title::Clear);
         }
         let folder = self.folder_of(share, path)?;
-        let sql = "SELECT 1 FROM base WHERE target = ? AND folder = ? AND name = ? AND inherited";
-        Ok(self.db.prepare_cached(sql)?.exists(params![target.0, folder, path.name()])?)
+        let sql = "SELECT inherited FROM base WHERE target = ? AND folder = ? AND name = ?";
+        let mut query = self.db.prepare_cached(sql)?;
+        let found = query.query_row(params![target.0, folder, path.name()], |found| found.get(0)).optional()?;
+        Ok(row::title(found.flatten()))
     }
 
     /// The number of the folder that holds a path; -1, which none has, if it is not known.

@@ -3,7 +3,7 @@
 use rusqlite::Row;
 
 use crate::model::{Acl, Content, Digest, Kind, Meta, RelPath, Seen, Shape, Sight, Stamp, Stat, Wall};
-use crate::plan::{Base, Hold};
+use crate::plan::{Base, Hold, Title};
 
 /// A path of the share as it was last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +183,24 @@ pub(super) fn hold_of(code: i64) -> Hold {
         3 => Hold::Drifted,
         5 => Hold::Returned,
         _ => Hold::Refused,
+    }
+}
+
+/// What `base.inherited` says.
+pub(super) fn title(code: Option<i64>) -> Title {
+    match code {
+        None | Some(0) => Title::Clear,
+        Some(1) => Title::Inherited,
+        Some(_) => Title::Unclaimed,
+    }
+}
+
+/// What is written for a title, in `base.inherited`.
+pub(super) fn title_code(title: Title) -> i64 {
+    match title {
+        Title::Clear => 0,
+        Title::Inherited => 1,
+        Title::Unclaimed => 2,
     }
 }
 

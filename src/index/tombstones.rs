@@ -2,7 +2,8 @@
 //!
 //! A row is written in the same turn as that the deletion is known to be made on a target, and goes when the share has that
 //! content there again, or when its time is over. `taken` is the target on which others had deleted it first: what they put
-//! back there is theirs to put back. `recalled` rows are what a target's history told after an index was lost.
+//! back there is theirs to put back. `recalled` is 1 of what a target's history told after an index was lost, and 2 of what the
+//! share has again: others may not have heard of that, see `inherited.rs`.
 
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ impl Index {
             return Ok(());
         }
         let folder = self.made_key(share, path)?;
-        let sql = "SELECT max(at) FROM tombstone WHERE folder = ? AND name = ? AND NOT recalled";
+        let sql = "SELECT max(at) FROM tombstone WHERE folder = ? AND name = ? AND recalled = 0";
         let own: Option<i64> =
             self.db.prepare_cached(sql)?.query_row(params![folder, path.name()], |found| found.get(0))?;
         if own.is_some_and(|own| Wall(own) >= at.before(CLOCKS_APART)) {
@@ -81,7 +82,7 @@ impl Index {
     /// What the share deleted at a path, as far as the target is concerned.
     pub fn tombstones(&mut self, target: TargetId, path: &RelPath) -> Result<Vec<Tombstone>> {
         let Some(folder) = self.key(self.share_of(target), path)? else { return Ok(Vec::new()) };
-        let sql = "SELECT len, begins, digest FROM tombstone WHERE folder = ? AND name = ? AND taken IS NOT ?";
+        let sql = "SELECT len, begins, digest FROM tombstone WHERE folder = ? AND name = ? AND taken IS NOT ? AND recalled <> 2";
         let mut query = self.db.prepare_cached(sql)?;
         let rows = query.query_map(params![folder, path.name(), target.0], tombstone)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -93,7 +94,15 @@ impl Index {
         Ok(self.db.prepare_cached(FOLLOWED)?.exists(followed(target, folder, path, content))?)
     }
 
-    /// The share has it again.
+    /// True if the share has this content again after it had deleted it.
+    pub fn is_revived(&mut self, target: TargetId, path: &RelPath, content: &Content) -> Result<bool> {
+        let Some(folder) = self.key(self.share_of(target), path)? else { return Ok(false) };
+        let begins = u32::from_be_bytes(Tombstone::of(content).begins);
+        let sql = "SELECT 1 FROM tombstone WHERE folder = ? AND name = ? AND begins = ? AND recalled = 2";
+        Ok(self.db.prepare_cached(sql)?.exists(params![folder, path.name(), begins])?)
+    }
+
+    /// The share has it again. What it had deleted itself stays remembered as that, and names nothing any more.
     pub(super) fn unbury(&self, share: ShareId, folder: i64, name: &[u8], new: &LocalRow) -> Result<()> {
         let Some(content) = new.seen().content().filter(|content| new.is_present() && *content != Content::FOLDER)
         else {
@@ -102,8 +111,13 @@ impl Index {
         let takes = self.active.get(&share).is_some_and(|targets| targets.iter().any(|t| self.taking.contains(t)));
         if takes {
             let begins = u32::from_be_bytes(Tombstone::of(&content).begins);
-            let sql = "DELETE FROM tombstone WHERE folder = ? AND name = ? AND begins = ?";
-            self.db.prepare_cached(sql)?.execute(params![folder, name, begins])?;
+            let revive =
+                "UPDATE tombstone SET recalled = 2 WHERE folder = ? AND name = ? AND begins = ? AND taken IS NULL";
+            let revived = self.db.prepare_cached(revive)?.execute(params![folder, name, begins])?;
+            if revived == 0 {
+                let sql = "DELETE FROM tombstone WHERE folder = ? AND name = ? AND begins = ?";
+                self.db.prepare_cached(sql)?.execute(params![folder, name, begins])?;
+            }
         }
         Ok(())
     }
@@ -125,7 +139,7 @@ impl Index {
         if !self.db.prepare_cached(any)?.exists([share.0])? {
             return Ok(false);
         }
-        let mut query = self.db.prepare_cached("SELECT 1 FROM tombstone WHERE folder = ? LIMIT 1")?;
+        let mut query = self.db.prepare_cached("SELECT 1 FROM tombstone WHERE folder = ? AND recalled <> 2 LIMIT 1")?;
         for folder in self.folders_below(share, path)? {
             if query.exists([folder])? {
                 return Ok(true);
@@ -153,7 +167,7 @@ impl Reader {
         if self.version < schema::KEEPS_TOMBSTONES {
             return Ok(Vec::new());
         }
-        let sql = "SELECT len, begins, digest FROM tombstone WHERE folder = ? AND name = ? AND taken IS NOT ?";
+        let sql = "SELECT len, begins, digest FROM tombstone WHERE folder = ? AND name = ? AND taken IS NOT ? AND recalled <> 2";
         let mut query = self.db.prepare_cached(sql)?;
         let folder = self.folder_of(share, path)?;
         let rows = query.query_map(params![folder, path.name(), target.0], tombstone)?;
@@ -180,7 +194,7 @@ impl Reader {
         if self.version < schema::KEEPS_TOMBSTONES {
             return Ok(None);
         }
-        let sql = "SELECT max(at) FROM tombstone WHERE folder = ? AND name = ?";
+        let sql = "SELECT max(at) FROM tombstone WHERE folder = ? AND name = ? AND recalled <> 2";
         let key = params![self.folder_of(share, path)?, path.name()];
         let at: Option<i64> = self.db.prepare_cached(sql)?.query_row(key, |found| found.get(0)).optional()?.flatten();
         Ok(at.map(Wall))

@@ -127,6 +127,18 @@ pub struct RemoteView<'a> {
     pub seen: Seen,
 }
 
+/// Two-way: how what we left stands to what the share has there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Title {
+    /// It was left for just that, or was seen there since.
+    #[default]
+    Clear,
+    /// What the share has came to be there after it, and it was not seen since: others may have removed it without knowing.
+    Inherited,
+    /// So too, and others may still be about to remove it: its stamp has to change, so that they look again.
+    Unclaimed,
+}
+
 /// All that the decision about one path on one target may depend on.
 #[derive(Clone, Debug)]
 pub struct View<'a> {
@@ -134,9 +146,8 @@ pub struct View<'a> {
     pub local: Sight<Seen>,
     /// What we last left on the target.
     pub base: Option<&'a Base>,
-    /// Two-way: what the share has came to be here after that was left, and it was not seen there since: others may have removed
-    /// it without knowing.
-    pub inherited: bool,
+    /// Two-way: how what we left stands to what the share has.
+    pub title: Title,
     /// Two-way: the share lacks what we left because it followed others, who had removed it on another target.
     pub followed: bool,
     /// What we may have put there without hearing back, oldest first.

@@ -2,8 +2,8 @@
 
 use crate::model::{Content, Kind, Meta, Seen, Sight};
 use crate::plan::{
-    Action, Base, Deletes, Drift, Guard, Hold, Nature, Origin, Policy, Purpose, RemoteView, Taking, Tombstone, Verdict,
-    View,
+    Action, Base, Deletes, Drift, Guard, Hold, Nature, Origin, Policy, Purpose, RemoteView, Taking, Title, Tombstone,
+    Verdict, View,
 };
 
 /// What lies on the target, measured against the base.
@@ -80,7 +80,7 @@ fn reconcile_present(local: &Seen, standing: &Standing<'_>, view: &View<'_>, pol
     match standing {
         Standing::AsLeft(base) => match carried_anew(view, base, policy) {
             Some(remote) => reconcile_replaced(local, &remote, view.base, policy),
-            None => reconcile_as_left(local, base, policy),
+            None => reconcile_as_left(local, base, view.title, policy),
         },
         Standing::Stray(remote) => reconcile_foreign(local, remote, policy),
         Standing::Replaced(remote) => reconcile_replaced(local, remote, view.base, policy),
@@ -154,7 +154,7 @@ fn reconcile_gone(local: &Seen, view: &View<'_>) -> Verdict {
     let unchanged = view.base.map(|base| local.holds(&base.content));
     match unchanged {
         Some(None) => Verdict::Read(Purpose::Compare),
-        Some(Some(true)) if view.attempts.is_empty() && !view.inherited => Verdict::Take(Taking::Remove),
+        Some(Some(true)) if view.attempts.is_empty() && view.title == Title::Clear => Verdict::Take(Taking::Remove),
         _ => reconcile_vacant(local, view.origin),
     }
 }
@@ -167,12 +167,16 @@ fn is_moved(view: &View<'_>, standing: &Standing<'_>) -> bool {
     view.origin.is_some_and(|origin| same(origin.base))
 }
 
-fn reconcile_as_left(local: &Seen, base: &Base, policy: &Policy) -> Verdict {
+fn reconcile_as_left(local: &Seen, base: &Base, title: Title, policy: &Policy) -> Verdict {
     let unchanged = || Guard::Unchanged(base.stamp.clone());
     match (local.holds(&base.content), local.content()) {
         (None, _) => Verdict::Read(Purpose::Compare),
         (Some(false), None) => Verdict::Read(Purpose::Send),
         (Some(false), Some(content)) => Verdict::Act(Action::Put { content, guard: unchanged() }),
+        // In a directory whatever is set gives it another stamp; an object's is its content's.
+        (Some(true), _) if title == Title::Unclaimed && policy.nature == Nature::Directory => {
+            Verdict::Act(Action::SetMeta { meta: local.meta, guard: unchanged() })
+        }
         (Some(true), _) => settle_meta(local.meta, base, policy),
     }
 }

@@ -367,6 +367,50 @@ fn what_somebody_moves_away_on_the_target_and_back_is_on_the_share_again() {
     office.assert_same();
 }
 
+/// While neither target could be reached, a file was moved out of the share and back. Somebody else, who only saw it go, may carry
+/// its removal from one target to the other.
+#[test]
+fn what_comes_back_to_the_share_is_put_again_where_it_is_gone_and_claimed_where_it_is_not() {
+    let (office, other) = office_with_two_targets();
+    office.save("plan.txt", b"first");
+    office.save("stays.txt", b"stays");
+    office.sync_well();
+    let places = [office.target(""), other.clone()];
+    let away = |place: &Path| place.with_extension("away");
+    let moved = |to_away: bool| {
+        for place in &places {
+            let (from, to) = (place.clone(), away(place));
+            if to_away { fs::rename(from, to) } else { fs::rename(to, from) }.unwrap();
+        }
+    };
+    moved(true);
+    fs::rename(office.share("plan.txt"), office.path("elsewhere")).unwrap();
+    office.sync();
+    fs::rename(office.path("elsewhere"), office.share("plan.txt")).unwrap();
+    office.sync();
+    moved(false);
+    fs::remove_file(other.join("plan.txt")).unwrap();
+    let before = fs::metadata(office.target("plan.txt")).unwrap();
+    let stays = fs::metadata(office.target("stays.txt")).unwrap();
+    office.sync_well();
+    for place in [office.share(""), office.target(""), other] {
+        assert_eq!(fs::read(place.join("plan.txt")).unwrap(), b"first", "{}", place.display());
+    }
+    let after = fs::metadata(office.target("plan.txt")).unwrap();
+    let version = |at: &fs::Metadata| (at.ino(), at.mtime(), at.mtime_nsec());
+    assert_eq!(version(&after), version(&before), "it is not sent again");
+    let changed = |at: &fs::Metadata| (at.ctime(), at.ctime_nsec());
+    assert_ne!(changed(&after), changed(&before), "whoever is about to remove what was there looks again");
+    let as_ever = fs::metadata(office.target("stays.txt")).unwrap();
+    assert_eq!(changed(&as_ever), changed(&stays), "all else is left alone");
+    office.sync_well();
+    assert_eq!(changed(&fs::metadata(office.target("plan.txt")).unwrap()), changed(&after), "once");
+    // What is removed from now on is a removal.
+    fs::remove_file(office.target("plan.txt")).unwrap();
+    office.sync_well();
+    assert!(!office.share("plan.txt").exists());
+}
+
 #[test]
 fn with_its_index_lost_a_copy_on_a_target_that_was_away_does_not_come_back() {
     let (office, other) = office_with_two_targets();

@@ -11,6 +11,7 @@ no file is there twice, and history holds what was replaced or deleted and nothi
 
 import dataclasses
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -321,7 +322,7 @@ def table(outcomes, before=None):
     for line in open(outcomes):
         verdict, _, rest = line.partition(" ")
         name, _, what = rest.partition(" ")
-        # What `status` took says more of the guest than of driftline.
+        # How long `status` took is told below, of all cells together.
         said = what.partition("): ")[2].strip().rpartition("; status")[0]
         found[name] = said.replace("; ", "<br>") if verdict == "PASS" else "**FAIL**"
     print("# What happens on an NFS mount\n")
@@ -333,6 +334,17 @@ def table(outcomes, before=None):
     for name in FAULTS:
         cells = [f"{phase.__name__}/{name}" for phase in PHASES]
         print(f"| {name} | " + " | ".join(found.get(cell) or untried.get(cell, "") for cell in cells) + " |")
+    print_answers(outcomes)
+
+
+def print_answers(outcomes):
+    """How long `status` took in the cells that were tried."""
+    told = re.compile(r"; status (\d+) times, .*?, (\d+) over (\d+) ms, at most (\d+) ms")
+    answers = [[int(part) for part in found.groups()] for line in open(outcomes) if (found := told.search(line))]
+    if answers:
+        times, late, aims, slowest = zip(*answers)
+        print(f"\n`status` was asked {sum(times)} times in {len(answers)} of them, by a guest with one processor for it, the agent and the")
+        print(f"server: {sum(late)} answers took longer than {aims[0]} ms, the slowest {max(slowest)} ms.")
 
 
 def main():

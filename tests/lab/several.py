@@ -217,9 +217,10 @@ def main():
         print(f"FAIL {failed}")
     except Exception:  # the scenario itself is at fault
         print(f"FAIL {traceback.format_exc()}")
-    for name in AGENTS:
-        log = LOCAL / name / "log"
+    for name, log in ((*((name, LOCAL / name / "log") for name in AGENTS), ("the bucket's server", LOCAL / "s3/seaweedfs/log"))):
         print(name, log.read_text(errors="replace")[-3000:] if log.exists() else "")
+    # A server that is gone may have been ended by the kernel.
+    print(subprocess.run("dmesg | tail -n 25; free -m; df -m /mnt/local", shell=True, capture_output=True, text=True).stdout)
     return 1
 
 

@@ -6,7 +6,7 @@ use crate::engine::lane::recall::Below;
 use crate::engine::lane::{Lane, Result, Turn};
 use crate::index::{HoldRow, OpenRow};
 use crate::model::{Content, Digest, Kind, RelPath, Seen, Shape, Sight, Stamp};
-use crate::plan::{self, Action, Base, Claim, Hold, Purpose, RemoteView, Taking, Tombstone, Verdict, View};
+use crate::plan::{self, Action, Base, Claim, Hold, Purpose, RemoteView, Taking, Title, Tombstone, Verdict, View};
 use crate::target::Remote;
 
 /// Verdicts about one path in a row (count): each that only teaches the index is followed by another, and there are few.
@@ -18,8 +18,8 @@ pub(super) struct Case<'p> {
     pub(super) open: OpenRow,
     pub(super) local: Sight<Seen>,
     pub(super) base: Option<Base>,
-    /// Two-way: it is older than what the share has there.
-    inherited: bool,
+    /// Two-way: how it stands to what the share has there.
+    title: Title,
     /// Two-way: others removed it on another target, and the share followed.
     followed: bool,
     /// Two-way: what the share deleted there.
@@ -35,7 +35,7 @@ impl Case<'_> {
         View {
             local: self.local,
             base: self.base.as_ref(),
-            inherited: self.inherited,
+            title: self.title,
             followed: self.followed,
             attempts: &self.open.attempts,
             remote: remote_view(&self.open.sight),
@@ -97,10 +97,10 @@ impl Lane {
         }
         let remembers = self.takes() && matches!(local, Sight::Absent);
         let tombstones = if remembers { turn.index.tombstones(self.id(), path)? } else { Vec::new() };
-        let mut case = Case { path, open, local, base: None, inherited: false, followed: false, tombstones };
+        let mut case = Case { path, open, local, base: None, title: Title::Clear, followed: false, tombstones };
         for _ in 0..VERDICTS_MAX {
             case.base = turn.index.base(self.id(), path)?;
-            case.inherited = turn.index.is_inherited(self.id(), path)?;
+            case.title = turn.index.title(self.id(), path)?;
             case.followed = match case.base.as_ref().filter(|_| remembers) {
                 Some(base) => turn.index.is_followed(self.id(), path, &base.content)?,
                 None => false,
@@ -166,6 +166,10 @@ impl Lane {
                     turn.index.inherit_elsewhere(self.id(), path)?;
                 }
                 turn.index.put_base(self.id(), path, &base)?;
+                if self.takes() && case.base.is_none() && turn.index.is_revived(self.id(), path, &base.content)? {
+                    // Others may be about to remove it, as the share did.
+                    turn.index.leave_unclaimed(self.id(), path)?;
+                }
                 if base.content == Content::FOLDER {
                     self.made_room(turn, path)?;
                 }

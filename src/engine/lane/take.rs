@@ -10,7 +10,7 @@ use crate::engine::lane::{Lane, Result, Turn};
 use crate::engine::{Failure, LandFailure, LandJob, Landed};
 use crate::index::{HoldRow, LocalRow, OpenRow};
 use crate::model::{Content, Kind, RelPath, Sight, Stamp};
-use crate::plan::{Action, Base, Changes, Claim, Drift, Guard, Hold, Taking};
+use crate::plan::{Action, Base, Changes, Claim, Drift, Guard, Hold, Taking, Title};
 use crate::target::Remedy;
 
 impl Lane {
@@ -143,7 +143,7 @@ impl Lane {
         let (Some(stat), Some(content), Some(stamp)) = (landed.stat, landed.content.or(known), stamp_of(&job.taking))
         else {
             turn.desk.removed(turn.index, path)?;
-            if turn.index.is_inherited(self.id(), path)? {
+            if turn.index.title(self.id(), path)? != Title::Clear {
                 // Meanwhile it turned out to be an old removal.
                 turn.index.disown_elsewhere(self.id(), path)?;
             } else if let Some(content) = known {

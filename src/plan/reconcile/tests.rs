@@ -53,7 +53,7 @@ fn seen(id: u8, read: bool, meta: Meta) -> Seen {
 struct Case {
     local: Sight<Seen>,
     base: Option<Base>,
-    inherited: bool,
+    title: Title,
     followed: bool,
     attempts: Vec<Content>,
     remote: Sight<(Stamp, Seen)>,
@@ -74,7 +74,7 @@ impl Case {
         let view = View {
             local: self.local,
             base: self.base.as_ref(),
-            inherited: self.inherited,
+            title: self.title,
             followed: self.followed,
             attempts: &self.attempts,
             remote,
@@ -131,7 +131,7 @@ fn every_case() -> Vec<Case> {
                                 all.push(Case {
                                     local,
                                     base,
-                                    inherited: false,
+                                    title: Title::Clear,
                                     followed: false,
                                     attempts,
                                     remote,
@@ -224,7 +224,7 @@ fn two_ways_the_table_reads_as_designed() {
     let case = |local, base: Option<Base>, remote| Case {
         local,
         base,
-        inherited: false,
+        title: Title::Clear,
         followed: false,
         attempts: vec![],
         remote,
@@ -264,7 +264,12 @@ fn two_ways_the_table_reads_as_designed() {
         (case(same, ours(), Sight::Absent), Verdict::Take(Taking::Remove)),
         (case(changed, ours(), Sight::Absent), put(2, Guard::Absent)),
         // They removed it before it came to be here, and may not have known: it is put again.
-        (Case { inherited: true, ..case(same, ours(), Sight::Absent) }, put(1, Guard::Absent)),
+        (Case { title: Title::Inherited, ..case(same, ours(), Sight::Absent) }, put(1, Guard::Absent)),
+        // They may be about to remove it: it gets another stamp.
+        (
+            Case { title: Title::Unclaimed, ..case(same, ours(), Sight::Unseen) },
+            Verdict::Act(Action::SetMeta { meta: PLAIN, guard: Guard::Unchanged(stamp("ours")) }),
+        ),
         // Removed here, edited there: the edit comes back.
         (case(Sight::Absent, ours(), theirs(3, false)), bring(3, false)),
         (
@@ -318,28 +323,50 @@ fn a_tombstone_keeps_from_the_share_what_it_names_and_changes_nothing_else() {
     assert!(held > 0, "no old copy was there");
 }
 
-/// What was left before what the share has came to be there, and is gone: others may not have known. Nothing else depends on it.
+/// What was left before what the share has came to be there: gone, it is put again, as others may not have known; there, it gets
+/// another stamp, where they may still be about to remove it and a stamp can be changed. Nothing else depends on it.
 #[test]
-fn what_is_inherited_and_gone_is_put_again_and_all_else_is_decided_as_ever() {
-    let mut put = 0;
+fn what_is_inherited_is_put_again_or_claimed_and_all_else_is_decided_as_ever() {
+    let (mut put, mut claimed) = (0, 0);
     for case in every_case().into_iter().filter(|case| case.base.is_some()) {
         let ever = case.judge();
-        let inherits = Case { inherited: true, ..case.clone() };
-        let expected = match (&ever, case.local) {
-            (Verdict::Take(Taking::Remove), Sight::Present(local)) => {
-                let origin = case.origin.filter(|origin| case.origin_left && local.content() == Some(origin.content));
-                match (origin, local.content()) {
-                    (Some(_), _) => Verdict::Act(Action::Move { guard: Guard::Unchanged(stamp("origin")) }),
-                    (None, Some(content)) => Verdict::Act(Action::Put { content, guard: Guard::Absent }),
-                    (None, None) => panic!("it is compared before it is removed: {ever:?}"),
+        for title in [Title::Inherited, Title::Unclaimed] {
+            let inherits = Case { title, ..case.clone() };
+            let settles = matches!(ever, Verdict::Settled | Verdict::Adopt(_) | Verdict::Act(Action::SetMeta { .. }));
+            let expected = match (&ever, case.local) {
+                (Verdict::Take(Taking::Remove), Sight::Present(local)) => {
+                    let content = local.content().expect("it is compared before it is removed");
+                    put += 1;
+                    match &case.origin {
+                        Some(origin) if case.origin_left && origin.content == content => {
+                            Verdict::Act(Action::Move { guard: Guard::Unchanged(stamp("origin")) })
+                        }
+                        _ => Verdict::Act(Action::Put { content, guard: Guard::Absent }),
+                    }
                 }
-            }
-            _ => ever,
-        };
-        put += usize::from(matches!(expected, Verdict::Act(Action::Put { guard: Guard::Absent, .. })));
-        assert_eq!(inherits.judge(), expected, "{inherits:?}");
+                (_, Sight::Present(local))
+                    if settles
+                        && title == Title::Unclaimed
+                        && case.policy.nature == Nature::Directory
+                        && is_as_left(&case) =>
+                {
+                    claimed += 1;
+                    Verdict::Act(Action::SetMeta { meta: local.meta, guard: Guard::Unchanged(stamp("ours")) })
+                }
+                _ => ever.clone(),
+            };
+            assert_eq!(inherits.judge(), expected, "{inherits:?}");
+        }
     }
-    assert!(put > 0, "nothing was gone");
+    assert!(put > 0 && claimed > 0, "nothing was gone, or there");
+}
+
+fn is_as_left(case: &Case) -> bool {
+    match &case.remote {
+        Sight::Unseen => true,
+        Sight::Present((there, _)) => *there == stamp("ours") && !is_carried_anew(case),
+        Sight::Absent | Sight::Troubled => false,
+    }
 }
 
 /// The share followed those who had removed it elsewhere: another version of it here is news, unless the same is known as deleted.
@@ -582,7 +609,7 @@ fn two_ways_the_mode_of_an_object_comes_along_without_its_time() {
         let case = Case {
             local: Sight::Present(seen(1, true, local)),
             base: Some(base(1, "ours")),
-            inherited: false,
+            title: Title::Clear,
             followed: false,
             attempts: vec![],
             remote: Sight::Present((stamp("ours"), seen(1, false, found))),
@@ -614,7 +641,7 @@ fn the_table_reads_as_designed() {
     let case = |local, base: Option<Base>, remote| Case {
         local,
         base,
-        inherited: false,
+        title: Title::Clear,
         followed: false,
         attempts: vec![],
         remote,

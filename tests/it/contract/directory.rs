@@ -83,6 +83,21 @@ fn agents_that_bind_at_once_agree() {
     assert!(bound.iter().all(|one| one.id == bound[0].id));
 }
 
+/// By that whoever was about to change what was there sees that it was meant since.
+#[test]
+fn to_set_what_is_set_already_gives_another_stamp() {
+    each_way(|fixture| {
+        let target = fixture.target();
+        let old = put(target, &path("f/a"), b"ours");
+        let set = change(&path("f/a"), Change::SetMeta { meta: meta() }, Guard::Unchanged(old.clone()));
+        let placed = one(target, set).unwrap().stamp.expect("it is there");
+        assert_ne!(placed, old);
+        assert_eq!(stamp_at(target, &path("f/a")), placed);
+        let late = one(target, change(&path("f/a"), Change::Remove, Guard::Unchanged(old))).unwrap_err();
+        assert_eq!(late.fault, Fault::Stale, "{late}");
+    });
+}
+
 #[test]
 fn a_link_on_the_way_is_never_written_through() {
     each_way(|fixture| {
