@@ -42,16 +42,21 @@ class Agent:
             '[[share.target]]\nname = "cloud"\nurl = "s3://office/projects"\nregion = "us-east-1"\n'
             f'endpoint = "http://{bucket}"\ndrift = "take"\naudit = "20s"\n'
         )
-        self.process = None
+        self.process, self.dying = None, None
 
     def start(self):
+        if not self.is_gone():
+            return
         log = open(self.place / "log", "ab")
         self.process = subprocess.Popen([BINARY, "run", "--config", self.config], stdout=log, stderr=log)
 
     def kill(self):
+        """Its call to a mount that hangs ends it only when the mount answers again, which is not waited for."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process = None
+        self.process, self.dying = None, self.process
+
+    def is_gone(self):
+        return self.dying is None or self.dying.poll() is not None
 
     def fleet(self):
         words = [BINARY, "status", "--fleet", "--config", self.config]
@@ -182,8 +187,11 @@ def three_agents():
         time.sleep(0.1)
         if number % 20 == 0:
             work.find()
+        if number % 200 == 0:
+            print(f"after {time.monotonic() - begun:.0f} s: {work.done} things done, {work.fault or 'no fault'}", flush=True)
     if work.fault:
         fault(work.fault[1])
+    await_that("what was killed is gone", lambda: all(agent.is_gone() for agent in agents), REST)
     for agent in agents:
         if not agent.process:
             agent.start()
@@ -220,7 +228,7 @@ def main():
     for name, log in ((*((name, LOCAL / name / "log") for name in AGENTS), ("the bucket's server", LOCAL / "s3/seaweedfs/log"))):
         print(name, log.read_text(errors="replace")[-3000:] if log.exists() else "")
     # A server that is gone may have been ended by the kernel.
-    print(subprocess.run("dmesg | tail -n 25; free -m; df -m /mnt/local", shell=True, capture_output=True, text=True).stdout)
+    print(subprocess.run("dmesg | tail -n 25; free -m; df -m /mnt/local; ps -eo pid,ppid,stat,etime,args; ss -ltnp; ls -la /mnt/local/s3/seaweedfs; date", shell=True, capture_output=True, text=True).stdout)
     return 1
 
 
