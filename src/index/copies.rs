@@ -181,7 +181,9 @@ impl Index {
             let Some(path) = path.rebased(from, to) else { continue };
             let new = self.folder_id(share, &path)?;
             self.unverify_folder(target, new)?;
-            let sql = "UPDATE OR REPLACE base SET folder = ?3, inherited = iif(?4, max(ifnull(inherited, 0), 1), inherited) WHERE target = ?1 AND folder = ?2";
+            let sql =
+                "UPDATE OR REPLACE base SET folder = ?3, inherited = iif(?4, max(ifnull(inherited, 0), 1), inherited)
+                       WHERE target = ?1 AND folder = ?2";
             let moved = self.db.prepare_cached(sql)?.execute(params![target.0, old, new, takes])?;
             if takes && moved > 0 {
                 self.inherits.insert(target);
