@@ -265,7 +265,12 @@ class Office:
         def left():
             return [path for path in (self.arrived / ".driftline/staging").rglob("*") if not path.is_dir()]
 
-        await_that("staging is empty", lambda: not left(), 30)
+        try:
+            # What could not be removed while the fault lasted goes with the next look at an idle target: each half minute.
+            await_that("staging is empty", lambda: not left(), 75)
+        except Failed:
+            sizes = [(path.name, path.stat().st_size, path.stat().st_nlink) for path in left()]
+            raise Failed(f"left in staging: {sizes[:5]}, {len(sizes)} in all") from None
 
     def told(self):
         return self.log.read_text(errors="replace")
