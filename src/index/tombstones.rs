@@ -2,8 +2,8 @@
 //!
 //! A row is written in the same turn as that the deletion is known to be made on a target, and goes when the share has that
 //! content there again, or when its time is over. `taken` is the target on which others had deleted it first: what they put
-//! back there is theirs to put back. `recalled` is 1 of what a target's history told after an index was lost, and 2 of what the
-//! share has again: others may not have heard of that, see `inherited.rs`.
+//! back there is theirs to put back. `recalled` is 1 of what a target's history told after an index was lost, 3 if the share had
+//! followed others in that before, and 2 of what the share has again: others may not have heard of that, see `inherited.rs`.
 
 use std::time::Duration;
 
@@ -59,7 +59,8 @@ impl Index {
             return Ok(());
         }
         let sql = "INSERT INTO tombstone VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, 1) ON CONFLICT DO UPDATE SET
-                   at = max(at, ?7), taken = NULL, digest = ifnull(digest, ?6), recalled = 1";
+                   at = max(at, ?7), taken = NULL, digest = ifnull(digest, ?6),
+                   recalled = iif(taken IS NOT NULL OR recalled = 3, 3, 1)";
         self.db.prepare_cached(sql)?.execute(params![
             share.0,
             folder,
@@ -112,7 +113,8 @@ impl Index {
         if takes {
             let begins = u32::from_be_bytes(Tombstone::of(&content).begins);
             let revive =
-                "UPDATE tombstone SET recalled = 2 WHERE folder = ? AND name = ? AND begins = ? AND taken IS NULL";
+                "UPDATE tombstone SET recalled = 2 WHERE folder = ? AND name = ? AND begins = ? AND taken IS NULL
+                          AND recalled <> 3";
             let revived = self.db.prepare_cached(revive)?.execute(params![folder, name, begins])?;
             if revived == 0 {
                 let sql = "DELETE FROM tombstone WHERE folder = ? AND name = ? AND begins = ?";
@@ -202,7 +204,8 @@ impl Reader {
 }
 
 /// A content that others had removed on another target, and the share followed.
-const FOLLOWED: &str = "SELECT 1 FROM tombstone WHERE folder = ? AND name = ? AND begins = ? AND taken <> ?";
+const FOLLOWED: &str =
+    "SELECT 1 FROM tombstone WHERE folder = ? AND name = ? AND begins = ? AND (taken <> ? OR recalled = 3)";
 
 /// The parameters of [`FOLLOWED`].
 fn followed<'p>(

@@ -87,6 +87,13 @@ class Cloud:
         self.filer = f"http://127.0.0.1:{ports[5]}"
 
     def contents(self, below=""):
+        """Nothing while it does not answer."""
+        try:
+            return self.listed(below)
+        except (urllib.error.URLError, ConnectionError):
+            return {}
+
+    def listed(self, below):
         found, last = {}, ""
         while True:
             url = f"{self.filer}/buckets/office/projects/{urllib.parse.quote(below)}?limit=1000&lastFileName={urllib.parse.quote(last)}"
@@ -98,7 +105,7 @@ class Cloud:
             for entry in page.get("Entries") or []:
                 path = entry["FullPath"].removeprefix("/buckets/office/projects/")
                 if entry["Mode"] & (1 << 31):
-                    found |= self.contents(path + "/")
+                    found |= self.listed(path + "/")
                 else:
                     url = f"{self.filer}/buckets/office/projects/{urllib.parse.quote(path)}"
                     found[path] = urllib.request.urlopen(url, timeout=30).read()

@@ -419,7 +419,9 @@ def a_bucket():
     """An S3 server in this guest with the bucket "office"; its address."""
     place, program = LOCAL / "s3", os.environ["DRIFTLINE_WEED"]
     place.mkdir()
-    os.environ |= {"S3_SERVER_IDLE": "1000", "AWS_ACCESS_KEY_ID": "driftline", "AWS_SECRET_ACCESS_KEY": "driftline-secret"}
+    # In a guest it now and then ends without a word: a bucket's server may, and is there again.
+    os.environ |= {"S3_SERVER_IDLE": "10000", "S3_SERVER_RESTARTS": "20"}
+    os.environ |= {"AWS_ACCESS_KEY_ID": "driftline", "AWS_SECRET_ACCESS_KEY": "driftline-secret"}
     started = subprocess.run([os.environ["S3_SERVER"], "start", "seaweedfs", place], capture_output=True, text=True)
     need(started.returncode == 0, f"no S3 server: {started.stderr}")
     _, master, grpc, _, _, filer, filer_grpc, *_ = (place / "seaweedfs/ports").read_text().split()

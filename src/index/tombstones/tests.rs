@@ -62,6 +62,12 @@ impl Fixture {
         self.index.put_local(self.share, &path(name), &row).expect("written");
     }
 
+    fn gone(&mut self, name: &str) {
+        let row = self.index.local(self.share, &path(name)).expect("read").expect("it was there");
+        let row = LocalRow { state: crate::index::Presence::Absent, ..row };
+        self.index.put_local(self.share, &path(name), &row).expect("written");
+    }
+
     fn hold(&mut self, target: TargetId, name: &str) {
         let held = HoldRow { hold: Hold::Returned, message: String::new(), hint: String::new() };
         let open = OpenRow { hold: Some(held), ..OpenRow::new(Wall(1)) };
@@ -165,4 +171,33 @@ fn what_was_deleted_below_a_folder_is_found() {
     let mut below = |share, name: &str| f.index.has_tombstone_below(share, &path(name)).expect("asked");
     assert!(!nothing && below(share, "d") && below(share, "d/e"));
     assert!(!below(share, "x") && !below(ShareId(99), "d"));
+}
+
+#[test]
+fn that_the_share_followed_others_is_not_forgotten_by_what_a_history_tells() {
+    let mut f = fixture(HOUR);
+    let other = f.other;
+    f.bury("f", "old", Some(other));
+    f.recall("f", "old", 2 * HOUR);
+    assert!(f.index.is_followed(f.one, &path("f"), &file("old")).expect("read"));
+    f.recall("f", "old", 3 * HOUR);
+    assert!(f.index.is_followed(f.one, &path("f"), &file("old")).expect("read"));
+    f.save("f", "old");
+    assert!(
+        !f.index.is_revived(f.one, &path("f"), &file("old")).expect("read"),
+        "it was not the share that deleted it"
+    );
+}
+
+#[test]
+fn what_the_share_has_again_names_nothing_until_it_is_deleted_again() {
+    let mut f = fixture(HOUR);
+    f.bury("f", "old", None);
+    f.save("f", "old");
+    assert!(f.index.is_revived(f.one, &path("f"), &file("old")).expect("read"));
+    assert!(!f.names(f.one, "f", "old"));
+    f.gone("f");
+    f.bury("f", "old", None);
+    assert!(!f.index.is_revived(f.one, &path("f"), &file("old")).expect("read"));
+    assert!(f.names(f.one, "f", "old"));
 }

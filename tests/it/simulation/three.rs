@@ -41,7 +41,9 @@ const ONCE_FAILED_BRIEF: &[u64] = &[
     29570, // a folder was moved away and back, and others passed the removal on to the target that had it again already
     49438, // it was not known whether ours was put, and theirs was moved away meanwhile, which gave it another stamp
     59583, // a folder was held after what was to go into it had begun to wait for it: that waited on without a word
+    270630, // a history told of what the index knew itself, and that the share had followed others was forgotten by that
     600370, // what was removed and saved again was found on the other target, where others were about to remove it
+    682072, // the same as 270630
 ];
 
 /// The steps of brief runs, each as often as the others (count).
