@@ -181,12 +181,34 @@ impl Index {
             let Some(path) = path.rebased(from, to) else { continue };
             let new = self.folder_id(share, &path)?;
             self.unverify_folder(target, new)?;
+            self.uncount_replaced(target, old, new)?;
             let sql =
                 "UPDATE OR REPLACE base SET folder = ?3, inherited = iif(?4, max(ifnull(inherited, 0), 1), inherited)
                        WHERE target = ?1 AND folder = ?2";
             let moved = self.db.prepare_cached(sql)?.execute(params![target.0, old, new, takes])?;
             if takes && moved > 0 {
                 self.inherits.insert(target);
+            }
+        }
+        Ok(())
+    }
+
+    /// What we had left in one folder gives way to what is renamed into it.
+    fn uncount_replaced(&mut self, target: TargetId, old: i64, new: i64) -> Result<()> {
+        let sql =
+            "SELECT b.kind, b.len FROM base b JOIN base o ON o.target = b.target AND o.folder = ?2 AND o.name = b.name
+                   WHERE b.target = ?1 AND b.folder = ?3";
+        let mut query = self.db.prepare_cached(sql)?;
+        let rows =
+            query.query_map(params![target.0, old, new], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+        let rows: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
+        drop(query);
+        let tally = self.targets.entry(target).or_default();
+        for (kind, len) in rows {
+            tally.items -= 1;
+            if row::kind_of(kind) == Kind::File {
+                tally.files -= 1;
+                tally.bytes -= len;
             }
         }
         Ok(())

@@ -205,6 +205,15 @@ mod tests {
     }
 
     #[test]
+    fn what_gives_way_to_what_is_renamed_with_its_folder_is_counted_no_more() {
+        let mut f = fixture();
+        f.index.put_base(f.one, &path("e/f"), &base("other")).expect("written");
+        f.index.move_base_subtree(f.one, &path("d"), &path("e")).expect("moved");
+        assert_eq!(f.index.target_tally(f.one), f.index.recount(f.one).expect("counted"));
+        assert_eq!(f.index.target_tally(f.one).items, 1);
+    }
+
+    #[test]
     fn what_was_away_and_is_back_is_inherited_until_it_is_put_anew() {
         let mut f = fixture();
         f.local(Presence::Present);
